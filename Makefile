@@ -1,0 +1,35 @@
+# Sets up what it needs in .venv and runs it: `make demo` and `make test` work on a bare machine with Python 3.11.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint fast acceptance clean
+
+demo: $(READY)
+	$(BIN)/binclf demo demo
+
+test: lint
+	$(BIN)/pytest
+
+fast: $(READY)
+	$(BIN)/pytest -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The full counts of kills, splits and worlds, seeded; with REAL=DIR also the real data sets in DIR.
+acceptance: $(READY)
+	$(BIN)/python -m tests.acceptance $(REAL)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

@@ -1,0 +1,138 @@
+"""TOML and overrides to a `Config`, with errors that name the key."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from binclf.config.sections import Config
+from binclf.errors import ConfigError
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a config from TOML (or the `config.json` of a run).
+
+    Relative paths in the file are relative to the file, so that a job runs from anywhere; those in
+    overrides are relative to the working directory, as a shell user expects.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or a setting is unknown, out of bounds,
+            contradictory or without effect; all of them are named at once.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config {path} cannot be read: {error}. Name a TOML file.") from error
+    if path.suffix == ".json":
+        settings = _read_json(text, path)
+    else:
+        try:
+            settings = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"config {path} is not TOML: {error}.") from error
+    settings.setdefault("store", Config.model_fields["store"].default)
+    _resolve(settings, path.resolve().parent)
+    return parse(settings, overrides, origin=str(path))
+
+
+def parse(settings: Mapping[str, Any], overrides: Iterable[str] = (), *, origin: str = "config") -> Config:
+    """Make a config from nested settings and `section.key=value` overrides.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    merged: dict[str, Any] = {
+        key: dict(value) if isinstance(value, Mapping) else value for key, value in settings.items()
+    }
+    changes: dict[str, Any] = {}
+    for override in overrides:
+        _apply(changes, override)
+    _resolve(changes, Path.cwd())
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            section = merged.setdefault(key, {})
+            if isinstance(section, dict):
+                section.update(value)
+        else:
+            merged[key] = value
+    _resolve(merged, Path.cwd())
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(_in_words(error, origin)) from error
+
+
+def _read_json(text: str, path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"config {path} is not JSON: {error}.") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"config {path} holds no settings: a JSON object is needed.")
+    return settings
+
+
+def _apply(changes: dict[str, Any], override: str) -> None:
+    """Put one `section.key=value` into the nested changes; the value is TOML, or else plain text."""
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts) or len(parts) > 2:
+        raise ConfigError(
+            f"override '{override}' is not of the form section.key=value, such as train.epochs=5."
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    if len(parts) == 1:
+        changes[parts[0]] = value
+    else:
+        changes.setdefault(parts[0], {})[parts[1]] = value
+
+
+def _resolve(settings: dict[str, Any], base: Path) -> None:
+    """Make data.path and store absolute, in place."""
+    holders = [(settings, "store"), (settings.get("data"), "path")]
+    for holder, key in holders:
+        if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key]:
+            if "://" in holder[key]:
+                raise ConfigError(
+                    f"{'data.path' if key == 'path' else key} = '{holder[key]}' is a URI: "
+                    "this version reads and writes local paths. Copy the files, or mount the store."
+                )
+            holder[key] = str(base / Path(holder[key]).expanduser())
+
+
+def _in_words(error: ValidationError, origin: str) -> str:
+    lines = [f"{origin}: {_one(detail)}" for detail in error.errors()]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _one(detail: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"unknown setting '{key}'{_suggestion(key)}"
+    if detail["type"] == "missing":
+        return f"'{key}' is missing: it has no default"
+    if detail["type"] == "value_error" and not key:
+        return str(detail["ctx"]["error"])
+    return f"{key} = {detail['input']!r}: {detail['msg']}"
+
+
+def _suggestion(key: str) -> str:
+    section, _, name = key.rpartition(".")
+    fields = Config.model_fields
+    if section:
+        holder = fields[section].annotation if section in fields else None
+        known = list(getattr(holder, "model_fields", {}))
+    else:
+        known = list(fields)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean '{(section + '.') if section else ''}{close[0]}'?" if close else ""

@@ -1,0 +1,113 @@
+"""What no single field can check: settings that contradict each other or have no effect.
+
+A setting is without effect if it differs from its default and the chosen method does not read it. (Equal to
+the default it passes: a form submits every default.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from binclf.config.sections import Config
+
+# which settings of [split] each method reads
+SPLIT_READS: dict[str, frozenset[str]] = {
+    "random": frozenset({"test_fraction", "validation_fraction", "seed", "stratify"}),
+    "hash": frozenset({"test_fraction", "validation_fraction", "seed", "key"}),
+    "time": frozenset({"test_fraction", "validation_fraction", "test_from", "validation_from"}),
+    "column": frozenset({"column"}),
+    "none": frozenset(),
+}
+
+
+def problems(config: Config) -> list[str]:
+    """Every contradiction and every setting without effect, each as one sentence that names its key."""
+    return [
+        *_split_problems(config),
+        *_group_problems(config),
+        *_column_problems(config),
+        *_train_problems(config),
+    ]
+
+
+def _changed(section: BaseModel, key: str) -> bool:
+    return bool(getattr(section, key) != type(section).model_fields[key].default)
+
+
+def _split_problems(config: Config) -> Iterator[str]:
+    split, data, method = config.split, config.data, config.split.method
+    for key in type(split).model_fields:
+        if key != "method" and key not in SPLIT_READS[method] and _changed(split, key):
+            yield f"split.{key} has no effect with split.method = '{method}': remove it"
+    if method == "hash" and not split.key:
+        yield "split.method = 'hash' needs split.key: the columns whose rows stay together"
+    if method == "column" and not split.column:
+        yield "split.method = 'column' needs split.column: the column that names the part"
+    if method == "time" and not data.time:
+        yield "split.method = 'time' needs data.time: the column to cut on"
+    if split.test_from and _changed(split, "test_fraction"):
+        yield "split.test_fraction has no effect beside split.test_from: remove one of them"
+    if split.validation_from and _changed(split, "validation_fraction"):
+        yield "split.validation_fraction has no effect beside split.validation_from: remove one"
+
+
+def _group_problems(config: Config) -> Iterator[str]:
+    """Rows of a group never straddle parts: not every method can keep that."""
+    split, data, method = config.split, config.data, config.split.method
+    if data.group and method == "time":
+        yield (
+            "data.group cannot hold with split.method = 'time': a cut in time parts the rows of a "
+            "group. Leave data.group empty (list the column in data.exclude), or split by hash"
+        )
+    if data.group and method == "hash" and split.key != (data.group,):
+        yield f"data.group = '{data.group}' holds only if split.key = ['{data.group}']"
+    if data.group and method == "random" and not split.stratify:
+        yield "split.stratify has no effect with data.group: groups are dealt whole. Remove it"
+
+
+def _column_problems(config: Config) -> Iterator[str]:
+    data, features = config.data, config.features
+    roles: dict[str, str] = {}
+    for role, names in (
+        ("data.label", (data.label,)),
+        ("data.weight", (data.weight,)),
+        ("data.ids", data.ids),
+        ("data.exclude", data.exclude),
+        ("features.numeric", features.numeric),
+        ("features.categorical", features.categorical),
+    ):
+        for name in filter(None, names):
+            if name in roles:
+                yield f"column '{name}' is in {roles[name]} and in {role}: it can be only one"
+            roles[name] = role
+    for role, name in (("data.time", data.time), ("data.group", data.group)):
+        if name and roles.get(name) in ("data.label", "data.weight"):
+            yield f"column '{name}' is {roles[name]} and {role}: it can be only one"
+        if name and roles.get(name, "").startswith("features."):
+            yield f"column '{name}' is {role}, so it is never a feature: remove it from {roles[name]}"
+    for name in features.log1p:
+        if roles.get(name, "features.numeric") != "features.numeric":
+            yield f"features.log1p names '{name}', which is in {roles[name]}: it must be numeric"
+
+
+def _train_problems(config: Config) -> Iterator[str]:
+    split, train = config.split, config.train
+    if train.momentum and train.optimizer != "sgd":
+        yield f"train.momentum has no effect with train.optimizer = '{train.optimizer}': remove it"
+    if not train.shuffle:
+        for key in ("seed", "window_rows"):
+            if _changed(train, key):
+                yield f"train.{key} has no effect with train.shuffle = false: remove it"
+    without_validation = split.method == "none" or (
+        split.method in ("random", "hash", "time")
+        and split.validation_fraction == 0
+        and not split.validation_from
+    )
+    if without_validation and _changed(train, "patience") and train.patience > 0:
+        yield "train.patience has no effect without validation rows: remove it"
+    if train.ranks > train.lanes:
+        yield f"train.ranks = {train.ranks} needs train.lanes >= {train.ranks}, not {train.lanes}"

@@ -1,0 +1,77 @@
+"""What can go wrong, and by whose hand it is mended.
+
+BinclfError
+    ConfigError     2   the request is at fault: mend the config or the command
+    DataError      10   the Parquet is at fault, or the columns asked of it
+    ArtifactError  12   the run directory is at fault: unfinished, altered, of another version
+    StorageError   13   the disk or object store is at fault: full, read-only, gone
+    RankError      14   a rank died; carries its own words
+    BusyError      75   somebody else is at it: try again
+
+Every message says what was found and where, what is needed, and what to do.
+The number is the exit code of the command; 70 is our own fault, 130 and 143 are signals.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BinclfError(Exception):
+    """Anything that a user of binclf can mend; `exit_code` is what the command ends with."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class ConfigError(BinclfError, ValueError):
+    """The request is at fault: a setting unknown, contradictory, out of bounds or without effect."""
+
+    exit_code = 2
+
+
+class DataError(BinclfError, ValueError):
+    """The Parquet is at fault, or the columns that were asked of it."""
+
+    exit_code = 10
+
+
+class ArtifactError(BinclfError):
+    """A run directory or an output is unfinished, altered, foreign or of another version."""
+
+    exit_code = 12
+
+
+class StorageError(BinclfError, OSError):
+    """The disk is at fault: full, read-only, or not there."""
+
+    exit_code = 13
+
+
+class RankError(BinclfError):
+    """A rank of a distributed job died; the message carries the rank's own words."""
+
+    exit_code = 14
+
+
+class BusyError(BinclfError):
+    """Another process holds what this one needs: try again later."""
+
+    exit_code = 75
+
+
+KINDS: dict[str, type[BinclfError]] = {
+    kind.__name__: kind
+    for kind in (ConfigError, DataError, ArtifactError, StorageError, RankError, BusyError)
+}
+"""Names to classes: how an error that a rank wrote down is raised again by its launcher."""
+
+__all__ = [
+    "KINDS",
+    "ArtifactError",
+    "BinclfError",
+    "BusyError",
+    "ConfigError",
+    "DataError",
+    "RankError",
+    "StorageError",
+]

@@ -1,0 +1,97 @@
+"""How good is a run: one streaming pass over each part, row groups in threads, memory independent of rows."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from binclf import artifact, predict
+from binclf.errors import DataError
+from binclf.labels import read_weights, weight_quantum
+from binclf.metrics import Tally, calibration, curves, metrics
+from binclf.parquet import Reader, find, footers
+from binclf.predict import Model
+from binclf.split import PART_NAMES, LabelRule
+
+log = logging.getLogger(__name__)
+
+Place = tuple[Path, str, int]  # file, what messages call it, row group
+
+
+def of_parts(run: artifact.Run) -> dict[str, Any]:
+    """Metrics and curves of each part of the run's own split.
+
+    Returns {"metrics": {part: metrics}, "curves": {part: curves}, "calibration": {part: bins}}.
+    """
+    split, model = run.split(), predict.of_run(run)
+    found: dict[str, dict[str, Any]] = {"metrics": {}, "curves": {}, "calibration": {}}
+    for part in PART_NAMES:
+        files = split.parts.get(part, ())
+        if files:
+            places = [(f.path, f.relative, g) for f in files for g in range(len(f.groups))]
+            quantum = weight_quantum(split.weight(part)) if run.config.data.weight else 1.0
+            tally = tally_of(model, places, split.label, run.config.data.weight, quantum)
+            found["metrics"][part] = metrics(tally)
+            found["curves"][part] = curves(tally)
+            found["calibration"][part] = calibration(tally)
+            log.info("evaluated %s: %s rows", part, f"{tally.rows:,}")
+    return found
+
+
+def evaluate(path: str | Path, data: str | Path | None = None) -> dict[str, Any]:
+    """Metrics of a finished run: on its own parts as sealed, or on other labelled data.
+
+    Raises:
+        ArtifactError: there is no such run.
+        DataError: the data lack a column, or hold a label that is neither of the two.
+    """
+    run = artifact.open_run(path)
+    if data is None:
+        return {"run": run.id, **of_parts(run)["metrics"]}
+    model, split = predict.of_run(run), run.split()
+    weight = run.config.data.weight
+    feet = footers(find(data).files)
+    for foot in feet:
+        model.check(foot.columns, foot.relative)
+        for name in filter(None, (split.label.column, weight)):
+            if foot.column(name) is None:
+                raise DataError(f"{foot.relative} lacks column '{name}', which evaluation needs.")
+    places = [(f.path, f.relative, g) for f in feet for g in range(len(f.groups))]
+    quantum = weight_quantum(_total_weight(places, weight)) if weight else 1.0
+    tally = tally_of(model, places, split.label, weight, quantum)
+    return {"run": run.id, "data": metrics(tally)}
+
+
+def tally_of(model: Model, places: Sequence[Place], label: LabelRule, weight: str, quantum: float) -> Tally:
+    """Score row groups in threads and add their tallies up; rows without a label are passed over."""
+    columns = [*model.columns(), label.column, *([weight] if weight else [])]
+    texts = [c.name for c in model.features.categorical if c.kind == "text"]
+
+    def one(numbered: tuple[int, Place]) -> Tally:
+        number, (path, name, group) = numbered
+        with Reader(path, name, texts) as reader:
+            rows = reader.read(group, columns)
+        labels, _ = label.read(rows)
+        kept = labels >= 0
+        logits, weights = model.logits(rows), read_weights(rows, weight)
+        tally = Tally(model.threshold, quantum)
+        tally.add(number, logits[kept], labels[kept], weights[kept])
+        return tally
+
+    total = Tally(model.threshold, quantum)
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="evaluate") as pool:
+        for tally in pool.map(one, enumerate(places)):
+            total.merge(tally)
+    return total
+
+
+def _total_weight(places: Iterable[Place], weight: str) -> float:
+    total = 0.0
+    for path, name, group in places:
+        with Reader(path, name) as reader:
+            total += float(read_weights(reader.read(group, [weight]), weight).sum())
+    return total

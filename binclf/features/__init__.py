@@ -1,0 +1,26 @@
+"""What is learnt from each column, and how a row becomes numbers for the model.
+
+One representation for both kinds of columns: `x [B, F] float32` (standardised numbers and missing
+indicators) and `ids [B, C] int32` into one weight vector, so that z = x . w + sum(v[ids]) + b. No one-hot
+columns in memory.
+"""
+
+from binclf.features.block import Block, decode, decoded_columns
+from binclf.features.columns import Roles, roles
+from binclf.features.encode import Encoder
+from binclf.features.learn import Exchange, learn
+from binclf.features.records import CategoricalColumn, Features, NumericColumn
+
+__all__ = [
+    "Block",
+    "CategoricalColumn",
+    "Encoder",
+    "Exchange",
+    "Features",
+    "NumericColumn",
+    "Roles",
+    "decode",
+    "decoded_columns",
+    "learn",
+    "roles",
+]

@@ -1,0 +1,126 @@
+"""What was learnt, as records that JSON can hold, and the layout of the weight vector that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf import hashing
+from binclf.errors import ArtifactError
+from binclf.parquet import Kind
+from binclf.parquet.columns import hash_texts
+
+I32 = npt.NDArray[np.int32]
+
+OTHER, NULL, FIRST_LEVEL = 0, 1, 2  # places of a levelled column, from its offset
+
+
+@dataclass(frozen=True, slots=True)
+class NumericColumn:
+    """One numeric feature: z takes (t(v) - centre) / scale, with t = log1p or the identity."""
+
+    name: str
+    kind: Kind
+    is_log1p: bool
+    centre: float  # subtracted; 0 without standardisation
+    scale: float  # divided by; 1 without standardisation, and for a constant column
+    fill: float  # stands in for a missing value, after log1p
+    indicator: int  # place of the missing indicator in x, or -1
+    missing: int  # rows of train
+    mean: float  # weighted, after log1p
+    deviation: float  # weighted standard deviation, after log1p
+    low: float  # least value of train, in original units
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CategoricalColumn:
+    """One categorical feature: levels with a weight each, or hashed into shared buckets."""
+
+    name: str
+    kind: Kind
+    levels: tuple[str, ...]  # sorted; empty where hashed
+    offset: int  # of its first place in the weight vector
+    is_hashed: bool
+    missing: int  # rows of train
+    rare_rows: int  # rows of train whose level is rarer than min_count
+    rare_levels: int
+    distinct: int  # values in train; where hashed, the linear-counting estimate from the buckets
+    buckets: int  # where hashed, buckets that train fills
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Everything learnt from the columns of train, the same bits for any number of ranks.
+
+    The weight vector v has for each levelled column the places other (rare and unseen), null and one per
+    level, then 2^hash_bits buckets shared by all hashed columns (none where no column is hashed).
+    """
+
+    numeric: tuple[NumericColumn, ...]
+    categorical: tuple[CategoricalColumn, ...]
+    hash_bits: int
+    hash_offset: int
+    rows: int  # of train
+
+    @property
+    def columns(self) -> tuple[NumericColumn | CategoricalColumn, ...]:
+        """All learnt columns, numeric ones first."""
+        return (*self.numeric, *self.categorical)
+
+    @property
+    def width(self) -> int:
+        """F: columns of x, numbers first, then missing indicators."""
+        return len(self.numeric) + sum(column.indicator >= 0 for column in self.numeric)
+
+    @property
+    def table_size(self) -> int:
+        """V: length of the weight vector that ids index."""
+        hashed = any(column.is_hashed for column in self.categorical)
+        return self.hash_offset + (2**self.hash_bits if hashed else 0)
+
+    def ids(self, place: int, values: Sequence[str]) -> I32:
+        """Places in the weight vector of a categorical column's values, and of null: int32 [len + 1].
+
+        The last entry is null's, so that a code of -1 finds it.
+        """
+        column = self.categorical[place]
+        if column.is_hashed:
+            mask = np.uint64(2**self.hash_bits - 1)
+            key = hashing.key("bucket", column.name)
+            buckets = np.append(hash_texts(list(values), key), hashing.mix(np.uint64(key)))
+            return (buckets & mask).astype(np.int32) + np.int32(self.hash_offset)
+        known = {level: FIRST_LEVEL + i for i, level in enumerate(column.levels)}
+        ids = np.array([known.get(value, OTHER) for value in values] + [NULL], dtype=np.int32)
+        return ids + np.int32(column.offset)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `features.json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Features:
+        """Read `features.json` back.
+
+        Raises:
+            ArtifactError: it is of another shape.
+        """
+        try:
+            return cls(
+                numeric=tuple(NumericColumn(**column) for column in record["numeric"]),
+                categorical=tuple(
+                    CategoricalColumn(**{**column, "levels": tuple(column["levels"])})
+                    for column in record["categorical"]
+                ),
+                hash_bits=record["hash_bits"],
+                hash_offset=record["hash_offset"],
+                rows=record["rows"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(
+                f"features.json is of another version or was edited ({error!r}): train again."
+            ) from error

@@ -1,0 +1,109 @@
+"""The one keyed hash: the same on any machine, any version of NumPy, for ever.
+
+splitmix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators") mixes 64-bit words;
+everything random in binclf (split, order, hashed categories) is a pure function of a key and an index through
+it. NumPy's generators and `torch.randperm` promise no such thing across versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+U64 = npt.NDArray[np.uint64]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX2 = np.uint64(0x94D049BB133111EB)
+_MASK = (1 << 64) - 1
+
+
+def mix(values: npt.ArrayLike) -> U64:
+    """splitmix64 of each 64-bit word: uint64 in, uint64 out, of the same shape.
+
+    >>> [hex(int(v)) for v in mix([0, 1])]
+    ['0xe220a8397b1dcdaf', '0x910a2dec89025cc1']
+    """
+    with np.errstate(over="ignore"):
+        z = np.asarray(values, dtype=np.uint64) + _GOLDEN
+        z = (z ^ (z >> np.uint64(30))) * _MIX1
+        z = (z ^ (z >> np.uint64(27))) * _MIX2
+        return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)
+
+
+def key(*parts: int | str) -> int:
+    """One 64-bit key from integers and texts; the order of the parts matters.
+
+    >>> key(1, "a") != key("a", 1)
+    True
+    """
+    state = 0
+    for part in parts:
+        if isinstance(part, int):
+            word = part & _MASK
+        else:
+            word = int.from_bytes(hashlib.sha256(part.encode()).digest()[:8], "little")
+        state = int(mix(state ^ word))
+    return state
+
+
+def draws(seed: int, count: int, first: int = 0) -> U64:
+    """Words `first`..`first + count - 1` of the stream that `seed` names."""
+    with np.errstate(over="ignore"):
+        index = np.arange(first, first + count, dtype=np.uint64)
+        return mix(mix(index) ^ np.uint64(seed))
+
+
+def unit(words: U64) -> npt.NDArray[np.float64]:
+    """Each word as a float64 in [0, 1), by its upper 53 bits."""
+    return np.asarray((words >> np.uint64(11)).astype(np.float64) * 2.0**-53, dtype=np.float64)
+
+
+def permutation(seed: int, count: int) -> npt.NDArray[np.int64]:
+    """A keyed permutation of 0..count-1, int64.
+
+    The index is packed below the hash and the packed words, which differ, are sorted by value: any sorting
+    algorithm gives the same answer.
+
+    >>> sorted(permutation(7, 5).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    bits = np.uint64(max(count - 1, 0).bit_length())
+    low = (np.uint64(1) << bits) - np.uint64(1)
+    packed = (draws(seed, count) & ~low) | np.arange(count, dtype=np.uint64)
+    packed.sort()
+    return np.asarray((packed & low).astype(np.int64), dtype=np.int64)
+
+
+def hash_texts(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], seed: int) -> U64:
+    """Hash n byte strings at once: string i is data[offsets[i]:offsets[i + 1]].
+
+    Each string is taken as little-endian 64-bit words, the last padded with zeros, and folded by
+    `h = mix(h ^ word)` from `h = mix(seed ^ length)`; so the time is that of the longest string in words.
+    """
+    starts = offsets[:-1]
+    lengths = offsets[1:] - starts
+    padded = np.concatenate([np.asarray(data, dtype=np.uint8), np.zeros(8, dtype=np.uint8)])
+    words = np.ndarray(shape=(len(padded) - 7,), dtype="<u8", buffer=padded.tobytes(), strides=(1,))
+    hashed = mix(lengths.astype(np.uint64) ^ np.uint64(seed & _MASK))
+    active = np.flatnonzero(lengths > 0)
+    place = 0
+    while len(active):
+        left = lengths[active] - place
+        word = words[starts[active] + place]
+        tail = np.minimum(left, 8).astype(np.uint64) * np.uint64(8)
+        keep = np.where(left >= 8, ~np.uint64(0), (np.uint64(1) << (tail % 64)) - np.uint64(1))
+        hashed[active] = mix(hashed[active] ^ (word & keep))
+        place += 8
+        active = active[left > 8]
+    return hashed
+
+
+def digest(value: Any) -> str:  # noqa: ANN401 - anything that JSON can hold
+    """SHA-256 (hex) of a value's canonical JSON: keys sorted, no spaces, no NaN."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,30 @@
+"""What training minimises: weighted mean log-loss plus l2/2 |w|^2, as a sum and a weight.
+
+A mean over a rank's rows would weigh a rank with few rows as much as one with many. Sums add up: with D the
+weight of the step's rows on all ranks, each of W ranks takes sum(w * loss) * W / D, and the average over
+ranks that DDP makes of the gradients is exactly the gradient that one process has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch.nn import functional
+
+
+def log_loss_sum(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Sum of w * (log(1 + exp(z)) - y z), a scalar; all three are [B, 1], and B may be 0.
+
+    On logits, since the sigmoid first would lose the gradient of confident mistakes in float32.
+    """
+    losses = functional.binary_cross_entropy_with_logits(logits, y, reduction="none")
+    return (w * losses).sum()
+
+
+def penalty(weights: Iterable[torch.Tensor], l2: float) -> torch.Tensor:
+    """l2/2 times the sum of squares of the weights (all of a model's but the intercept), a scalar.
+
+    Equal on all ranks, so that it stands outside the factor W / D.
+    """
+    return torch.stack([tensor.square().sum() for tensor in weights]).sum() * (l2 / 2)

@@ -1,0 +1,202 @@
+"""Rows in memory, column by column, as NumPy arrays; every complaint names file, row group and column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from binclf import hashing
+from binclf.errors import DataError
+from binclf.parquet.kinds import Column, kind_of
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
+
+_NULL_WORD = 0x6E756C6C  # "null": what a missing key hashes as
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """N rows of some columns, from one row group of a file or from a frame."""
+
+    table: Any  # pyarrow.Table
+    place: str  # where they come from, for messages
+
+    def __len__(self) -> int:
+        """N."""
+        return int(self.table.num_rows)
+
+    def columns(self) -> tuple[Column, ...]:
+        """What there is."""
+        return tuple(Column(f.name, kind_of(f.type), str(f.type)) for f in self.table.schema)
+
+    def numbers(self, name: str) -> F64:
+        """A boolean, integer, number or moment column as float64 [N]; null and NaN are NaN.
+
+        Moments are seconds since 1970 (UTC).
+
+        Raises:
+            DataError: infinite values, or integers that float64 cannot hold.
+        """
+        array = self._array(name)
+        kind = kind_of(array.type)
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        if kind == "moment":
+            values: F64 = self._microseconds(array) / 1e6
+            values[np.asarray(array.is_null())] = np.nan
+            return values
+        if kind == "boolean":
+            array = array.cast(pa.uint8())
+        elif kind == "integer":
+            self._refuse_huge(array, name)
+        elif pa.types.is_decimal(array.type) or pa.types.is_float16(array.type):
+            array = array.cast(pa.float64())
+        values = np.array(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+        infinite = np.isinf(values)
+        if infinite.any():
+            raise DataError(
+                f"column '{name}' of {self.place} holds {int(infinite.sum())} infinite values, the "
+                f"first in row {int(infinite.argmax())}: numbers must be finite or null. Write null."
+            )
+        return values
+
+    def codes(self, name: str) -> tuple[I32, list[str]]:
+        """A column as codes int32 [N] into its distinct values as text; null is -1.
+
+        Integers and booleans are written as Python writes them in lower case: 7, true.
+        """
+        array = self._dictionary(name)
+        values = array.dictionary
+        if pa.types.is_boolean(values.type) or pa.types.is_integer(values.type):
+            values = values.cast(pa.string())
+        texts = values.to_pylist()
+        codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        if None in texts:  # a null among the dictionary's values
+            hole = np.array([text is None for text in texts] + [False])
+            codes = np.where(hole[codes], np.int32(-1), codes).astype(np.int32)
+            texts = ["" if text is None else text for text in texts]
+        return codes, texts
+
+    def values(self, name: str) -> tuple[I32, list[Any]]:
+        """A label-like column as codes int32 [N] into its distinct Python values; null and NaN are -1."""
+        array = self._dictionary(name)
+        values = array.dictionary.to_pylist()
+        codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        hole = np.array([v is None or v != v for v in values] + [False])
+        return np.where(hole[codes], np.int32(-1), codes).astype(np.int32), values
+
+    def moments(self, name: str) -> tuple[I64, npt.NDArray[np.bool_]]:
+        """A time column as int64 [N] and where it is null: microseconds, or the integers themselves.
+
+        Raises:
+            DataError: the column is neither a moment nor an integer.
+        """
+        array = self._array(name)
+        missing = np.asarray(array.is_null())
+        kind = kind_of(array.type)
+        if kind == "integer":
+            array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+            whole = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+            return np.asarray(whole, dtype=np.int64), missing
+        if kind != "moment":
+            raise DataError(
+                f"time column '{name}' of {self.place} is {array.type}: "
+                "a timestamp, a date or an integer is needed."
+            )
+        return self._microseconds(array), missing
+
+    def hashes(self, name: str, seed: int) -> hashing.U64:
+        """A key column's values hashed, uint64 [N]: equal values have equal hashes in every file.
+
+        Raises:
+            DataError: the column is of a kind that is no key (floating point, nested).
+        """
+        array = self._array(name)
+        kind = kind_of(array.type)
+        null = hashing.mix(np.uint64(hashing.key(seed, _NULL_WORD)))
+        if kind in ("boolean", "integer", "moment") and not pa.types.is_dictionary(array.type):
+            words = (
+                self._microseconds(array)
+                if kind == "moment"
+                else array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+            )
+            hashed = hashing.mix(np.asarray(words, dtype=np.int64).view(np.uint64) ^ np.uint64(seed))
+            return np.where(np.asarray(array.is_null()), null, hashed)
+        if kind != "text" and not pa.types.is_dictionary(array.type):
+            raise DataError(
+                f"column '{name}' of {self.place} is {array.type}: a key is text, an integer, "
+                "a boolean or a moment."
+            )
+        codes, texts = self.codes(name)
+        return np.append(hash_texts(texts, seed), null)[codes]
+
+    def _array(self, name: str) -> Any:  # noqa: ANN401 - pyarrow
+        if name not in self.table.column_names:
+            raise DataError(f"{self.place} lacks column '{name}'.")
+        column = self.table.column(name)
+        if pa.types.is_dictionary(column.type):
+            column = column.unify_dictionaries()
+        array = column.combine_chunks()
+        if isinstance(array, pa.ChunkedArray):  # no rows, or more than one array can hold
+            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
+        return array
+
+    def _dictionary(self, name: str) -> Any:  # noqa: ANN401 - pyarrow
+        array = self._array(name)
+        if pa.types.is_dictionary(array.type):
+            return array
+        if pa.types.is_string_view(array.type):
+            array = array.cast(pa.string())
+        return array.dictionary_encode()
+
+    def _microseconds(self, array: Any) -> I64:  # noqa: ANN401 - pyarrow
+        if pa.types.is_date(array.type):
+            array = array.cast(pa.timestamp("us"))
+        elif array.type.unit != "us":
+            array = array.cast(pa.timestamp("us", tz=array.type.tz), safe=False)
+        whole = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        return np.asarray(whole, dtype=np.int64)
+
+    def _refuse_huge(self, array: Any, name: str) -> None:  # noqa: ANN401 - pyarrow
+        if array.type.bit_width < 64 or len(array) == array.null_count:
+            return
+        ends = pc.min_max(array)
+        if ends["min"].as_py() < -(2**53) or ends["max"].as_py() > 2**53:
+            raise DataError(
+                f"column '{name}' of {self.place} holds integers beyond 2^53, which a number cannot "
+                f"hold: name it in data.ids, data.exclude or features.categorical."
+            )
+
+
+def hash_texts(texts: list[str], seed: int) -> hashing.U64:
+    """Texts hashed by their UTF-8 bytes, uint64; the only loop is over words of the longest text."""
+    array = pa.array(texts, type=pa.large_string())
+    if not len(array):
+        return np.zeros(0, dtype=np.uint64)
+    _, offsets, data = array.buffers()
+    places = np.frombuffer(offsets, dtype=np.int64)[: len(array) + 1]
+    content = np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, np.uint8)
+    return hashing.hash_texts(content[: places[-1]], places, seed)
+
+
+def from_frame(frame: object) -> Rows:
+    """A pandas DataFrame or a pyarrow Table as rows.
+
+    Raises:
+        DataError: it is neither, or a column cannot be read.
+    """
+    if isinstance(frame, pa.Table):
+        return Rows(frame, "the table")
+    try:
+        return Rows(pa.Table.from_pandas(frame, preserve_index=False), "the frame")
+    except (pa.ArrowException, AttributeError, TypeError) as error:
+        raise DataError(
+            f"the frame cannot be read: {error}. Give a pandas DataFrame or a pyarrow Table."
+        ) from error

@@ -1,0 +1,144 @@
+"""A trained model in NumPy: rows to probabilities, without torch.
+
+Each column's term is added to the logits one after the other, elementwise in float64: a row's score has the
+same bits alone, in a batch of any size, or in another order.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf import artifact
+from binclf.errors import DataError
+from binclf.features import CategoricalColumn, Features, NumericColumn
+from binclf.parquet import Column, Kind, Rows, from_frame
+
+F64 = npt.NDArray[np.float64]
+
+# kinds that a feature accepts, by the kind that it was learnt from
+ACCEPTED: Mapping[Kind, tuple[Kind, ...]] = {
+    "boolean": ("boolean",),
+    "integer": ("integer", "number"),
+    "number": ("integer", "number"),
+    "moment": ("moment",),
+    "text": ("text",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A run, ready to score."""
+
+    id: str
+    features: Features
+    weight: F64  # [F] per standardised unit
+    table: F64  # [V]
+    bias: float
+    threshold: float
+
+    def predict_proba(self, frame: object) -> F64:
+        """Probability of yes, float64 [N], for a pandas DataFrame or a pyarrow Table.
+
+        Columns are found by name; others are ignored.
+
+        Raises:
+            DataError: a column that the model learnt is missing or of another kind, or holds infinities.
+        """
+        rows = from_frame(frame)
+        self.check(rows.columns(), rows.place)
+        return probability(self.logits(rows))
+
+    def predict(self, frame: object) -> npt.NDArray[np.bool_]:
+        """Whether the probability reaches the model's threshold, bool [N]."""
+        return self.predict_proba(frame) >= self.threshold
+
+    def columns(self) -> list[str]:
+        """The columns that scoring reads."""
+        return [column.name for column in self.features.columns]
+
+    def check(self, columns: Sequence[Column], place: str) -> None:
+        """Compare the columns of a file or frame with those that were learnt.
+
+        Raises:
+            DataError: every missing column and every one of another kind, at once.
+        """
+        found = {column.name: column for column in columns}
+        problems: list[str] = []
+        for learnt in self.features.columns:
+            column = found.get(learnt.name)
+            accepted = _accepted(learnt)
+            if column is None:
+                close = difflib.get_close_matches(learnt.name, found, n=1)
+                hint = f" (it has '{close[0]}')" if close else ""
+                problems.append(
+                    f"{place} lacks column '{learnt.name}'{hint}, which {self.id} learnt: "
+                    "bring the column, or retrain."
+                )
+            elif column.kind not in accepted:
+                problems.append(
+                    f"column '{learnt.name}' of {place} is {column.type}, and {self.id} learnt "
+                    f"{learnt.kind} values: cast it, or retrain."
+                )
+        if problems:
+            raise DataError("\n".join(problems))
+
+    def logits(self, rows: Rows) -> F64:
+        """Log-odds of yes, float64 [N]."""
+        total = np.full(len(rows), self.bias)
+        for place, numeric in enumerate(self.features.numeric):
+            total += self._numeric(place, numeric, rows)
+        for place, categorical in enumerate(self.features.categorical):
+            codes, values = rows.codes(categorical.name)
+            total += self.table[self.features.ids(place, values)][codes]
+        return total
+
+    def _numeric(self, place: int, column: NumericColumn, rows: Rows) -> F64:
+        values = rows.numbers(column.name)
+        if column.is_log1p:
+            values = np.sign(values) * np.log1p(np.abs(values))
+        missing = np.isnan(values)
+        values[missing] = column.fill
+        terms = (values - column.centre) * (self.weight[place] / column.scale)
+        if column.indicator >= 0:
+            terms[missing] += self.weight[column.indicator]
+        return np.asarray(terms, dtype=np.float64)
+
+
+def of_run(run: artifact.Run) -> Model:
+    """The model of a run."""
+    empty = np.zeros(0)
+    return Model(
+        id=run.id,
+        features=run.features,
+        weight=run.weights.get("weight", empty),
+        table=run.weights.get("table", empty),
+        bias=float(run.weights["bias"][0]),
+        threshold=float(run.record["threshold"]),
+    )
+
+
+def load(path: str | Path) -> Model:
+    """Load the model of a finished run.
+
+    Raises:
+        ArtifactError: there is no such run, or it was altered.
+    """
+    return of_run(artifact.open_run(path))
+
+
+def probability(logits: F64) -> F64:
+    """sigmoid, float64, without overflow."""
+    e = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1.0, e) / (1.0 + e)
+
+
+def _accepted(learnt: NumericColumn | CategoricalColumn) -> tuple[Kind, ...]:
+    if isinstance(learnt, CategoricalColumn):
+        return (learnt.kind,)
+    return ACCEPTED[learnt.kind]

@@ -1,0 +1,110 @@
+"""The whole job as one call: split, train, evaluate, report, seal."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from binclf import artifact, commit, report
+from binclf.config import Config
+from binclf.errors import BinclfError
+from binclf.evaluate import of_parts
+from binclf.launch import launch
+from binclf.split import Split
+
+log = logging.getLogger(__name__)
+
+MANY_ROWS = 5_000_000  # rows of train from which a second rank pays on CPU
+
+
+def retrain(
+    config: Config,
+    *,
+    resume: Path | None = None,
+    in_process: bool = True,
+    on_line: Callable[[str], None] | None = None,
+) -> Path:
+    """Train on the config's data and seal the run.
+
+    Args:
+        config: the job.
+        resume: an unfinished run of the same config and data to go on with.
+        in_process: a single rank may run in this process; False always starts children.
+        on_line: is called with each line that rank 0 logs in a child process.
+
+    Returns:
+        The run directory.
+    """
+    run_dir = artifact.begin(config, resume)
+    fit(run_dir, in_process=in_process, on_line=on_line)
+    finish(run_dir)
+    return run_dir
+
+
+def fit(
+    run_dir: Path,
+    *,
+    in_process: bool = True,
+    on_line: Callable[[str], None] | None = None,
+) -> None:
+    """Fit the model of a begun run, on as many ranks as its config asks for (0: as many as pay).
+
+    Raises:
+        BinclfError: a rank failed; a note on it says how to resume.
+    """
+    config = artifact.read_config(run_dir)
+    ranks = config.train.ranks or ranks_that_pay(config, artifact.read_split(run_dir))
+    try:
+        if in_process and ranks == 1:
+            from binclf import train  # torch is imported only by a process that computes
+
+            train.train(run_dir)
+        else:
+            launch("rank", [str(run_dir)], ranks, on_line=on_line)
+    except BinclfError as error:
+        error.add_note(f"{run_dir} is unfinished: --resume {run_dir} goes on with it.")
+        raise
+
+
+def finish(run_dir: Path) -> None:
+    """Evaluate a fitted run, write its report and seal it."""
+    run = artifact.open_run(run_dir, sealed=False)
+    found = of_parts(run)
+    commit.write_json(run_dir / "metrics.json", found["metrics"])
+    report.write(run, found)
+    artifact.seal(run_dir)
+    part = report.judged_part(found["metrics"])
+    log.info("%s", report.verdict(part, found["metrics"][part]).replace("**", ""))
+
+
+def summary(run_dir: Path) -> dict[str, Any]:
+    """What a command or a flow tells of a sealed run: its place, its metrics, where the report is."""
+    metrics = commit.read_json(run_dir / "metrics.json")
+    part = report.judged_part(metrics)
+    return {
+        "run": str(run_dir),
+        "part": part,
+        "verdict": report.verdict(part, metrics[part]).replace("**", ""),
+        "metrics": metrics,
+        "report": str(run_dir / "report.md"),
+    }
+
+
+def ranks_that_pay(config: Config, split: Split) -> int:
+    """Ranks where train.ranks is 0: one per GPU; on CPU one, or two where the rows are many."""
+    devices = _gpus() if config.train.device != "cpu" else 0
+    if devices:
+        return min(devices, config.train.lanes)
+    is_large = split.rows("train") >= MANY_ROWS
+    return min(2 if is_large else 1, os.cpu_count() or 1, config.train.lanes)
+
+
+def _gpus() -> int:
+    """GPUs of this machine, counted without torch, which a launcher does not import."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))

@@ -1,0 +1,145 @@
+"""New Parquet to scored Parquet: one output file for each input, every row once and in order, without torch.
+
+All files are compared with what the model learnt before the first is scored. Each output is written beside
+and renamed, then its receipt; a file that was scored before by the same model from the same bytes is left
+as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from binclf import artifact, commit, predict
+from binclf.errors import ArtifactError, DataError
+from binclf.parquet import ColumnWriter, Footer, Reader, find, footers
+from binclf.predict import Model, probability
+
+log = logging.getLogger(__name__)
+
+RECEIPTS = "_receipts"  # readers of Parquet directories pass over names with '_'
+ADDED = ("probability", "decision", "model")
+
+
+def score(run: str | Path, source: str | Path, output: str | Path) -> dict[str, Any]:
+    """Score all Parquet files of `source` into the directory `output`.
+
+    An output has the id columns of the run's config, then `probability` (float64), `decision` (bool) and
+    `model` (the run's id, dictionary-encoded), in the input's order.
+
+    Returns the receipt: files, rows, files that had been scored before.
+
+    Raises:
+        ArtifactError: the run is not finished or was altered, or `output` holds another model's scores.
+        DataError: a file lacks a column or has it of another kind, or is damaged; nothing of this call
+            is left behind.
+        BusyError: another process scores into `output`.
+    """
+    opened = artifact.open_run(run)
+    model, ids = predict.of_run(opened), opened.config.data.ids
+    feet = footers(find(source).files)
+    _check(model, ids, feet)
+    output = Path(output)
+    with commit.locked(output / RECEIPTS / ".lock", wait=False):
+        written: list[Path] = []
+        try:
+            with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="score") as pool:
+                done = list(pool.map(lambda foot: _one(model, ids, foot, output, written), feet))
+        except BaseException:
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise
+    rows = sum(receipt["rows"] for receipt in done)
+    if rows != sum(foot.rows for foot in feet):
+        raise AssertionError(f"{rows} rows were scored of {sum(foot.rows for foot in feet)}")
+    return {
+        "model": model.id,
+        "files": len(done),
+        "rows": rows,
+        "scored_before": sum(receipt["scored_before"] for receipt in done),
+        "positive_decisions": sum(receipt["positive_decisions"] for receipt in done),
+        "output": str(output),
+    }
+
+
+def _check(model: Model, ids: Sequence[str], feet: Sequence[Footer]) -> None:
+    """Every problem of every file at once, before anything is written."""
+    problems: list[str] = []
+    for foot in feet:
+        try:
+            model.check(foot.columns, foot.relative)
+        except DataError as error:
+            problems.append(str(error))
+        problems += [
+            f"{foot.relative} lacks id column '{name}': each scored row needs its id."
+            for name in ids
+            if foot.column(name) is None
+        ]
+    taken = sorted(set(ids) & set(ADDED))
+    if taken:
+        problems.append(f"id column '{taken[0]}' has the name of a column that scoring adds: rename it.")
+    if problems:
+        raise DataError("\n".join(problems[:20]))
+
+
+def _one(model: Model, ids: Sequence[str], foot: Footer, output: Path, written: list[Path]) -> dict[str, Any]:
+    """Score one file, unless that was done before."""
+    target = output / foot.relative
+    receipt_path = output / RECEIPTS / f"{foot.relative}.json"
+    fingerprint = commit.sha256(foot.path)
+    if receipt_path.exists() and target.exists():
+        receipt: dict[str, Any] = commit.read_json(receipt_path)
+        _refuse_foreign(receipt, model, fingerprint, target)
+        return receipt | {"scored_before": 1}
+    if target.exists():
+        raise ArtifactError(
+            f"{target} exists and has no receipt, so it is not this model's: choose another output."
+        )
+    decisions = 0
+    with commit.beside(target) as temporary:
+        writer = ColumnWriter(temporary)
+        texts = [c.name for c in model.features.categorical if c.kind == "text"]
+        columns = list(dict.fromkeys([*ids, *model.columns()]))
+        with Reader(foot.path, foot.relative, texts) as reader:
+            for group in range(len(foot.groups)) if foot.groups else ():
+                rows = reader.read(group, columns)
+                p = probability(model.logits(rows))
+                decided = p >= model.threshold
+                decisions += int(decided.sum())
+                writer.append(rows, ids, {"probability": p, "decision": decided}, model.id)
+            if not foot.groups:
+                rows = reader.empty(columns)
+                nothing = probability(model.logits(rows))
+                added = {"probability": nothing, "decision": nothing >= model.threshold}
+                writer.append(rows, ids, added, model.id)
+        writer.close()
+    written.append(target)
+    receipt = {
+        "model": model.id,
+        "input": foot.relative,
+        "input_sha256": fingerprint,
+        "output_sha256": commit.sha256(target),
+        "rows": foot.rows,
+        "positive_decisions": decisions,
+    }
+    commit.write_json(receipt_path, receipt)
+    written.append(receipt_path)
+    log.info("scored %s: %s rows", foot.relative, f"{foot.rows:,}")
+    return receipt | {"scored_before": 0}
+
+
+def _refuse_foreign(receipt: Mapping[str, Any], model: Model, fingerprint: str, target: Path) -> None:
+    if receipt["model"] != model.id:
+        raise ArtifactError(
+            f"{target} was scored by {receipt['model']}, not by {model.id}: choose another output."
+        )
+    if receipt["input_sha256"] != fingerprint:
+        raise ArtifactError(
+            f"{target} was scored from other content than its input has now: choose another output."
+        )
+    if commit.sha256(target) != receipt["output_sha256"]:
+        raise ArtifactError(f"{target} was altered since it was scored: remove it and score again.")

@@ -1,0 +1,1 @@
+"""How the optimum is reached: each solver takes a store of rows and gives back weights and a record."""

@@ -1,0 +1,82 @@
+"""Where training got to: arrays and JSON in one safetensors file, whole or not at all; two are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from binclf import commit
+from binclf.errors import ArtifactError
+
+log = logging.getLogger(__name__)
+
+Array = npt.NDArray[Any]
+KEPT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """State after some epochs."""
+
+    epochs: int  # epochs done
+    arrays: Mapping[str, Array]
+    record: Mapping[str, Any]  # what JSON can hold
+
+
+def write(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, then remove all but the newest two."""
+    path = folder / f"epoch-{checkpoint.epochs:06d}.safetensors"
+    record = json.dumps({"epochs": checkpoint.epochs, **checkpoint.record}, allow_nan=False)
+    # safetensors cannot tell what NumPy's scalars are: arrays of at least one axis only
+    arrays = {name: np.ascontiguousarray(np.atleast_1d(a)) for name, a in checkpoint.arrays.items()}
+    commit.write_bytes(path, save(arrays, metadata={"record": record, "sum": _sum(arrays)}))
+    for old in sorted(folder.glob("epoch-*.safetensors"))[:-KEPT]:
+        old.unlink()
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None if there is none at all.
+
+    Raises:
+        ArtifactError: there are checkpoints, and all are damaged.
+    """
+    paths = sorted(folder.glob("epoch-*.safetensors"), reverse=True)
+    for path in paths:
+        try:
+            return _read(path)
+        except (ValueError, KeyError, SafetensorError) as error:
+            log.warning("checkpoint %s is damaged (%s): taking the one before", path, error)
+    if paths:
+        raise ArtifactError(f"all checkpoints in {folder} are damaged: start a new run.")
+    return None
+
+
+def _read(path: Path) -> Checkpoint:
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    if length > len(content):
+        raise ValueError("it is cut short")
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    arrays = load(content)
+    if _sum(arrays) != metadata["sum"]:
+        raise ValueError("its sum does not agree")
+    record = json.loads(metadata["record"])
+    return Checkpoint(record.pop("epochs"), arrays, record)
+
+
+def _sum(arrays: Mapping[str, Array]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,24 @@
+"""Which rows are for training, validation and test.
+
+`plan` reads footers, fingerprints the files and says what is to be done, file by file; `perform` does one
+file (and nothing if it was done before); `commit` adds the receipts up and writes the split. `ensure` is
+the three in a row. Parts are Parquet, one file for each input file and part, named by what they depend on.
+"""
+
+from binclf.split.plan import Plan, plan
+from binclf.split.receipt import commit, home
+from binclf.split.records import PART_NAMES, PartFile, Split, Task
+from binclf.split.run import ensure, perform
+
+__all__ = [
+    "PART_NAMES",
+    "PartFile",
+    "Plan",
+    "Split",
+    "Task",
+    "commit",
+    "ensure",
+    "home",
+    "perform",
+    "plan",
+]

@@ -1,0 +1,249 @@
+"""What is to be done for a split: one task for each input file, from footers, fingerprints and settings."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf import commit, hashing
+from binclf.config import Config
+from binclf.errors import ConfigError, DataError
+from binclf.labels import LabelRule
+from binclf.parquet import (
+    Column,
+    Footer,
+    Reader,
+    find,
+    footers,
+    moment_text,
+    parse_moment,
+    union,
+)
+from binclf.split import deal
+from binclf.split.records import FORMAT, PART_NAMES, Task
+
+log = logging.getLogger(__name__)
+
+I64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The tasks of a split and what they have in common."""
+
+    tasks: tuple[Task, ...]
+    columns: tuple[Column, ...]
+    label: LabelRule
+    cuts: dict[str, str]
+    duplicates: tuple[str, ...]  # files whose content an earlier file has too
+    skipped: tuple[tuple[str, str], ...]  # files passed over, and why
+
+
+def plan(config: Config) -> Plan:
+    """Work out the split of a config; nothing is written.
+
+    Raises:
+        DataError: files are missing or damaged, or columns that the config names are not in all of them.
+        ConfigError: the settings do not fit the columns.
+    """
+    listing = find(config.data.path)
+    feet = footers(listing.files)
+    columns = union(feet, ignore=config.data.exclude)
+    _check_names(config, columns, feet[0])
+    label_column = next(c for c in columns if c.name == config.data.label)
+    label = LabelRule.of(config, label_column)
+    with ThreadPoolExecutor(thread_name_prefix="fingerprint") as pool:
+        prints = list(pool.map(commit.sha256, [file.path for file in feet]))
+    common = {
+        "format": FORMAT,
+        "label": asdict(label),
+        "weight": config.data.weight,
+        "on_null_label": config.data.on_null_label,
+    }
+    cuts: dict[str, str] = {}
+    if config.split.method == "time":
+        dealt, cuts = _by_time(config, feet, label)
+    else:
+        is_alone = listing.is_single_file
+        dealt = [(_selection(config, foot, is_alone=is_alone), _slots(config)) for foot in feet]
+    if config.split.method == "column" and config.data.group:
+        _refuse_straddling_groups(config, feet)
+    in_place = config.split.method == "none"
+    tasks = tuple(
+        _task(foot, fingerprint, common | selection, slots, in_place=in_place)
+        for foot, fingerprint, (selection, slots) in zip(feet, prints, dealt, strict=True)
+    )
+    first_of: dict[str, str] = {}
+    duplicates = tuple(t.relative for t in tasks if first_of.setdefault(t.sha256, t.id) != t.id)
+    if duplicates:
+        log.warning(
+            "%d files have the same content as an earlier one, so their rows count twice: %s",
+            len(duplicates),
+            ", ".join(duplicates[:5]),
+        )
+    if listing.skipped:
+        log.info("%d files passed over, such as %s (%s)", len(listing.skipped), *listing.skipped[0])
+    return Plan(tasks, columns, label, cuts, duplicates, listing.skipped)
+
+
+def _task(
+    foot: Footer,
+    fingerprint: str,
+    selection: dict[str, Any],
+    slots: tuple[str, ...],
+    *,
+    in_place: bool,
+) -> Task:
+    return Task(
+        id=hashing.digest([foot.relative, fingerprint, selection])[:24],
+        relative=foot.relative,
+        path=foot.path,
+        sha256=fingerprint,
+        rows=foot.rows,
+        columns=len(foot.columns),
+        selection=selection,
+        slots=slots,
+        in_place=in_place,
+    )
+
+
+def _slots(config: Config) -> tuple[str, ...]:
+    return ("train",) if config.split.method == "none" else PART_NAMES
+
+
+def _selection(config: Config, foot: Footer, *, is_alone: bool) -> dict[str, Any]:
+    """What decides a file's rows, for the methods that look at one file alone."""
+    split, data = config.split, config.data
+    fractions = [split.validation_fraction, split.test_fraction]
+    key = list(split.key) or [data.group]
+    if split.method == "random" and not data.group:
+        return {
+            "method": "random",
+            "key": hashing.key(split.seed, foot.relative),
+            "fractions": fractions,
+            "is_alone": is_alone,
+            "stratify": split.stratify,
+        }
+    if split.method in ("random", "hash"):
+        return {"method": "hash", "seed": split.seed, "columns": key, "fractions": fractions}
+    if split.method == "column":
+        return {"method": "column", "column": split.column}
+    return {"method": "none"}
+
+
+def _by_time(
+    config: Config, feet: Sequence[Footer], label: LabelRule
+) -> tuple[list[tuple[dict[str, Any], tuple[str, ...]]], dict[str, str]]:
+    """Cuts for all files, and for each file only those inside it: a moved cut leaves the others alone."""
+    data, split = config.data, config.split
+    with ThreadPoolExecutor(thread_name_prefix="time") as pool:
+        moments = list(pool.map(lambda foot: _labelled_moments(foot, data.time, label), feet))
+    type_of = {foot.relative: foot.column(data.time) for foot in feet}
+    arrow_type = next(column.type for column in type_of.values() if column)
+    test_from = parse_moment(split.test_from, arrow_type, "split.test_from") if split.test_from else None
+    together = np.concatenate(moments)
+    if not len(together):
+        raise DataError(f"{data.path} holds no labelled rows: nothing to split.")
+    fractions = (split.validation_fraction, split.test_fraction)
+    validation, test = deal.cut_points(together, fractions, test_from=test_from)
+    if split.validation_from:
+        validation = parse_moment(split.validation_from, arrow_type, "split.validation_from")
+    if validation is not None and validation > test:
+        raise ConfigError(
+            f"validation begins at {moment_text(validation, arrow_type)}, after test at "
+            f"{moment_text(test, arrow_type)}: split.validation_from must be earlier."
+        )
+    starts = {"train": None, "validation": validation, "test": test}
+    ordered = [(start, part) for part, start in starts.items() if start is not None]
+    dealt = [_inside(moment, ordered, data.time) for moment in moments]
+    return dealt, {part: moment_text(start, arrow_type) for start, part in ordered}
+
+
+def _inside(
+    moments: I64, starts: Sequence[tuple[int, str]], time: str
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The cuts that fall inside a file's own time, and the parts of the segments between them."""
+    low, high = (int(moments.min()), int(moments.max())) if len(moments) else (0, 0)
+    cuts = [start for start, _ in starts if low < start <= high]
+    first = max((part for part in enumerate(starts) if part[1][0] <= low), default=None)
+    slots = [first[1][1] if first else "train"]
+    slots += [part for start, part in starts if low < start <= high]
+    return {"method": "time", "column": time, "cuts": cuts}, tuple(slots)
+
+
+def _labelled_moments(foot: Footer, time: str, label: LabelRule) -> I64:
+    kept: list[I64] = []
+    with Reader(foot.path, foot.relative) as reader:
+        for group in range(len(foot.groups)):
+            rows = reader.read(group, [time, label.column])
+            moments, missing = rows.moments(time)
+            if missing.any():
+                raise DataError(
+                    f"time column '{time}' of {rows.place} holds {int(missing.sum())} nulls, the first "
+                    f"in row {int(missing.argmax())}: each row needs a time to be split by it."
+                )
+            labels, _ = label.read(rows)
+            kept.append(moments[labels >= 0])
+    return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
+
+
+def _check_names(config: Config, columns: Sequence[Column], first: Footer) -> None:
+    """Each column that the config names must be there."""
+    known = {c.name for c in columns} | {c.name for c in first.columns}
+    found = [
+        f"{setting} names column '{name}', which the data lack{_hint(name, known)}."
+        for setting, names in _named(config)
+        for name in names
+        if name and name not in known
+    ]
+    if found:
+        raise DataError("\n".join(found))
+
+
+def _named(config: Config) -> Iterable[tuple[str, Sequence[str]]]:
+    data, split, features = config.data, config.split, config.features
+    return (
+        ("data.label", (data.label,)),
+        ("data.weight", (data.weight,)),
+        ("data.ids", data.ids),
+        ("data.time", (data.time,)),
+        ("data.group", (data.group,)),
+        ("data.exclude", data.exclude),
+        ("split.key", split.key),
+        ("split.column", (split.column,)),
+        ("features.numeric", features.numeric),
+        ("features.categorical", features.categorical),
+        ("features.log1p", features.log1p),
+    )
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _refuse_straddling_groups(config: Config, feet: Sequence[Footer]) -> None:
+    """With method column, the data must keep each group in one part."""
+    part_of: dict[int, set[str]] = {}
+    for foot in feet:
+        with Reader(foot.path, foot.relative) as reader:
+            for group in range(len(foot.groups)):
+                rows = reader.read(group, [config.data.group, config.split.column])
+                codes, parts = rows.codes(config.split.column)
+                pairs = np.stack([rows.hashes(config.data.group, 0), codes.astype(np.int64).view(np.uint64)])
+                for value, code in np.unique(pairs, axis=1).T.tolist():
+                    part_of.setdefault(value, set()).add(parts[int(np.uint64(code).view(np.int64))])
+    straddling = sum(len(parts) > 1 for parts in part_of.values())
+    if straddling:
+        raise DataError(
+            f"{straddling} of {len(part_of)} values of data.group = '{config.data.group}' have rows in "
+            f"more than one part of split.column = '{config.split.column}': a group must not straddle "
+            "parts. Mend the column, or leave data.group empty."
+        )

@@ -1,0 +1,111 @@
+"""What a split is made of: small frozen records that JSON can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from binclf.errors import ArtifactError
+from binclf.labels import LabelRule
+from binclf.parquet import Column
+
+PART_NAMES = ("train", "validation", "test")
+FORMAT = 1  # of parts and receipts: another number makes other ids
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One input file to be dealt into parts; a pure function of its content and the settings."""
+
+    id: str  # names its outputs: digest of relative path, content and selection
+    relative: str
+    path: Path
+    sha256: str  # of the input file's content
+    rows: int
+    columns: int
+    selection: Mapping[str, Any]  # all that decides which row goes where
+    slots: tuple[str, ...]  # the part that each output belongs to
+    in_place: bool  # method none: the input file itself is the part
+
+
+@dataclass(frozen=True, slots=True)
+class PartFile:
+    """The rows of one input file that belong to one part."""
+
+    path: Path
+    relative: str  # of the input file
+    id: str
+    rows: int
+    positives: int
+    weight: float  # sum of row weights; the row count where there are none
+    positive_weight: float
+    groups: tuple[int, ...]  # rows of each row group; where labels were dropped, those kept
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which rows are in which part, and the receipt that says that none was lost."""
+
+    digest: str
+    method: str
+    columns: tuple[Column, ...]
+    label: LabelRule
+    cuts: Mapping[str, str]  # method time: where the parts begin
+    parts: Mapping[str, tuple[PartFile, ...]]  # in canonical order
+    receipt: Mapping[str, Any]  # rows read, per part, dropped; files, duplicates
+
+    def rows(self, part: str) -> int:
+        """Rows of a part."""
+        return sum(file.rows for file in self.parts.get(part, ()))
+
+    def positives(self, part: str) -> int:
+        """Rows of a part whose label is positive."""
+        return sum(file.positives for file in self.parts.get(part, ()))
+
+    def weight(self, part: str) -> float:
+        """Sum of the row weights of a part."""
+        return sum(file.weight for file in self.parts.get(part, ()))
+
+    def base_rate(self, part: str) -> float:
+        """Weighted share of positives in a part."""
+        return sum(file.positive_weight for file in self.parts.get(part, ())) / self.weight(part)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `split.json`."""
+        record = asdict(self)
+        for files in record["parts"].values():
+            for file in files:
+                file["path"] = str(file["path"])
+        return record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Split:
+        """Read `split.json` back.
+
+        Raises:
+            ArtifactError: it is of another shape.
+        """
+        try:
+            return cls(
+                digest=record["digest"],
+                method=record["method"],
+                columns=tuple(Column(**column) for column in record["columns"]),
+                label=LabelRule(**record["label"]),
+                cuts=record["cuts"],
+                parts={
+                    part: tuple(part_file(file) for file in files) for part, files in record["parts"].items()
+                },
+                receipt=record["receipt"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(
+                f"split.json is of another version or was edited ({error!r}): split again."
+            ) from error
+
+
+def part_file(record: Mapping[str, Any]) -> PartFile:
+    """A `PartFile` from JSON."""
+    fields = {**record, "path": Path(record["path"]), "groups": tuple(record["groups"])}
+    return PartFile(**fields)

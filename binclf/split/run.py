@@ -1,0 +1,203 @@
+"""A split carried out: each input file dealt into its parts, once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf import commit as committing
+from binclf import hashing
+from binclf.config import Config
+from binclf.errors import DataError
+from binclf.labels import LabelRule, read_weights, shown
+from binclf.parquet import Reader, Rows, deal_rows, footer, group_rows
+from binclf.parquet.files import Found
+from binclf.split import deal
+from binclf.split.plan import plan
+from binclf.split.receipt import commit, home
+from binclf.split.records import PART_NAMES, Split, Task
+
+log = logging.getLogger(__name__)
+
+I8 = npt.NDArray[np.int8]
+F64 = npt.NDArray[np.float64]
+
+
+def ensure(config: Config) -> Split:
+    """Bring the split of a config about; on unchanged input nothing is written.
+
+    Raises:
+        DataError, ConfigError: as `plan`; and a part is empty, or train holds one class.
+    """
+    where = home(config)
+    with committing.locked(where / ".lock", wait=True):
+        todo = plan(config)
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="split") as pool:
+            receipts = list(pool.map(lambda task: perform(task, where), todo.tasks))
+        return commit(config, todo, receipts)
+
+
+def perform(task: Task, where: Path) -> dict[str, Any]:
+    """Deal one input file into its parts; if that was done before, only its receipt is read.
+
+    Returns the receipt, which JSON can hold: rows read, dropped, and of each slot a `PartFile` (as a
+    mapping), and the label values seen.
+
+    Raises:
+        DataError: the file is damaged, or labels, weights, keys or times are not what they must be.
+    """
+    receipt_path = where / "parts" / f"{task.id}.json"
+    if receipt_path.exists():
+        receipt: dict[str, Any] = committing.read_json(receipt_path)
+        if all(_is_there(slot) for slot in receipt["slots"]):
+            return receipt
+    columns = _read_columns(task)
+    slots = _deal(task, columns)
+    outputs = [task.path]
+    if not task.in_place:
+        outputs = [where / "parts" / f"{task.id}-{slot}.parquet" for slot in range(len(task.slots))]
+        _write(task, slots, outputs)
+    receipt = {
+        "relative": task.relative,
+        "sha256": task.sha256,
+        "rows": task.rows,
+        "dropped_null_label": int((columns.labels < 0).sum()),
+        "label_values": sorted({str(value) for value in columns.label_values}),
+        "slots": [_part_record(task, slot, path, slots, columns) for slot, path in enumerate(outputs)],
+    }
+    committing.write_json(receipt_path, receipt)
+    log.info("split %s: %s rows", task.relative, f"{task.rows:,}")
+    return receipt
+
+
+class _Columns:
+    """The few columns that decide a file's split, for all its rows."""
+
+    def __init__(self, labels: I8, label_values: list[Any], weights: F64, keys: Any) -> None:  # noqa: ANN401
+        self.labels, self.label_values, self.weights, self.keys = (
+            labels,
+            label_values,
+            weights,
+            keys,
+        )
+
+
+def _read_columns(task: Task) -> _Columns:
+    selection = task.selection
+    label = LabelRule(**selection["label"])
+    weight = selection["weight"]
+    names = [*selection.get("columns", ()), selection.get("column", ""), label.column, weight]
+    names = list(dict.fromkeys(filter(None, names)))
+    labels: list[I8] = []
+    weights: list[F64] = []
+    keys: list[Any] = []
+    values: set[Any] = set()
+    with Reader(task.path, task.relative) as reader:
+        for group in range(reader.file.num_row_groups):
+            rows = reader.read(group, names)
+            found, seen = label.read(rows)
+            values.update(seen)
+            if selection["on_null_label"] == "error" and (found < 0).any():
+                raise DataError(
+                    f"label '{label.column}' of {rows.place} holds {int((found < 0).sum())} nulls, the "
+                    f"first in row {int((found < 0).argmax())}: each row needs a label. "
+                    'Set data.on_null_label = "drop" to leave such rows out (they are counted).'
+                )
+            labels.append(found)
+            weights.append(read_weights(rows, weight))
+            keys.append(_keys(rows, selection))
+    return _Columns(
+        np.concatenate(labels) if labels else np.zeros(0, np.int8),
+        list(values),
+        np.concatenate(weights) if weights else np.zeros(0),
+        np.concatenate(keys) if keys and keys[0] is not None else None,
+    )
+
+
+def _keys(rows: Rows, selection: Mapping[str, Any]) -> Any:  # noqa: ANN401 - by method
+    """What the method looks at in each row."""
+    method = selection["method"]
+    if method == "hash":
+        state = np.full(len(rows), hashing.key(selection["seed"]), dtype=np.uint64)
+        for column in selection["columns"]:
+            state = hashing.mix(state ^ rows.hashes(column, selection["seed"]))
+        return state
+    if method == "time":
+        return rows.moments(selection["column"])[0]
+    if method == "column":
+        codes, texts = rows.codes(selection["column"])
+        wrong = sorted({texts[code] for code in np.unique(codes[codes >= 0])} - set(PART_NAMES))
+        if wrong or (codes < 0).any():
+            raise DataError(
+                f"split.column '{selection['column']}' of {rows.place} holds "
+                f"{shown(wrong) if wrong else 'nulls'}: each row says train, validation or test."
+            )
+        slot_of = np.array([PART_NAMES.index(text) for text in texts] or [0], dtype=np.int8)
+        return slot_of[codes]
+    return None
+
+
+def _deal(task: Task, columns: _Columns) -> I8:
+    selection, labels = task.selection, columns.labels
+    if not len(labels) or selection["method"] == "none":
+        return np.where(labels < 0, -1, 0).astype(np.int8)
+    if selection["method"] == "random":
+        return deal.at_random(
+            labels,
+            selection["key"],
+            fractions=tuple(selection["fractions"]),
+            is_alone=selection["is_alone"],
+            stratify=selection["stratify"],
+        )
+    if selection["method"] == "hash":
+        return deal.by_hash(columns.keys, labels, fractions=tuple(selection["fractions"]))
+    if selection["method"] == "time":
+        return deal.by_time(columns.keys, labels, tuple(selection["cuts"]))
+    return np.where(labels < 0, np.int8(-1), columns.keys).astype(np.int8)
+
+
+def _write(task: Task, slots: I8, outputs: Sequence[Path]) -> None:
+    """All outputs of a file, each written beside and renamed; empty ones are not written."""
+    with ExitStack() as stack:
+        targets = {
+            slot: stack.enter_context(committing.beside(path))
+            for slot, path in enumerate(outputs)
+            if (slots == slot).any()
+        }
+        deal_rows(task.path, task.relative, slots, targets, group_rows(task.columns))
+
+
+def _part_record(task: Task, slot: int, path: Path, slots: I8, columns: _Columns) -> dict[str, Any]:
+    mask = slots == slot
+    rows = int(mask.sum())
+    positive = mask & (columns.labels == 1)
+    return {
+        "path": str(path.resolve()),
+        "relative": task.relative,
+        "id": f"{task.id}-{slot}",
+        "rows": rows,
+        "positives": int(positive.sum()),
+        "weight": float(columns.weights[mask].sum()),
+        "positive_weight": float(columns.weights[positive].sum()),
+        "groups": _groups(task, path, mask) if rows else [],
+    }
+
+
+def _groups(task: Task, path: Path, mask: npt.NDArray[np.bool_]) -> list[int]:
+    feet = footer(Found(task.relative, path)).groups
+    if not task.in_place:
+        return list(feet)
+    ends = np.cumsum(feet)
+    return [int(mask[end - rows : end].sum()) for rows, end in zip(feet, ends, strict=True)]
+
+
+def _is_there(record: Mapping[str, Any]) -> bool:
+    return not record["rows"] or Path(record["path"]).exists()

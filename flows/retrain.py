@@ -1,0 +1,81 @@
+"""The scheduled job: split, train, evaluate and report, each a task around one call of the library.
+
+    python -m flows.retrain CONFIG [section.key=value ...]
+
+needs no server: without PREFECT_API_URL Prefect starts a temporary one. The ranks are child processes, so
+this process imports no torch, and a cancelled flow leaves no rank behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+
+from binclf import artifact
+from binclf.config import Config, load
+from binclf.errors import BinclfError
+from binclf.retrain import finish, fit, summary
+from flows.artifacts import show_run
+
+
+@task(name="split")
+def split_data(config: Config) -> str:
+    """Raw Parquet to parts; on unchanged input nothing is written. Returns the run directory."""
+    run_dir = artifact.begin(config)
+    get_run_logger().info("run directory: %s", run_dir)
+    return str(run_dir)
+
+
+@task(name="train")
+def train(run_dir: str) -> str:
+    """Fit the model in child processes; what rank 0 logs appears here."""
+    fit(Path(run_dir), in_process=False, on_line=get_run_logger().info)
+    return run_dir
+
+
+@task(name="evaluate")
+def evaluate(run_dir: str) -> dict[str, Any]:
+    """Metrics of each part, the report, and the seal."""
+    finish(Path(run_dir))
+    return summary(Path(run_dir))
+
+
+@task(name="show")
+def show(name: str, result: dict[str, Any]) -> None:
+    """The report and the metrics as artifacts."""
+    show_run(name, result)
+
+
+@flow(name="retrain", flow_run_name="retrain {config.name}", validate_parameters=True)
+def retrain(config: Config) -> dict[str, Any]:
+    """Train on the newest data, evaluate, and store the run.
+
+    Args:
+        config: the whole job; the same settings as in the TOML file.
+    """
+    run_dir = train(split_data(config))
+    result = evaluate(run_dir)
+    show(config.name, result)
+    get_run_logger().info("%s", result["verdict"])
+    return result
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m flows.retrain CONFIG [section.key=value ...]`; returns the exit code."""
+    if not arguments:
+        sys.stderr.write("usage: python -m flows.retrain CONFIG [section.key=value ...]\n")
+        return 2
+    try:
+        retrain(load(arguments[0], arguments[1:]))
+    except BinclfError as error:
+        logging.getLogger(__name__).error("%s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
