@@ -26,10 +26,10 @@ Result = dict[str, Any]
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code."""
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    is_rank = "RANK" in os.environ and options.verb in ("rank", "train")
+    is_rank = "RANK" in os.environ and options.verb in ("rank", "train", "retrain")
     try:
         if is_rank:
             launch.die_with_launcher()
@@ -150,6 +150,17 @@ def _score(options: argparse.Namespace) -> Result:
     from binclf.score import score
 
     return score(options.run_dir, options.input, options.output)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Options and overrides in any order: argparse takes overrides only in one run, right after CONFIG."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and ("overrides" not in options or any(text.startswith("-") for text in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides = [*options.overrides, *rest]
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -54,6 +54,8 @@ def storage_error(error: OSError, path: Path) -> OSError:
         errno.EROFS: "the disk is read-only: choose another place",
         errno.EACCES: "permission is denied: choose another place",
         errno.EIO: "the disk fails: check it",
+        errno.ENOTDIR: "a file is where a directory is needed: choose another place",
+        errno.EEXIST: "a file is where a directory is needed: choose another place",
     }.get(error.errno)
     if advice is None:
         return error
@@ -107,8 +109,11 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
     Raises:
         BusyError: another process holds it and `wait` is false.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o640)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o640)
+    except OSError as error:
+        raise storage_error(error, path) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,10 +1,14 @@
 """Who reads what in which order: a pure function of row counts, seed and epoch.
 
-Row groups are permuted by a keyed hash and laid end to end into a stream of N rows; the stream is cut into
-L lanes of equal length (within 1), each lane into windows of w rows that are shuffled by a key of their
-own. Position p of the epoch is lane p mod L, offset p div L. Step t is the positions [tB, (t+1)B); rank r
-of W owns the lanes l = r (mod W). So each row comes once, all ranks take equal steps, the rows of a step do
-not depend on W, and the whole state is (epoch, position): another W or B may go on from there.
+Row groups are permuted by a keyed hash and laid end to end into a stream of N rows, the rows of each shuffled
+(in chunks of w rows); the stream is cut into L lanes of equal length (within 1), each lane into windows of w
+rows that are shuffled once more, across the row groups that meet in them. Position p of the epoch is lane p
+mod L, offset p div L. Step t is the positions [tB, (t+1)B); rank r of W owns the lanes l = r (mod W). So
+each row comes once, all ranks take equal steps, the rows of a step do not depend on W, and the whole state
+is (epoch, position): another W or B may go on from there.
+
+The rows within a row group are shuffled since lanes alone would not mix a small set: six points in 32 lanes
+are one row a lane, and every epoch would be the same.
 
 DistributedSampler pads, litData drops, WebDataset hangs where the counts do not divide; here nothing needs
 to. (N rows, G row groups, L lanes, W ranks, B rows of a step.)
@@ -72,7 +76,8 @@ class EpochPlan:
         span = self.lanes * self.window_rows
         window = position // span
         own = range(rank, self.lanes, ranks)
-        windows = [self._window(lane, window) for lane in own]
+        cache: dict[tuple[int, int], I64] = {}  # of row groups that several lanes share
+        windows = [self._window(lane, window, cache) for lane in own]
         height = max((len(rows) for rows, _ in windows), default=0)
         table = np.zeros((height, len(own)), dtype=np.int64)
         for place, (rows, _) in enumerate(windows):
@@ -104,7 +109,7 @@ class EpochPlan:
         size, longer = divmod(self.rows, self.lanes)
         return lane * size + min(lane, longer)
 
-    def _window(self, lane: int, window: int) -> tuple[I64, I64]:
+    def _window(self, lane: int, window: int, cache: dict[tuple[int, int], I64]) -> tuple[I64, I64]:
         """Canonical row numbers of one window of a lane, shuffled; and the row groups they are in."""
         begin = self._lane_start(lane) + window * self.window_rows
         end = min(begin + self.window_rows, self._lane_start(lane + 1))
@@ -112,19 +117,34 @@ class EpochPlan:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         first = int(np.searchsorted(self._stream, begin, side="right")) - 1
         last = int(np.searchsorted(self._stream, end, side="left"))
-        pieces = [
-            np.arange(
-                max(begin, self._stream[place]) - self._stream[place],
-                min(end, self._stream[place + 1]) - self._stream[place],
-            )
-            + self._canonical[place]
-            for place in range(first, last)
-        ]
-        rows = np.concatenate(pieces)
+        rows = np.concatenate([self._piece(place, begin, end, cache) for place in range(first, last)])
         if self.shuffle:
             key = hashing.key(self.seed, self.epoch, lane, window)
             rows = rows[hashing.permutation(key, len(rows))]
         return rows, self._order[first:last]
+
+    def _piece(self, place: int, begin: int, end: int, cache: dict[tuple[int, int], I64]) -> I64:
+        """Canonical row numbers of the stream's [begin, end) as far as one row group has them."""
+        start, size = int(self._stream[place]), int(self._stream[place + 1] - self._stream[place])
+        origin = int(self._canonical[place])
+        low, high = max(begin - start, 0), min(end - start, size)
+        if not self.shuffle:
+            return np.arange(origin + low, origin + high)
+        chunks = [
+            self._chunk(place, number, size, cache)
+            for number in range(low // self.window_rows, -(-high // self.window_rows))
+        ]
+        first = low // self.window_rows * self.window_rows
+        return np.concatenate([np.zeros(0, np.int64), *chunks])[low - first : high - first] + origin
+
+    def _chunk(self, place: int, number: int, size: int, cache: dict[tuple[int, int], I64]) -> I64:
+        """Rows of a row group, shuffled in chunks of w: a huge one is not shuffled whole for each window."""
+        if (place, number) not in cache:
+            first = number * self.window_rows
+            key = hashing.key(self.seed, self.epoch, "rows", int(self._order[place]), number)
+            count = min(self.window_rows, size - first)
+            cache[place, number] = first + hashing.permutation(key, count)
+        return cache[place, number]
 
 
 def check_ranks(ranks: int, lanes: int) -> None:

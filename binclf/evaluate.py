@@ -11,11 +11,11 @@ from typing import Any
 
 from binclf import artifact, predict
 from binclf.errors import DataError
-from binclf.labels import read_weights, weight_quantum
+from binclf.labels import LabelRule, read_weights, weight_quantum
 from binclf.metrics import Tally, calibration, curves, metrics
 from binclf.parquet import Reader, find, footers
 from binclf.predict import Model
-from binclf.split import PART_NAMES, LabelRule
+from binclf.split import PART_NAMES
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def of_parts(run: artifact.Run) -> dict[str, Any]:
 
     Returns {"metrics": {part: metrics}, "curves": {part: curves}, "calibration": {part: bins}}.
     """
-    split, model = run.split(), predict.of_run(run)
+    split, model = run.split, predict.of_run(run)
     found: dict[str, dict[str, Any]] = {"metrics": {}, "curves": {}, "calibration": {}}
     for part in PART_NAMES:
         files = split.parts.get(part, ())
@@ -52,7 +52,7 @@ def evaluate(path: str | Path, data: str | Path | None = None) -> dict[str, Any]
     run = artifact.open_run(path)
     if data is None:
         return {"run": run.id, **of_parts(run)["metrics"]}
-    model, split = predict.of_run(run), run.split()
+    model, split = predict.of_run(run), run.split
     weight = run.config.data.weight
     feet = footers(find(data).files)
     for foot in feet:

@@ -69,6 +69,11 @@ class LabelRule:
                 "counts as yes in data.positive (only true/false and 0/1 go without)."
             )
         others = [value for value in seen if value != self.positive]
+        if len(others) == len(seen) == 2:
+            raise DataError(
+                f"label '{self.column}' of {rows.place} holds 2 values ({shown(seen)}), and neither is "
+                f"data.positive = '{self.positive}': state which of them counts as yes."
+            )
         if len(others) > 1:
             raise DataError(
                 f"label '{self.column}' of {rows.place} holds {len(seen)} values ({shown(seen)}): "

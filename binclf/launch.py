@@ -121,6 +121,7 @@ class _Group:
             deadline = time.monotonic() + GRACE_SECONDS
         for child in self.children:
             child.wait()
+            _signal_group(child, signal.SIGKILL)  # what a killed rank had started itself
         if self.relay is not None:
             self.relay.join(timeout=GRACE_SECONDS)
 
@@ -141,10 +142,12 @@ class _Group:
         return self.folder / f"rank-{rank}.txt"
 
     def _pass_on(self, stream: IO[str], on_line: Callable[[str], None]) -> None:
-        with self._words(0).open("w") as kept:
+        """Read to the end whatever becomes of the listener: a rank would block on a full pipe."""
+        with stream, self._words(0).open("w") as kept:
             for line in stream:
                 kept.write(line)
-                on_line(line.rstrip("\n"))
+                with suppress(Exception):  # such as a stderr that was closed
+                    on_line(line.rstrip("\n"))
 
     def _error(self, codes: Sequence[int | None]) -> BinclfError:
         """The error of the rank that failed first of itself, as the launcher raises it."""
@@ -155,7 +158,7 @@ class _Group:
         record, code = records[guilty], codes[guilty]
         if record is not None:
             kind = KINDS.get(record["kind"], RankError)
-            words = record["message"] if kind is not RankError else record["trace"]
+            words = record["message" if record["kind"] in KINDS else "trace"]
             return kind(f"{where}: {words}" if self.ranks > 1 else words)
         if code is not None and code < 0:
             name = signal.Signals(-code).name
@@ -176,7 +179,8 @@ class _Group:
 def _guilt(rank: int, code: int | None, record: Mapping[str, Any] | None) -> tuple[int, float, int]:
     """Sorts the guilty rank first: killed, then its own error, by time; last those left by a peer."""
     if record is None:
-        return (0 if code is not None and code < 0 else 2, 0.0, rank)
+        was_killed = code is not None and code < 0 and code != -signal.SIGABRT  # gloo aborts when left
+        return (0 if was_killed else 2, 0.0, rank)
     left = any(words in record["message"].lower() for words in BYSTANDER)
     return (3 if left else 1, float(record["time"]), rank)
 
@@ -200,15 +204,15 @@ def write_error(error: BaseException, trace: str) -> None:
 
 
 def die_with_launcher() -> None:
-    """Called by a rank: be killed when the launcher dies, however it dies (Linux)."""
-    launcher = os.environ.get("BINCLF_LAUNCHER")
-    if launcher is None or sys.platform != "linux":
+    """Called by a rank: be killed when the launcher (or torchrun's agent) dies, however it dies (Linux)."""
+    if sys.platform != "linux":
         return
     import ctypes
 
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != int(launcher):  # it died before we asked
+    launcher = os.environ.get("BINCLF_LAUNCHER")  # torchrun's agent does not tell its pid
+    if launcher is not None and os.getppid() != int(launcher):  # it died before we asked
         os._exit(1)
 
 

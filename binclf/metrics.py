@@ -125,10 +125,10 @@ def metrics(tally: Tally) -> dict[str, Any]:
         "pr_auc": None,
     }
     histogram = tally.histogram()
-    if 0 < rate < 1:
+    if histogram.positive.any() and histogram.negative.any():
         result["roc_auc"], result["pr_auc"] = _roc_auc(histogram), _pr_auc(histogram)
     else:
-        undefined |= dict.fromkeys(("roc_auc", "pr_auc"), "only one class has rows")
+        undefined |= dict.fromkeys(("roc_auc", "pr_auc"), "only one class has rows with weight")
     result |= _decisions(tally, undefined)
     return result | {"undefined": undefined}
 

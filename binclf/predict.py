@@ -50,7 +50,7 @@ class Model:
         Raises:
             DataError: a column that the model learnt is missing or of another kind, or holds infinities.
         """
-        rows = from_frame(frame)
+        rows = from_frame(frame, self.columns())
         self.check(rows.columns(), rows.place)
         return probability(self.logits(rows))
 
@@ -70,6 +70,10 @@ class Model:
         """
         found = {column.name: column for column in columns}
         problems: list[str] = []
+        if len(found) < len(columns):
+            names = [column.name for column in columns]
+            twice = sorted({name for name in names if names.count(name) > 1} & set(self.columns()))
+            problems += [f"{place} has two columns named '{name}': rename one." for name in twice]
         for learnt in self.features.columns:
             column = found.get(learnt.name)
             accepted = _accepted(learnt)
@@ -80,7 +84,7 @@ class Model:
                     f"{place} lacks column '{learnt.name}'{hint}, which {self.id} learnt: "
                     "bring the column, or retrain."
                 )
-            elif column.kind not in accepted:
+            elif column.type != "null" and column.kind not in accepted:  # pandas has no type for all None
                 problems.append(
                     f"column '{learnt.name}' of {place} is {column.type}, and {self.id} learnt "
                     f"{learnt.kind} values: cast it, or retrain."

@@ -90,7 +90,7 @@ def _metrics_table(metrics: Mapping[str, Any]) -> list[str]:
 
 def _training(run: artifact.Run) -> list[str]:
     training, data = run.record["training"], run.config.data
-    split = run.split()
+    split = run.split
     parts = ", ".join(f"{split.rows(part):,} {part}" for part in split.parts)
     dropped = split.receipt["dropped_null_label"]
     lines = [
@@ -145,9 +145,12 @@ def _coefficients(run: artifact.Run) -> list[str]:
 def _cell(text: str) -> str:
     """Text from the data, harmless inside a Markdown table."""
     plain = "".join(c if c.isprintable() else " " for c in text)
+    plain = (
+        plain if len(plain) <= 80 else plain[:79] + "…"
+    )  # cut first: never between a backslash and its mark
     for mark in "\\`|<>[]*_":
         plain = plain.replace(mark, "\\" + mark)
-    return plain if len(plain) <= 80 else plain[:79] + "…"
+    return plain
 
 
 def pictures(found: Mapping[str, Any]) -> dict[str, bytes]:
@@ -202,5 +205,4 @@ def read(path: str | Path) -> str:
     Raises:
         ArtifactError: there is no such run, or it was altered.
     """
-    run = artifact.open_run(path)
-    return (run.path / "report.md").read_text()
+    return artifact.open_run(path).contents["report.md"].decode()

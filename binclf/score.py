@@ -99,35 +99,30 @@ def _one(model: Model, ids: Sequence[str], foot: Footer, output: Path, written: 
         raise ArtifactError(
             f"{target} exists and has no receipt, so it is not this model's: choose another output."
         )
-    decisions = 0
+    written += [target, receipt_path]
+    done, decisions = 0, 0
     with commit.beside(target) as temporary:
         writer = ColumnWriter(temporary)
         texts = [c.name for c in model.features.categorical if c.kind == "text"]
         columns = list(dict.fromkeys([*ids, *model.columns()]))
         with Reader(foot.path, foot.relative, texts) as reader:
-            for group in range(len(foot.groups)) if foot.groups else ():
-                rows = reader.read(group, columns)
+            for rows in reader.all(columns):
                 p = probability(model.logits(rows))
                 decided = p >= model.threshold
-                decisions += int(decided.sum())
+                done, decisions = done + len(rows), decisions + int(decided.sum())
                 writer.append(rows, ids, {"probability": p, "decision": decided}, model.id)
-            if not foot.groups:
-                rows = reader.empty(columns)
-                nothing = probability(model.logits(rows))
-                added = {"probability": nothing, "decision": nothing >= model.threshold}
-                writer.append(rows, ids, added, model.id)
         writer.close()
-    written.append(target)
-    receipt = {
-        "model": model.id,
-        "input": foot.relative,
-        "input_sha256": fingerprint,
-        "output_sha256": commit.sha256(target),
-        "rows": foot.rows,
-        "positive_decisions": decisions,
-    }
-    commit.write_json(receipt_path, receipt)
-    written.append(receipt_path)
+        receipt = {
+            "model": model.id,
+            "input": foot.relative,
+            "input_sha256": fingerprint,
+            "output_sha256": commit.sha256(temporary),
+            "rows": done,
+            "positive_decisions": decisions,
+        }
+        # before the output takes its name: a crash in between leaves a receipt without an output, which
+        # the next call redoes, and never an output without a receipt
+        commit.write_json(receipt_path, receipt)
     log.info("scored %s: %s rows", foot.relative, f"{foot.rows:,}")
     return receipt | {"scored_before": 0}
 

@@ -100,10 +100,12 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
     chosen = _device(device, local_rank, local_size)
     if local_size == size and sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine: no look-up of its name
-    if chosen.type == "cpu":
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_size))
-    else:
+    if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
+    # One thread computes, others decode and prefetch. Steps are so small that a second thread gains
+    # nothing, and where another process wants the core its spinning made an epoch 10-20 times longer.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     store = _store(rank, size)
     if rank == 0:
         store.set("prepared", prepare())
@@ -120,6 +122,7 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
         yield World(rank, size, chosen, prepared)
     finally:
         dist.destroy_process_group()
+        torch.set_num_threads(threads)
 
 
 def _store(rank: int, size: int) -> Any:  # noqa: ANN401 - torch does not export its stores

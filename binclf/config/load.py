@@ -62,6 +62,7 @@ def parse(settings: Mapping[str, Any], overrides: Iterable[str] = (), *, origin:
                 section.update(value)
         else:
             merged[key] = value
+    merged.setdefault("store", Config.model_fields["store"].default)
     _resolve(merged, Path.cwd())
     try:
         return Config.model_validate(merged)
@@ -94,7 +95,10 @@ def _apply(changes: dict[str, Any], override: str) -> None:
     if len(parts) == 1:
         changes[parts[0]] = value
     else:
-        changes.setdefault(parts[0], {})[parts[1]] = value
+        section = changes.setdefault(parts[0], {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"override '{override}' beside {parts[0]} = {section!r}: drop one of them.")
+        section[parts[1]] = value
 
 
 def _resolve(settings: dict[str, Any], base: Path) -> None:

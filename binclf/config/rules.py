@@ -84,7 +84,11 @@ def _column_problems(config: Config) -> Iterator[str]:
             if name in roles:
                 yield f"column '{name}' is in {roles[name]} and in {role}: it can be only one"
             roles[name] = role
-    for role, name in (("data.time", data.time), ("data.group", data.group)):
+    for role, name in (
+        ("data.time", data.time),
+        ("data.group", data.group),
+        ("split.column", config.split.column),
+    ):
         if name and roles.get(name) in ("data.label", "data.weight"):
             yield f"column '{name}' is {roles[name]} and {role}: it can be only one"
         if name and roles.get(name, "").startswith("features."):
@@ -96,6 +100,8 @@ def _column_problems(config: Config) -> Iterator[str]:
 
 def _train_problems(config: Config) -> Iterator[str]:
     split, train = config.split, config.train
+    if -1 < train.l2 < 0:
+        yield f"train.l2 = {train.l2}: it is at least 0, or -1 to be chosen from the training weight"
     if train.momentum and train.optimizer != "sgd":
         yield f"train.momentum has no effect with train.optimizer = '{train.optimizer}': remove it"
     if not train.shuffle:

@@ -124,10 +124,11 @@ class Train(Section):
         "auto", description="minibatch: stochastic gradient descent under DDP. auto chooses it too."
     )
     l2: float = Field(
-        1e-6,
-        ge=0.0,
+        -1.0,
+        ge=-1.0,
         le=1e6,
-        description="Penalty l2/2 |w|^2 beside the mean log-loss; the intercept is free.",
+        description="Penalty l2/2 |w|^2 beside the mean log-loss; the intercept is free. 0: none. "
+        "-1: one over the training weight (scikit-learn's C = 1), within 1e-6 and 1e-3.",
     )
     ranks: int = Field(
         0,

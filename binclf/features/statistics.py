@@ -107,7 +107,7 @@ def median_counts(block: Block, is_log1p: Bools, chosen: I64, moments: Moments, 
 
 
 def medians(counts: I64, chosen: I64, moments: Moments) -> F64:
-    """Weighted medians from `median_counts` summed over all blocks; within deviation / 32768."""
+    """Weighted (lower) medians from `median_counts` summed over all blocks; within deviation / 32768."""
     found = np.empty(len(chosen))
     for place, column in enumerate(chosen):
         low, width = _bins(moments, int(column))

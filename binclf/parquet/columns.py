@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +77,8 @@ class Rows:
         values = array.dictionary
         if pa.types.is_boolean(values.type) or pa.types.is_integer(values.type):
             values = values.cast(pa.string())
-        texts = values.to_pylist()
-        codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        texts = self._listed(values, name)
+        codes = _signed(array.indices)
         if None in texts:  # a null among the dictionary's values
             hole = np.array([text is None for text in texts] + [False])
             codes = np.where(hole[codes], np.int32(-1), codes).astype(np.int32)
@@ -87,8 +88,8 @@ class Rows:
     def values(self, name: str) -> tuple[I32, list[Any]]:
         """A label-like column as codes int32 [N] into its distinct Python values; null and NaN are -1."""
         array = self._dictionary(name)
-        values = array.dictionary.to_pylist()
-        codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        values = self._listed(array.dictionary, name)
+        codes = _signed(array.indices)
         hole = np.array([v is None or v != v for v in values] + [False])
         return np.where(hole[codes], np.int32(-1), codes).astype(np.int32), values
 
@@ -103,7 +104,12 @@ class Rows:
         kind = kind_of(array.type)
         if kind == "integer":
             array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-            whole = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+            try:
+                whole = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+            except pa.ArrowInvalid as error:
+                raise DataError(
+                    f"time column '{name}' of {self.place} holds integers beyond 2^63: count from later."
+                ) from error
             return np.asarray(whole, dtype=np.int64), missing
         if kind != "moment":
             raise DataError(
@@ -121,15 +127,17 @@ class Rows:
         array = self._array(name)
         kind = kind_of(array.type)
         null = hashing.mix(np.uint64(hashing.key(seed, _NULL_WORD)))
-        if kind in ("boolean", "integer", "moment") and not pa.types.is_dictionary(array.type):
+        if kind != "text" and pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        if kind in ("boolean", "integer", "moment"):
             words = (
                 self._microseconds(array)
-                if kind == "moment"
-                else array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+                if kind == "moment"  # unchecked: unsigned keys beyond 2^63 wrap
+                else array.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
             )
             hashed = hashing.mix(np.asarray(words, dtype=np.int64).view(np.uint64) ^ np.uint64(seed))
             return np.where(np.asarray(array.is_null()), null, hashed)
-        if kind != "text" and not pa.types.is_dictionary(array.type):
+        if kind != "text":
             raise DataError(
                 f"column '{name}' of {self.place} is {array.type}: a key is text, an integer, "
                 "a boolean or a moment."
@@ -156,6 +164,14 @@ class Rows:
             array = array.cast(pa.string())
         return array.dictionary_encode()
 
+    def _listed(self, values: Any, name: str) -> list[Any]:  # noqa: ANN401 - pyarrow
+        try:
+            return list(values.to_pylist())
+        except UnicodeDecodeError as error:  # Arrow's readers do not look
+            raise DataError(
+                f"column '{name}' of {self.place} holds text that is not UTF-8: write it as UTF-8."
+            ) from error
+
     def _microseconds(self, array: Any) -> I64:  # noqa: ANN401 - pyarrow
         if pa.types.is_date(array.type):
             array = array.cast(pa.timestamp("us"))
@@ -175,6 +191,11 @@ class Rows:
             )
 
 
+def _signed(indices: Any) -> I32:  # noqa: ANN401 - pyarrow
+    """Dictionary indices as int32, null as -1; writers may have left them unsigned."""
+    return np.asarray(indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int32)
+
+
 def hash_texts(texts: list[str], seed: int) -> hashing.U64:
     """Texts hashed by their UTF-8 bytes, uint64; the only loop is over words of the longest text."""
     array = pa.array(texts, type=pa.large_string())
@@ -186,8 +207,8 @@ def hash_texts(texts: list[str], seed: int) -> hashing.U64:
     return hashing.hash_texts(content[: places[-1]], places, seed)
 
 
-def from_frame(frame: object) -> Rows:
-    """A pandas DataFrame or a pyarrow Table as rows.
+def from_frame(frame: Any, needed: Collection[str] = ()) -> Rows:  # noqa: ANN401 - or anything else
+    """A pandas DataFrame or a pyarrow Table as rows; a frame's columns that are not needed may be anything.
 
     Raises:
         DataError: it is neither, or a column cannot be read.
@@ -195,8 +216,10 @@ def from_frame(frame: object) -> Rows:
     if isinstance(frame, pa.Table):
         return Rows(frame, "the table")
     try:
+        if needed and set(needed) <= set(frame.columns):  # else all, so that a message can tell a likely name
+            frame = frame[list(needed)]
         return Rows(pa.Table.from_pandas(frame, preserve_index=False), "the frame")
-    except (pa.ArrowException, AttributeError, TypeError) as error:
+    except (pa.ArrowException, AttributeError, TypeError, ValueError) as error:
         raise DataError(
             f"the frame cannot be read: {error}. Give a pandas DataFrame or a pyarrow Table."
         ) from error

@@ -1,9 +1,9 @@
 """Which files a path means, by rules that are told: nothing is picked up or passed over by chance.
 
-A directory is read recursively. Files that end in .parquet or .pq count; names that begin with '.' or '_',
-and all other endings (.tmp, .crc, ...), are passed over and listed with the reason; directories behind
-symbolic links are not entered (a link to a parent would list the same files again and again). The order is
-that of the relative path: modification times never count.
+A directory is read recursively, also one that a glob finds. Files that end in .parquet or .pq count; names
+that begin with "." or "_", and all other endings (.tmp, .crc, ...), are passed over and listed with reasons;
+directories behind symbolic links are not entered (a link to a parent would list the same files again and
+again). The order is that of the relative path: modification times never count.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def find(path: str | Path) -> Listing:
     elif has_magic(text):
         root = _fixed_prefix(given)
         pattern = str(given.relative_to(root))
-        candidates = (p for p in root.glob(pattern) if not p.is_dir())
+        matches = root.glob(pattern)
+        candidates = (p for m in matches for p in (_walk(m) if m.is_dir() else (m,)))
     else:
         raise DataError(f"{text} does not exist: name a Parquet file, a directory or a glob.")
     files: list[Found] = []
@@ -64,7 +65,7 @@ def find(path: str | Path) -> Listing:
         else:
             files.append(Found(relative, candidate))
     if not files:
-        seen = f" ({len(skipped)} others are passed over: {_some(skipped)})" if skipped else ""
+        seen = f" ({len(skipped)} others are passed over: {_some(sorted(skipped))})" if skipped else ""
         raise DataError(f"{text} holds no Parquet files{seen}: files end in .parquet or .pq.")
     return Listing(tuple(sorted(files)), tuple(sorted(skipped)), is_single_file=False)
 

@@ -62,7 +62,8 @@ def parse_value(text: str, kind: Kind, key: str) -> bool | int | float | str:
         if kind == "boolean":
             return {"true": True, "1": True, "false": False, "0": False}[text.strip().lower()]
         if kind == "integer":
-            return int(float(text)) if float(text).is_integer() else int(text)
+            is_written_as_one = text.strip().lstrip("+-").isdigit()  # float64 would round beyond 2^53
+            return int(float(text)) if not is_written_as_one and float(text).is_integer() else int(text)
         if kind == "number":
             return float(text)
     except (KeyError, ValueError) as error:
@@ -81,6 +82,8 @@ def parse_moment(text: str, arrow_type: str, key: str) -> int:
     try:
         if not arrow_type.startswith(("timestamp", "date")):
             return int(text)
+        if text[10:11].strip("T ") and text[4:5] == "-":  # Python reads 2024-07-01+03:00 as 3 o'clock
+            raise ValueError("after the date, 'T' or a space and a time are needed")
         value = datetime.datetime.fromisoformat(text)
         zone = _zone(arrow_type)
         if zone is None and value.tzinfo is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,13 +106,14 @@ class Reader:
         place = f"{self.name}, row group {group}"
         try:
             table = self.file.read_row_group(group, columns=list(columns), use_threads=False)
-            if not columns:  # pyarrow forgets the row count when no column is asked for
-                return Rows(table, place)
         except _DAMAGE as error:
             column = self._damaged(group, columns)
             raise DataError(
                 f"column '{column}' of {place} is damaged ({_first_line(error)}): write the file again."
             ) from error
+        lacking = [name for name in columns if name not in table.column_names]
+        if lacking:  # pyarrow passes over a name that it does not find
+            raise DataError(f"{place} lacks column '{lacking[0]}'.")
         promised = self.file.metadata.row_group(group).num_rows
         if table.num_rows != promised:
             raise DataError(
@@ -120,11 +121,14 @@ class Reader:
             )
         return Rows(table, place)
 
-    def empty(self, columns: Sequence[str]) -> Rows:
-        """No rows of some columns: what a file without row groups holds."""
-        schema = self.file.schema_arrow
-        wanted = pa.schema([schema.field(name) for name in columns])
-        return Rows(wanted.empty_table(), self.name)
+    def all(self, columns: Sequence[str]) -> Iterator[Rows]:
+        """Some columns of each row group in order; of a file without any, once no rows."""
+        for group in range(self.file.num_row_groups):
+            yield self.read(group, columns)
+        if not self.file.num_row_groups:
+            schema = self.file.schema_arrow
+            wanted = pa.schema([schema.field(name) for name in columns])
+            yield Rows(wanted.empty_table(), self.name)
 
     def _damaged(self, group: int, columns: Sequence[str]) -> str:
         for column in columns:

@@ -38,7 +38,7 @@ def union(footers: Sequence[Footer], ignore: Collection[str] = ()) -> tuple[Colu
         expected = holders[0].column(name)
         for other in holders[1:]:
             column = other.column(name)
-            if column and expected and column.kind != expected.kind:
+            if column and expected and _sort(column) != _sort(expected):
                 found.append(
                     f"column '{name}' is {column.type} in {other.relative} and {expected.type} in "
                     f"{holders[0].relative}: write the files with one type, or exclude the column."
@@ -47,6 +47,11 @@ def union(footers: Sequence[Footer], ignore: Collection[str] = ()) -> tuple[Colu
     if found:
         raise DataError("\n".join(found[:20]))
     return tuple(c for c in first.columns if all(f.column(c.name) for f in footers))
+
+
+def _sort(column: Column) -> tuple[str, bool]:
+    """What must agree between files: moments with and without a time zone cannot be compared."""
+    return column.kind, "tz=" in column.type
 
 
 def group_rows(columns: int) -> int:

@@ -67,10 +67,13 @@ def deal_rows(
     """
     with Reader(source, name) as reader:
         schema = _required_where_no_nulls(reader.file)
+        views = any(pa.types.is_string_view(field.type) for field in reader.file.schema_arrow)
         writers = {part: _PartWriter(path, schema, group_rows) for part, path in targets.items()}
         start = 0
         for group in range(reader.file.num_row_groups):
             table = reader.read(group, schema.names).table
+            if views:  # pyarrow cannot filter them
+                table = table.cast(schema)
             parts = part_of_row[start : start + table.num_rows]
             start += table.num_rows
             for part, writer in writers.items():
@@ -133,7 +136,7 @@ def _writer(path: Path, schema: Any) -> Any:  # noqa: ANN401 - pyarrow
 
 
 def _required_where_no_nulls(file: Any) -> Any:  # noqa: ANN401 - pyarrow
-    """The file's schema, with the columns that its footer knows to be without nulls as not nullable."""
+    """The file's schema; columns that its footer knows to be without nulls are not nullable, views text."""
     meta, schema = file.metadata, file.schema_arrow
     whole: set[str] = set()
     for place in range(meta.num_columns):
@@ -141,6 +144,7 @@ def _required_where_no_nulls(file: Any) -> Any:  # noqa: ANN401 - pyarrow
         if all(c.is_stats_set and c.statistics.null_count == 0 for c in chunks):
             whole.add(meta.schema.column(place).path)
     fields = [field.with_nullable(field.name not in whole) for field in schema]
+    fields = [f.with_type(pa.string()) if pa.types.is_string_view(f.type) else f for f in fields]
     return pa.schema(fields, metadata=schema.metadata)
 
 

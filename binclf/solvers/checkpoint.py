@@ -39,7 +39,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
     record = json.dumps({"epochs": checkpoint.epochs, **checkpoint.record}, allow_nan=False)
     # safetensors cannot tell what NumPy's scalars are: arrays of at least one axis only
     arrays = {name: np.ascontiguousarray(np.atleast_1d(a)) for name, a in checkpoint.arrays.items()}
-    commit.write_bytes(path, save(arrays, metadata={"record": record, "sum": _sum(arrays)}))
+    commit.write_bytes(path, save(arrays, metadata={"record": record, "sum": _sum(arrays, record)}))
     for old in sorted(folder.glob("epoch-*.safetensors"))[:-KEPT]:
         old.unlink()
 
@@ -68,15 +68,15 @@ def _read(path: Path) -> Checkpoint:
         raise ValueError("it is cut short")
     metadata = json.loads(content[8 : 8 + length])["__metadata__"]
     arrays = load(content)
-    if _sum(arrays) != metadata["sum"]:
+    if _sum(arrays, metadata["record"]) != metadata["sum"]:
         raise ValueError("its sum does not agree")
     record = json.loads(metadata["record"])
     return Checkpoint(record.pop("epochs"), arrays, record)
 
 
-def _sum(arrays: Mapping[str, Array]) -> str:
-    digest = hashlib.sha256()
+def _sum(arrays: Mapping[str, Array], record: str) -> str:
+    digest = hashlib.sha256(record.encode())
     for name in sorted(arrays):
-        digest.update(name.encode())
+        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
         digest.update(arrays[name].tobytes())
     return digest.hexdigest()

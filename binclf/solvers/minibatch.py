@@ -22,7 +22,7 @@ from binclf.config import Train
 from binclf.errors import DataError
 from binclf.loader import Batch, Loader, Order, RamStore, StepDataset
 from binclf.model import LogisticRegression
-from binclf.objective import log_loss_sum, penalty
+from binclf.objective import l2_of, log_loss_sum, penalty
 from binclf.solvers import checkpoint, schedule
 from binclf.solvers.averaging import Average
 from binclf.solvers.checkpoint import Checkpoint
@@ -38,6 +38,8 @@ from binclf.solvers.validation import mean_log_loss
 from binclf.world import World
 
 log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 0.5  # epochs shorter than this share a checkpoint: a flush to disk each would be slower
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def fit(
     Args:
         problem: stores with features attached; the same on all ranks.
         world: the ranks.
-        checkpoints: folder for one checkpoint an epoch, written by rank 0; None: none are written.
+        checkpoints: folder for rank 0's checkpoint after each epoch (two a second at most), or None.
         dtype: of the weights; float64 is for tests.
 
     Raises:
@@ -116,17 +118,18 @@ class _Run:
         self.optimizer = _optimizer(settings, self.model)
         self.rate: Callable[[float], float] = schedule.rate_of(settings)
         self.longest = schedule.longest_gradient(settings)
+        self.l2 = l2_of(settings.l2, problem.weight)
         self.average = Average(self.model, is_on=schedule.is_averaged(settings))
         self.progress = Progress()
         self.best: Weights = {}
+        self.kept_at = float("-inf")
 
     def go(self) -> Solution:
         settings = self.problem.settings
         start = self._resume()
         for epoch in range(start, settings.epochs):
             self._epoch(epoch)
-            if self.checkpoints is not None and self.world.rank == 0:
-                checkpoint.write(self.checkpoints, self._checkpoint(epoch + 1))
+            self._keep(epoch + 1)
             if self._is_stale():
                 log.info("no gain in %d epochs: stopping after %d", settings.patience, epoch + 1)
                 break
@@ -135,6 +138,7 @@ class _Run:
             "solver": "minibatch",
             "optimizer": settings.optimizer,
             "batch_rows": self.batch_rows,
+            "l2": self.l2,
             "steps_per_epoch": self.loader.steps,
             "epochs": len(self.progress.history),
             **self.progress.as_json(),
@@ -156,7 +160,7 @@ class _Run:
             "train_loss": total / self.problem.weight,
             "seconds": round(seconds, 3),
         }
-        if not np.isfinite(entry["train_loss"]):
+        if not (np.isfinite(total) and all(np.isfinite(a).all() for a in self._current().values())):
             raise DataError(
                 f"the loss stopped being a number in epoch {epoch + 1}: the steps are too long. Use a "
                 "smaller train.learning_rate (0 chooses one), or standardise the features."
@@ -186,7 +190,7 @@ class _Run:
         loss = log_loss_sum(logits, batch.y.to(self.dtype), batch.w.to(self.dtype))
         scaled = loss * (self.world.size / denominator)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(scaled + penalty(self.model.penalised(), problem.settings.l2))
+        torch.autograd.backward(scaled + penalty(self.model.penalised(), self.l2))
         if self.longest < float("inf"):
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.longest)
         self.optimizer.step()
@@ -227,6 +231,14 @@ class _Run:
 
     def _current(self) -> Weights:
         return weights_of(self.average.model)
+
+    def _keep(self, epochs: int) -> None:
+        """Write a checkpoint, unless the last one is so young that little would be lost with it."""
+        if self.checkpoints is None or self.world.rank != 0:
+            return
+        if time.monotonic() - self.kept_at >= CHECKPOINT_SECONDS:
+            checkpoint.write(self.checkpoints, self._checkpoint(epochs))
+            self.kept_at = time.monotonic()
 
     def _checkpoint(self, epochs: int) -> Checkpoint:
         model = {n: t.numpy(force=True) for n, t in self.model.state_dict().items()}

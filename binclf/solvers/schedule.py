@@ -18,18 +18,18 @@ FEWEST_ROWS, MOST_ROWS = 16, 8192  # of a step
 WARM_UP = 0.02  # of all steps
 JUDGED_FROM = 0.75  # of all epochs
 GAMMA = 8  # of the average: the last fraction x of the steps has about 1 - (1 - x)^(GAMMA + 1) of its weight
-RATES = {"adam": 0.08, "sgd": 4.0, "adagrad": 0.5}  # at the top
+RATES = {"adam": 0.1, "sgd": 4.0, "adagrad": 0.5}  # at the top
 POWERS = {"adam": 2, "sgd": 1, "adagrad": 1}  # of the decay (1 - f)^power
 SGD_NORM = 0.5  # longer gradients are shortened to it; Adam and Adagrad scale by themselves
 
 
 def batch_rows(rows: int) -> int:
-    """Rows of a step, all ranks together, for N training rows: N^0.6 / 2 within 16 and 8192.
+    """Rows of a step, all ranks together, for N training rows: N^0.6 / 4 within 16 and 8192.
 
     >>> batch_rows(900), batch_rows(229_000), batch_rows(11_000_000)
-    (30, 822, 8192)
+    (16, 411, 4195)
     """
-    return int(min(max(round(rows**0.6 / 2), FEWEST_ROWS), MOST_ROWS))
+    return int(min(max(round(rows**0.6 / 4), FEWEST_ROWS), MOST_ROWS))
 
 
 def rate_of(settings: Train) -> Callable[[float], float]:

@@ -88,7 +88,7 @@ def cut_points(
     Args:
         moments: int64 [N], of all labelled rows.
         fractions: (validation, test).
-        test_from: where test begins if that is given; the validation share is then of the rows before.
+        test_from: where test begins if that is given; the validation share is of all rows all the same.
     """
     ordered = np.sort(moments)
     validation, test = fractions

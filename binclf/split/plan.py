@@ -56,7 +56,7 @@ def plan(config: Config) -> Plan:
     listing = find(config.data.path)
     feet = footers(listing.files)
     columns = union(feet, ignore=config.data.exclude)
-    _check_names(config, columns, feet[0])
+    _check_names(config, {column.name for foot in feet for column in foot.columns})
     label_column = next(c for c in columns if c.name == config.data.label)
     label = LabelRule.of(config, label_column)
     with ThreadPoolExecutor(thread_name_prefix="fingerprint") as pool:
@@ -194,9 +194,8 @@ def _labelled_moments(foot: Footer, time: str, label: LabelRule) -> I64:
     return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
 
 
-def _check_names(config: Config, columns: Sequence[Column], first: Footer) -> None:
-    """Each column that the config names must be there."""
-    known = {c.name for c in columns} | {c.name for c in first.columns}
+def _check_names(config: Config, known: set[str]) -> None:
+    """Each column that the config names must be there; one to exclude may be in some files only."""
     found = [
         f"{setting} names column '{name}', which the data lack{_hint(name, known)}."
         for setting, names in _named(config)

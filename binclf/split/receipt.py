@@ -93,6 +93,8 @@ def _refuse_useless(config: Config, split: Split) -> None:
                 f"{split.receipt['files']} files are too few for these fractions or cuts. "
                 "Change [split], or bring more data."
             )
+        if part in split.parts and not split.weight(part) > 0:
+            raise DataError(f"the {part} rows weigh nothing ('{config.data.weight}'): they cannot be judged.")
     positives, rows = split.positives("train"), split.rows("train")
     if positives in (0, rows):
         raise DataError(

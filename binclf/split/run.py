@@ -55,15 +55,18 @@ def perform(task: Task, where: Path) -> dict[str, Any]:
         DataError: the file is damaged, or labels, weights, keys or times are not what they must be.
     """
     receipt_path = where / "parts" / f"{task.id}.json"
+    outputs = [task.path]
+    if not task.in_place:
+        outputs = [where / "parts" / f"{task.id}-{slot}.parquet" for slot in range(len(task.slots))]
     if receipt_path.exists():
         receipt: dict[str, Any] = committing.read_json(receipt_path)
+        for record, path in zip(receipt["slots"], outputs, strict=True):
+            record["path"] = str(path.resolve())  # the data or the store may have moved since
         if all(_is_there(slot) for slot in receipt["slots"]):
             return receipt
     columns = _read_columns(task)
     slots = _deal(task, columns)
-    outputs = [task.path]
     if not task.in_place:
-        outputs = [where / "parts" / f"{task.id}-{slot}.parquet" for slot in range(len(task.slots))]
         _write(task, slots, outputs)
     receipt = {
         "relative": task.relative,

@@ -1,0 +1,1 @@
+"""Scripts that print ratios of runs side by side; none is a test of time."""

@@ -1,0 +1,36 @@
+"""The run directory: what a training leaves behind, sealed by a manifest that is written last.
+
+``` config.json split.json features.json model.safetensors model.json metrics.json report.md *.svg
+receipts.json manifest.json ``` No manifest, no run: a directory without one is a training that goes on, or
+one that can be resumed from its `checkpoints/`. The manifest has the SHA-256 of every other file, and each
+file is read once: what was verified is what is used. Only JSON, safetensors, Markdown and SVG; nothing that
+executes on loading.
+"""
+
+from binclf.artifact.begin import begin, settings_of_result
+from binclf.artifact.run import Run, open_run
+from binclf.artifact.seal import (
+    CHECKPOINTS,
+    MANIFEST,
+    is_sealed,
+    package_version,
+    read_config,
+    read_split,
+    seal,
+    write_model,
+)
+
+__all__ = [
+    "CHECKPOINTS",
+    "MANIFEST",
+    "Run",
+    "begin",
+    "is_sealed",
+    "open_run",
+    "package_version",
+    "read_config",
+    "read_split",
+    "seal",
+    "settings_of_result",
+    "write_model",
+]

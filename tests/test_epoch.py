@@ -1,0 +1,265 @@
+"""Each row once, in an order that a plain list can tell, whoever reads it and wherever he begins."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from binclf import hashing
+from binclf.epoch import EpochPlan, check_ranks, checksum, checksum_of_all
+from binclf.errors import ConfigError
+
+MASK = 2**64 - 1
+
+
+def mix(word: int) -> int:
+    """splitmix64 in Python's own integers."""
+    z = (word + 0x9E3779B97F4A7C15) & MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
+
+
+def key(*parts: int | str) -> int:
+    state = 0
+    for part in parts:
+        text = part if isinstance(part, str) else ""
+        word = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") if text else int(part)
+        state = mix(state ^ (word & MASK))
+    return state
+
+
+def permuted(seed: int, items: Sequence[Any]) -> list[Any]:
+    """Items sorted by their hash, whose low bits are the place."""
+    low = (1 << max(len(items) - 1, 0).bit_length()) - 1
+    places = sorted((mix(mix(i) ^ seed) & ~low & MASK) | i for i in range(len(items)))
+    return [items[place & low] for place in places]
+
+
+def oracle(plan: EpochPlan) -> list[int]:
+    """The canonical row of each position, by lists alone, as the design says it."""
+    canonical: list[list[int]] = []
+    for rows in plan.group_rows:
+        start = sum(map(len, canonical))
+        canonical.append(list(range(start, start + rows)))
+    if plan.shuffle:
+        canonical = [
+            [
+                row
+                for chunk in range(-(-len(rows) // plan.window_rows))
+                for row in permuted(
+                    key(plan.seed, plan.epoch, "rows", group, chunk),
+                    rows[chunk * plan.window_rows : (chunk + 1) * plan.window_rows],
+                )
+            ]
+            for group, rows in enumerate(canonical)
+        ]
+        canonical = permuted(key(plan.seed, plan.epoch, "groups"), canonical)
+    stream = [row for group in canonical for row in group]
+    size, longer = divmod(len(stream), plan.lanes)
+    lanes: list[list[int]] = []
+    for number in range(plan.lanes):
+        lane, stream = stream[: size + (number < longer)], stream[size + (number < longer) :]
+        windows = [lane[i : i + plan.window_rows] for i in range(0, len(lane), plan.window_rows)]
+        if plan.shuffle:
+            windows = [
+                permuted(key(plan.seed, plan.epoch, number, w), rows) for w, rows in enumerate(windows)
+            ]
+        lanes.append([row for window in windows for row in window])
+    return [lanes[p % plan.lanes][p // plan.lanes] for p in range(plan.rows)]
+
+
+def rows_between(plan: EpochPlan, first: int, end: int, rank: int, ranks: int) -> list[int]:
+    """A rank's rows of the positions [first, end), from slabs."""
+    rows: list[int] = []
+    while first < end:
+        slab = plan.slab_of(first, rank, ranks)
+        assert slab.first <= first < slab.end
+        stop = min(end, slab.end)
+        before = [plan.count(p, rank, ranks) - plan.count(slab.first, rank, ranks) for p in (first, stop)]
+        rows += slab.rows[before[0] : before[1]].tolist()
+        first = stop
+    return rows
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> EpochPlan:
+    size = st.one_of(st.just(0), st.integers(0, 3), st.integers(0, 40))
+    return EpochPlan(
+        group_rows=tuple(draw(st.lists(size, max_size=12))),
+        seed=draw(st.one_of(st.integers(0, 3), st.integers(0, 2**63 - 1))),
+        epoch=draw(st.integers(0, 5)),
+        lanes=draw(st.one_of(st.integers(1, 5), st.integers(1, 48))),
+        window_rows=draw(st.one_of(st.integers(1, 4), st.integers(1, 60), st.just(2**30))),
+        shuffle=draw(st.booleans()),
+    )
+
+
+@st.composite
+def shared_plans(draw: st.DrawFn) -> tuple[EpochPlan, int, int]:
+    """A plan, ranks W <= L, and rows of a step B, which may be more than all."""
+    plan = draw(plans())
+    return plan, draw(st.integers(1, plan.lanes)), draw(st.integers(1, 2 * plan.rows + 2))
+
+
+@settings(max_examples=150, deadline=None)
+@given(plans())
+def test_one_rank_reads_what_the_oracle_says(plan: EpochPlan) -> None:
+    assert rows_between(plan, 0, plan.rows, 0, 1) == oracle(plan)
+
+
+@settings(max_examples=150, deadline=None)
+@given(shared_plans())
+def test_a_step_has_the_same_rows_for_any_number_of_ranks_each_in_order(
+    case: tuple[EpochPlan, int, int],
+) -> None:
+    plan, ranks, batch_rows = case
+    order = oracle(plan)
+    assert plan.steps(batch_rows) == len(range(0, len(order), batch_rows))
+    seen: list[int] = []
+    for step in range(plan.steps(batch_rows)):
+        first, end = step * batch_rows, min((step + 1) * batch_rows, plan.rows)
+        for rank in range(ranks):
+            expected = [order[p] for p in range(first, end) if p % plan.lanes % ranks == rank]
+            found = rows_between(plan, first, end, rank, ranks)
+            assert found == expected
+            seen += found
+    assert sorted(seen) == list(range(plan.rows))
+
+
+@settings(max_examples=100, deadline=None)
+@given(shared_plans(), st.data())
+def test_goes_on_from_any_position_with_other_ranks_and_steps(
+    case: tuple[EpochPlan, int, int], data: st.DataObject
+) -> None:
+    plan, ranks, batch_rows = case
+    position = data.draw(st.integers(0, plan.rows))
+    rest: list[int] = []
+    for first in range(position, plan.rows, batch_rows):
+        end = min(first + batch_rows, plan.rows)
+        shares = [rows_between(plan, first, end, rank, ranks) for rank in range(ranks)]
+        rest += [share.pop(0) for p in range(first, end) for share in [shares[p % plan.lanes % ranks]]]
+        assert not any(shares)
+    assert rest == oracle(plan)[position:]
+
+
+@settings(max_examples=150, deadline=None)
+@given(shared_plans(), st.data())
+def test_no_rank_has_more_of_a_step_than_its_lanes_account_for(
+    case: tuple[EpochPlan, int, int], data: st.DataObject
+) -> None:
+    plan, ranks, batch_rows = case
+    first = data.draw(st.integers(0, plan.rows))
+    end = min(first + batch_rows, plan.rows)
+    shares = [plan.count(end, rank, ranks) - plan.count(first, rank, ranks) for rank in range(ranks)]
+    assert sum(shares) == end - first
+    assert max(shares) <= -(-plan.lanes // ranks) * -(-(end - first) // plan.lanes)
+    assert shares == [len(rows_between(plan, first, end, rank, ranks)) for rank in range(ranks)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(shared_plans())
+def test_a_group_is_owned_by_the_rank_whose_lane_holds_its_first_row(
+    case: tuple[EpochPlan, int, int],
+) -> None:
+    plan, ranks, _ = case
+    owners = plan.owners(ranks)
+    assert owners.shape == (len(plan.group_rows),)
+    assert ((owners >= 0) & (owners < ranks)).all()
+    streamed = permuted(key(plan.seed, plan.epoch, "groups"), range(len(plan.group_rows)))
+    order = streamed if plan.shuffle else range(len(plan.group_rows))
+    size, longer = divmod(plan.rows, plan.lanes)
+    lane_of = [lane for lane in range(plan.lanes) for _ in range(size + (lane < longer))]
+    begin = 0
+    for group in order:
+        if plan.group_rows[group]:
+            assert owners[group] == lane_of[begin] % ranks
+        begin += plan.group_rows[group]
+
+
+@settings(max_examples=100, deadline=None)
+@given(shared_plans(), st.data())
+def test_a_slab_names_every_group_that_its_rows_are_in(
+    case: tuple[EpochPlan, int, int], data: st.DataObject
+) -> None:
+    plan, ranks, _ = case
+    if plan.rows:
+        position, rank = data.draw(st.integers(0, plan.rows - 1)), data.draw(st.integers(0, ranks - 1))
+        slab = plan.slab_of(position, rank, ranks)
+        ends = np.cumsum(plan.group_rows)
+        assert set(np.searchsorted(ends, slab.rows, side="right")) <= set(slab.groups.tolist())
+        assert len(set(slab.groups.tolist())) == len(slab.groups)
+
+
+def test_the_order_differs_by_epoch_and_by_seed_and_is_the_files_own_unshuffled() -> None:
+    groups = (50, 50)
+    orders = {
+        tuple(rows_between(EpochPlan(groups, seed, epoch, 4, 10, shuffle=True), 0, 100, 0, 1))
+        for seed in range(3)
+        for epoch in range(3)
+    }
+    assert len(orders) == 9
+    tiny = {tuple(rows_between(EpochPlan((6,), 42, e, 32, 10, shuffle=True), 0, 6, 0, 1)) for e in range(40)}
+    assert len(tiny) > 30  # fewer rows than lanes are mixed as well
+    plain = EpochPlan(groups, 7, 7, 1, 10, shuffle=False)
+    assert rows_between(plain, 0, 100, 0, 1) == list(range(100))
+
+
+def test_a_huge_epoch_is_planned_without_listing_its_rows() -> None:
+    plan = EpochPlan((10**5,) * 100_000, 1, 0, 48, 16384, shuffle=True)
+    assert plan.rows == 10**10
+    slab = plan.slab_of(10**10 - 1, 3, 48)
+    assert slab.end == 10**10
+    assert 0 <= slab.rows.min() <= slab.rows.max() < 10**10
+    assert len(slab.rows) <= 16384
+
+
+def test_permutation_is_frozen_for_ever() -> None:
+    assert hashing.permutation(7, 10).tolist() == GOLDEN_PERMUTATION
+    assert hashing.permutation(hashing.key(42, 3, "groups"), 6).tolist() == GOLDEN_GROUPS
+
+
+def test_a_small_plan_is_frozen_for_ever() -> None:
+    plan = EpochPlan((3, 0, 5, 4), 42, 1, 3, 2, shuffle=True)
+    assert rows_between(plan, 0, 12, 0, 1) == GOLDEN_PLAN
+    assert plan.owners(3).tolist() == GOLDEN_OWNERS
+
+
+GOLDEN_PERMUTATION = [2, 6, 7, 4, 0, 1, 9, 5, 8, 3]
+GOLDEN_GROUPS = [1, 5, 2, 4, 0, 3]
+GOLDEN_PLAN = [1, 6, 9, 0, 3, 8, 2, 7, 11, 4, 5, 10]
+GOLDEN_OWNERS = [0, 2, 0, 2]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(2, 200), st.data())
+def test_the_checksum_tells_a_lost_a_repeated_and_a_swapped_row(rows: int, data: st.DataObject) -> None:
+    every = np.array(data.draw(st.permutations(range(rows))), dtype=np.int64)
+    good = checksum_of_all(rows)
+    assert checksum(every) == good
+    place = data.draw(st.integers(0, rows - 1))
+    assert checksum(np.delete(every, place)) != good
+    assert checksum(np.append(every, every[place])) != good
+    swapped = every.copy()
+    swapped[place] = every[place - 1]
+    assert checksum(swapped) != good
+    half = data.draw(st.integers(0, rows))
+    assert (checksum(every[:half]) + checksum(every[half:])) % 2**64 == good
+
+
+def test_the_checksum_of_all_rows_is_that_of_their_numbers_across_chunks() -> None:
+    rows = 2**20 + 3
+    assert checksum_of_all(rows) == checksum(np.arange(rows, dtype=np.int64))
+    assert checksum_of_all(0) == 0
+
+
+def test_more_ranks_than_lanes_are_refused_with_the_way_out() -> None:
+    check_ranks(4, 4)
+    with pytest.raises(ConfigError, match=r"5 ranks cannot share 4 lanes: set train.lanes to 5 or more"):
+        check_ranks(5, 4)

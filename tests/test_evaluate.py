@@ -1,0 +1,104 @@
+"""Metrics of a run are scikit-learn's on the rows of its parts, from whichever files they come."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from sklearn import metrics as oracle
+
+import binclf
+from binclf import artifact, evaluate
+from binclf.errors import ArtifactError, DataError
+from tests.trained import people, write
+
+
+def expected(model: binclf.Model, table: pa.Table) -> dict[str, float]:
+    p, y = model.predict_proba(table), table.column("bought").to_numpy()
+    w = table.column("w").to_numpy()
+    return {
+        "rows": len(y),
+        "weight": w.sum(),
+        "positive_rate": np.average(y, weights=w),
+        "log_loss": oracle.log_loss(y, p, sample_weight=w),
+        "roc_auc": oracle.roc_auc_score(y, p, sample_weight=w),
+        "pr_auc": oracle.average_precision_score(y, p, sample_weight=w),
+        "brier": oracle.brier_score_loss(y, p, sample_weight=w),
+        "precision": oracle.precision_score(y, p >= 0.5, sample_weight=w),
+        "recall": oracle.recall_score(y, p >= 0.5, sample_weight=w),
+        "f1": oracle.f1_score(y, p >= 0.5, sample_weight=w),
+    }
+
+
+def assert_equal(found: dict[str, Any], wanted: dict[str, float]) -> None:
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_part_is_judged_as_scikit_learn_judges_its_rows(part: str, trained_run: Path) -> None:
+    split = artifact.open_run(trained_run).split
+    tables = [pq.ParquetFile(file.path).read() for file in split.parts[part]]
+    table = pa.concat_tables([table.cast(people(0).schema) for table in tables])
+    found = json.loads((trained_run / "metrics.json").read_text())[part]
+    assert_equal(found, expected(binclf.load(trained_run), table))
+
+
+def test_judging_a_run_again_gives_what_was_sealed(trained_run: Path) -> None:
+    again = evaluate(trained_run)
+    assert again.pop("run") == trained_run.name
+    assert again == json.loads((trained_run / "metrics.json").read_text())
+
+
+def test_other_data_in_any_files_and_row_groups_give_the_same_judgement(
+    trained_run: Path, tmp_path: Path
+) -> None:
+    table = people(500, seed=21)
+    one = evaluate(trained_run, write(tmp_path / "one.parquet", table))["data"]
+    write(tmp_path / "many" / "b.parquet", table.slice(300), [0, 1, 199, 0])
+    write(tmp_path / "many" / "a.parquet", table.slice(0, 300), [150, 150])
+    many = evaluate(trained_run, tmp_path / "many")["data"]
+    assert_equal(one, expected(binclf.load(trained_run), table))
+    numbers = [name for name in one if isinstance(one[name], float)]
+    assert {name: many[name] for name in numbers} == pytest.approx({n: one[n] for n in numbers}, rel=1e-12)
+    assert many["confusion"] == one["confusion"]
+
+
+def test_rows_without_a_label_are_passed_over(trained_run: Path, tmp_path: Path) -> None:
+    table = people(300, seed=22)
+    mask = pa.array(np.arange(300) % 3 == 0)
+    place = table.column_names.index("bought")
+    holed = table.set_column(place, "bought", pc.if_else(mask, None, table.column("bought")))
+    found = evaluate(trained_run, write(tmp_path / "holed.parquet", holed))["data"]
+    assert_equal(found, expected(binclf.load(trained_run), table.filter(pc.invert(mask))))
+
+
+def test_no_rows_are_undefined(trained_run: Path, tmp_path: Path) -> None:
+    found = evaluate(trained_run, write(tmp_path / "none.parquet", people(0)))["data"]
+    assert found["rows"] == 0
+    assert found["log_loss"] is None
+
+
+@pytest.mark.parametrize("column", ["city", "bought", "w"])
+def test_a_missing_column_is_named(column: str, trained_run: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "data.parquet", people(10).drop_columns(column))
+    with pytest.raises(DataError, match=rf"data\.parquet lacks column '{column}'"):
+        evaluate(trained_run, path)
+
+
+def test_labels_of_another_type_are_refused(trained_run: Path, tmp_path: Path) -> None:
+    table = people(10)
+    labels = pa.array(["yes", "no"] * 5)
+    path = write(tmp_path / "data.parquet", table.set_column(8, "bought", labels))
+    with pytest.raises(DataError, match=r"label 'bought' of data\.parquet, row group 0 holds no, yes"):
+        evaluate(trained_run, path)
+
+
+def test_a_run_that_was_altered_is_not_judged(trained_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"is no run"):
+        evaluate(tmp_path)

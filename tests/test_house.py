@@ -1,0 +1,121 @@
+"""Laws of the house: small rooms, light doors, and nobody imports what is not theirs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted([*(ROOT / "binclf").rglob("*.py"), *(ROOT / "flows").rglob("*.py")])
+FILE_LINES, FUNCTION_LINES = 250, 50
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported_by(path: Path) -> set[str]:
+    """Top-level names of every import in a file, wherever it stands."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Heavy modules that a fresh interpreter has loaded after a statement."""
+    heavy = "{'torch', 'prefect', 'pyarrow', 'pandas', 'matplotlib', 'sklearn'}"
+    code = f"import sys\n{statement}\nprint(*sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_there_are_sources_to_look_at() -> None:
+    assert {"binclf/world.py", "binclf/solvers/minibatch.py", "flows/retrain.py"} <= set(
+        map(name_of, SOURCES)
+    )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_file_is_longer_than_250_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= FILE_LINES
+
+
+def test_no_function_is_longer_than_50_lines() -> None:
+    long: list[str] = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > FUNCTION_LINES:
+                    long.append(f"{name_of(path)}: {node.name} has {lines} lines")
+    assert long == []
+
+
+def test_the_library_has_never_heard_of_prefect() -> None:
+    for path in (ROOT / "binclf").rglob("*.py"):
+        assert not {"prefect", "flows"} & imported_by(path), name_of(path)
+
+
+def test_flows_hold_no_computation() -> None:
+    for path in (ROOT / "flows").rglob("*.py"):
+        assert not {"torch", "pandas", "pyarrow", "numpy", "sklearn"} & imported_by(path), name_of(path)
+
+
+def test_the_doors_to_pyarrow_and_to_torch_distributed_are_the_only_ones() -> None:
+    for path in (ROOT / "binclf").rglob("*.py"):
+        name = name_of(path)
+        if not name.startswith("binclf/parquet/"):
+            assert "pyarrow" not in imported_by(path), name
+        if name != "binclf/world.py":
+            assert "torch.distributed" not in path.read_text().replace(
+                "only door to torch.distributed", ""
+            ), name
+
+
+def test_nothing_is_pickled() -> None:
+    for path in SOURCES:
+        assert not {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"} & imported_by(path)
+        assert "torch.load(" not in path.read_text(), name_of(path)
+        assert "torch.save(" not in path.read_text(), name_of(path)
+
+
+def test_importing_binclf_loads_nothing_heavy() -> None:
+    assert loaded_after("import binclf, binclf.config, binclf.errors, binclf.launch") == set()
+
+
+def test_a_launcher_a_scorer_and_a_flow_load_no_torch() -> None:
+    assert not {"torch", "prefect"} & loaded_after("import binclf.cli, binclf.retrain")
+    assert not {"torch", "prefect"} & loaded_after(
+        "import binclf; binclf.score, binclf.load, binclf.evaluate"
+    )
+    assert not {"torch", "pandas", "sklearn"} & loaded_after("import flows.retrain, flows.score")
+
+
+def test_a_rank_loads_no_prefect_and_no_pandas() -> None:
+    assert loaded_after("import binclf.train, binclf.cli") & {"torch", "prefect", "pandas", "sklearn"} == {
+        "torch"
+    }
+
+
+def test_python_m_binclf_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "binclf", "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "retrain" in done.stdout
+    assert "RANK" not in done.stdout
+
+
+def test_every_room_of_the_library_is_typed_and_tells_what_it_is_for() -> None:
+    assert (ROOT / "binclf" / "py.typed").exists()
+    for path in SOURCES:
+        assert ast.get_docstring(ast.parse(path.read_text())), name_of(path)

@@ -1,0 +1,272 @@
+"""The launcher: ranks start and end together, and the guilty one's own words come back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from binclf import cli, launch
+from binclf.errors import (
+    KINDS,
+    ArtifactError,
+    BinclfError,
+    BusyError,
+    ConfigError,
+    DataError,
+    RankError,
+    StorageError,
+)
+from binclf.launch import launch as start
+from tests.ranks import (
+    at_the_start_of_each_rank,
+    children_of,
+    environment_of,
+    is_alive,
+    nothing_left,
+    wait_until,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def bodies_instead_of_training() -> None:
+    """In each rank: `binclf rank NAME` calls the function NAME of this module."""
+    cli._rank = lambda options: globals()[options.run_dir]()
+
+
+@pytest.fixture(autouse=True)
+def _ends_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Of each test: no process is left, and no folder in the place for temporary files."""
+    marker = f"marker-{uuid.uuid4()}"
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("BINCLF_TEST_MARKER", marker)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    at_the_start_of_each_rank(bodies_instead_of_training, tmp_path, monkeypatch)
+    with nothing_left(marker):
+        yield
+
+
+def rank() -> int:
+    return int(os.environ["RANK"])
+
+
+def meet_and_raise_on_rank_1() -> None:
+    from binclf.world import join
+
+    with join("cpu") as world:
+        if world.rank == 1:
+            raise DataError("b.parquet, row group 3: 'a' holds 2 infinities")
+        while True:
+            world.sum_floats(np.zeros(1))
+
+
+def meet_and_kill_rank_1() -> None:
+    from binclf.world import join
+
+    with join("cpu") as world:
+        if world.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        while True:
+            world.sum_floats(np.zeros(1))
+
+
+def raise_kind() -> None:
+    raise KINDS[os.environ["KIND"]](f"the words of {os.environ['KIND']}")
+
+
+def raise_what_nobody_expects() -> None:
+    if rank() == 1:
+        raise ZeroDivisionError("by nought")
+    time.sleep(60)
+
+
+def exit_without_a_word() -> None:
+    if rank() == 1:
+        sys.stderr.write("last words\n")
+        sys.stderr.flush()
+        os._exit(3)
+    time.sleep(60)
+
+
+def exit_well_too_early() -> None:
+    """Rank 1 leaves with code 0 while rank 0 waits for it."""
+    from binclf.world import join
+
+    with join("cpu") as world:
+        if world.rank == 1:
+            os._exit(0)
+        world.sum_floats(np.zeros(1))
+
+
+def abort_after_the_peer_raised() -> None:
+    """As gloo does: rank 0 aborts from C++ because rank 1 has gone, and leaves no record."""
+    if rank() == 1:
+        raise DataError("rank 1 is the guilty one")
+    others = Path(os.environ[launch.ERROR_FILE]).with_name("rank-1.json")
+    while not others.exists():
+        time.sleep(0.005)
+    os.abort()
+
+
+def ignore_the_polite_signal() -> None:
+    if rank() == 1:
+        time.sleep(0.5)
+        raise DataError("rank 1 ended")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(60)
+
+
+def have_a_child_and_be_killed() -> None:
+    if rank() == 1:
+        subprocess.Popen(["sleep", "60"])
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def write_many_lines() -> None:
+    for number in range(5000):
+        sys.stderr.write(f"rank {rank()} line {number} {'x' * 80}\n")
+
+
+def sleep_in_silence() -> None:
+    time.sleep(60)
+
+
+def end_well() -> None:
+    pass
+
+
+def test_a_data_error_of_rank_1_comes_back_as_such_in_its_own_words() -> None:
+    words = r"^rank 1 of 2: b\.parquet, row group 3: 'a' holds 2 infinities$"
+    with pytest.raises(DataError, match=words):
+        start("rank", ["meet_and_raise_on_rank_1"], 2)
+
+
+def test_a_killed_rank_is_named_with_its_signal_within_seconds() -> None:
+    began = time.monotonic()
+    with pytest.raises(RankError, match=r"^rank 1 of 2 was killed by SIGKILL \(out of memory\?\)\.$"):
+        start("rank", ["meet_and_kill_rank_1"], 2)
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("kind", [ConfigError, DataError, ArtifactError, StorageError, RankError, BusyError])
+def test_every_kind_of_error_comes_back_as_itself(
+    kind: type[BinclfError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIND", kind.__name__)
+    with pytest.raises(kind, match=rf"^the words of {kind.__name__}$") as caught:
+        start("rank", ["raise_kind"], 1)
+    assert type(caught.value) is kind
+
+
+def test_an_unexpected_error_comes_back_with_its_trace() -> None:
+    with pytest.raises(RankError, match=r"(?s)^rank 1 of 2: Traceback.*raise_what_nobody.*by nought"):
+        start("rank", ["raise_what_nobody_expects"], 2)
+
+
+def test_a_rank_that_ends_without_a_record_is_told_with_its_last_words() -> None:
+    with pytest.raises(RankError, match=r"^rank 1 of 2 ended with code 3; its last words:\n(.*\n)*last"):
+        start("rank", ["exit_without_a_word"], 2)
+
+
+def test_a_rank_that_leaves_too_early_is_a_failure_of_the_group() -> None:
+    with pytest.raises(RankError, match=r"^rank 0 of 2"):
+        start("rank", ["exit_well_too_early"], 2)
+
+
+def test_a_rank_that_aborts_because_its_peer_has_gone_is_not_the_guilty_one() -> None:
+    for _ in range(3):
+        with pytest.raises(DataError, match=r"^rank 1 of 2: rank 1 is the guilty one$"):
+            start("rank", ["abort_after_the_peer_raised"], 2)
+
+
+def test_a_rank_that_ignores_sigterm_is_killed_after_the_grace() -> None:
+    began = time.monotonic()
+    with pytest.raises(DataError, match=r"^rank 1 of 2: rank 1 ended$"):
+        start("rank", ["ignore_the_polite_signal"], 2)
+    assert launch.GRACE_SECONDS < time.monotonic() - began < launch.GRACE_SECONDS + 10
+
+
+def test_the_children_of_a_killed_rank_end_too() -> None:
+    with pytest.raises(RankError, match="rank 1 of 2 was killed by SIGKILL"):
+        start("rank", ["have_a_child_and_be_killed"], 2)
+
+
+def test_each_line_of_rank_0_is_passed_on_in_order_and_none_of_the_others() -> None:
+    lines: list[str] = []
+    start("rank", ["write_many_lines"], 2, on_line=lines.append)
+    assert lines == [f"rank 0 line {number} {'x' * 80}" for number in range(5000)]
+
+
+def test_a_listener_that_fails_does_not_stop_the_job() -> None:
+    """As when stderr is a pipe that was closed: the ranks must not block on theirs."""
+    heard: list[str] = []
+
+    def listen(line: str) -> None:
+        heard.append(line)
+        raise BrokenPipeError("nobody reads this any more")
+
+    ended = threading.Event()
+
+    def go() -> None:
+        start("rank", ["write_many_lines"], 1, on_line=listen)
+        ended.set()
+
+    threading.Thread(target=go, daemon=True).start()
+    is_over = ended.wait(20)
+    for child in children_of(os.getpid()):  # do not leave a blocked rank behind
+        if not is_over and "RANK" in environment_of(child):
+            os.kill(child, signal.SIGKILL)
+    assert is_over
+    assert heard
+
+
+def test_ranks_that_end_well_leave_nothing_behind(tmp_path: Path) -> None:
+    start("rank", ["end_well"], 2)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def launcher(body: str) -> subprocess.Popen[str]:
+    """A process that launches two ranks, and those ranks once they run the body."""
+    command = f"from binclf.launch import launch; launch('rank', ['{body}'], 2)"
+    return subprocess.Popen([sys.executable, "-c", command], stderr=subprocess.PIPE, text=True)
+
+
+def ranks_of(parent: subprocess.Popen[str]) -> list[int]:
+    pids = children_of(parent.pid)
+    return pids if len(pids) == 2 else []
+
+
+def test_sigterm_to_the_launcher_ends_the_ranks_and_exits_143() -> None:
+    with launcher("sleep_in_silence") as parent:
+        pids = wait_until(lambda: ranks_of(parent), 20, "two ranks run")
+        time.sleep(0.5)
+        began = time.monotonic()
+        parent.terminate()
+        assert parent.wait(10) == 143
+        assert time.monotonic() - began < launch.GRACE_SECONDS
+        assert not any(map(is_alive, pids))
+        assert parent.stderr is not None
+        assert "Traceback" not in parent.stderr.read()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2.0])  # before a rank has asked to die with its parent, and after
+def test_kill_9_of_the_launcher_leaves_no_silent_rank(seconds: float) -> None:
+    with launcher("sleep_in_silence") as parent:
+        pids = wait_until(lambda: ranks_of(parent), 20, "two ranks run")
+        time.sleep(seconds)
+        parent.kill()
+        wait_until(lambda: not any(map(is_alive, pids)), 3, "the ranks die with their launcher")

@@ -1,0 +1,131 @@
+"""Law 5: TOML, the command line and Prefect's form are one config, with the same bounds and order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
+from prefect.utilities.schema_tools.validation import ValidationError, validate
+
+from binclf.config import Config, Data, Evaluate, Features, Split, Train, load, parse
+from flows.retrain import retrain
+from flows.score import score
+from tests.ranks import as_toml, small_job
+
+SECTIONS = {model.__name__: model for model in (Data, Split, Features, Train, Evaluate)}
+SCHEMA: dict[str, Any] = parameter_schema(retrain).model_dump_for_openapi()
+
+
+def form_of(config: Config) -> dict[str, Any]:
+    return {"config": config.model_dump(mode="json")}
+
+
+def refuse(values: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValidationError, match=match):
+        validate(values, SCHEMA, raise_on_error=True)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"train": {"epochs": 7, "l2": 0.25, "optimizer": "sgd", "momentum": 0.5, "batch_rows": 2**30}},
+        {"split": {"method": "hash", "key": ["id", "town"], "seed": 2**63 - 1}},
+        {"split": {"method": "none"}, "features": {"log1p": ["b"], "standardise": False}},
+        {"data": {"positive": "Ávila's \U0001f600"}, "evaluate": {"threshold": "0.25"}},
+    ],
+)
+def test_toml_to_config_to_json_to_the_form_and_back_is_the_identity(
+    tmp_path: Path, sections: dict[str, Any]
+) -> None:
+    config = small_job(tmp_path, **sections)
+    path = tmp_path / "small.toml"
+    path.write_text(as_toml(config), encoding="utf-8")
+    from_toml = load(path)
+    assert from_toml == config
+    submitted = hydrate(form_of(from_toml), HydrationContext())
+    validate(submitted, SCHEMA, raise_on_error=True)
+    assert retrain.validate_parameters(submitted)["config"] == config
+    assert parse(submitted["config"]) == config
+
+
+def models_of_schema() -> dict[str, dict[str, Any]]:
+    return dict(SCHEMA["definitions"])
+
+
+def test_the_form_shows_every_field_in_the_order_of_the_source() -> None:
+    models = models_of_schema()
+    assert set(models) == {"Config", *SECTIONS}
+    for name, model in {"Config": Config, **SECTIONS}.items():
+        shown, fields = models[name]["properties"], list(model.model_fields)
+        assert sorted(shown, key=lambda key: shown[key]["position"]) == fields
+        assert [shown[key]["position"] for key in fields] == list(range(len(shown)))
+
+
+def test_the_form_has_no_unions_no_nulls_and_no_free_mappings() -> None:
+    for model in models_of_schema().values():
+        assert model["additionalProperties"] is False
+        for field in model["properties"].values():
+            assert not {"anyOf", "oneOf"} & set(field), field
+            assert field.get("type") != "object"
+
+
+def test_the_form_describes_every_setting() -> None:
+    for name, model in models_of_schema().items():
+        for key, field in model["properties"].items():
+            if name != "Config" or key in ("name", "store"):
+                assert len(field["description"]) > 10, f"{name}.{key}"
+
+
+def test_the_form_has_the_bounds_and_choices_of_the_config() -> None:
+    models = models_of_schema()
+    train, split = models["Train"]["properties"], models["Split"]["properties"]
+    assert (train["epochs"]["minimum"], train["epochs"]["maximum"]) == (1, 1_000_000)
+    assert (split["test_fraction"]["minimum"], split["test_fraction"]["maximum"]) == (0.001, 0.499)
+    assert train["optimizer"]["enum"] == ["sgd", "adam", "adagrad"]
+    assert split["method"]["enum"] == ["random", "hash", "time", "column", "none"]
+    assert "exclusiveMinimum" not in str(SCHEMA)  # the browser stops ge and le, not gt and lt
+    assert models["Config"]["required"] == ["name", "data"]
+    assert models["Data"]["required"] == ["path", "label"]
+
+
+def test_a_form_that_submits_every_default_is_accepted(tmp_path: Path) -> None:
+    minimal = parse({"name": "m", "data": {"path": str(tmp_path), "label": "y"}})
+    validate(form_of(minimal), SCHEMA, raise_on_error=True)
+    assert retrain.validate_parameters(form_of(minimal))["config"] == minimal
+
+
+def test_prefect_itself_refuses_what_the_config_refuses(tmp_path: Path) -> None:
+    good = form_of(small_job(tmp_path))
+
+    def changed(section: str, key: str, value: Any) -> dict[str, Any]:
+        config = dict(good["config"])
+        config[section] = config[section] | {key: value}
+        return {"config": config}
+
+    validate(good, SCHEMA, raise_on_error=True)
+    refuse(changed("train", "epohcs", 3), "epohcs")
+    refuse(changed("train", "epochs", 0), "0 is less than the minimum of 1")
+    refuse(changed("train", "lanes", 65537), "65537 is greater than the maximum of 65536")
+    refuse(changed("split", "test_fraction", 0.5), r"0\.5 is greater than the maximum")
+    refuse(changed("train", "optimizer", "lion"), "'lion' is not one of")
+    refuse(changed("evaluate", "threshold", "half"), "'half' does not match")
+    refuse(changed("data", "label", None), "None is not of type 'string'")
+    refuse({"config": {"name": "x"}}, "'data' is a required property")
+
+
+def test_the_score_form_asks_for_three_texts() -> None:
+    schema = parameter_schema(score).model_dump_for_openapi()
+    fields = schema["properties"]
+    assert sorted(fields, key=lambda key: fields[key]["position"]) == ["run", "source", "output"]
+    assert {field["type"] for field in fields.values()} == {"string"}
+    assert all(field["description"] for field in fields.values())
+
+
+def test_every_preset_is_a_config() -> None:
+    root = Path(__file__).parents[1]
+    for path in sorted((root / "deployments").glob("*.toml")):
+        assert load(path).name, path

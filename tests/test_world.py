@@ -1,0 +1,146 @@
+"""The world: ranks meet, add up exactly, and leave; a lone process is a world of one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+from binclf.errors import ConfigError
+from binclf.world import World, is_rank, join
+from tests.ranks import on_ranks, run
+
+
+def test_a_lone_process_is_a_world_of_one() -> None:
+    with join("cpu", lambda: "ready") as world:
+        assert (world.rank, world.size, world.device.type, world.prepared) == (0, 1, "cpu", "ready")
+        assert world.sum_floats(np.array([[0.1, -3.0]])).tolist() == [[0.1, -3.0]]
+        assert world.sum_integers(np.array([2**63 - 1, -5])).tolist() == [2**63 - 1, -5]
+        assert world.gather(b"") == [b""]
+        assert world.gather(b"\0x") == [b"\0x"]
+    assert not dist.is_initialized()
+    assert not is_rank()
+
+
+def test_a_world_is_left_also_after_an_error() -> None:
+    with pytest.raises(ValueError, match="in the middle"), join("cpu"):
+        raise ValueError("in the middle")
+    assert not dist.is_initialized()
+    with join("cpu") as world:
+        assert world.size == 1
+
+
+def test_a_prepare_that_fails_is_an_error_and_no_world() -> None:
+    def prepare() -> str:
+        raise ConfigError("nothing to prepare")
+
+    with pytest.raises(ConfigError, match="nothing to prepare"), join("cpu", prepare):
+        pass
+    assert not dist.is_initialized()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_without_a_device_is_refused_with_the_way_out() -> None:
+    needs = r"train\.device = 'cuda' needs a device for each of the 1 ranks .* torch sees 0: use fewer"
+    with pytest.raises(ConfigError, match=needs), join("cuda"):
+        pass
+
+
+@pytest.mark.slow
+@on_ranks(3)
+def test_sums_are_over_all_ranks_and_leave_the_summands_alone(tmp_path: Path) -> None:
+    with join("cpu") as world:
+        own = np.array([[world.rank + 0.5, 1e300], [0.0, -1.0]])
+        kept = own.copy()
+        assert world.sum_floats(own).tolist() == [[4.5, 3e300], [0.0, -3.0]]
+        assert own.tolist() == kept.tolist()
+        assert world.sum_floats(own[:, 0]).tolist() == [4.5, 0.0]  # not contiguous
+        assert world.sum_floats(np.zeros((0, 4))).shape == (0, 4)
+
+
+@pytest.mark.slow
+@on_ranks(3)
+def test_integers_wrap_so_that_checksums_add_up_in_any_order(tmp_path: Path) -> None:
+    with join("cpu") as world:
+        words = np.array([2**64 - 1, 2**63 + 11, world.rank], dtype=np.uint64)
+        found = world.sum_integers(words.view(np.int64)).view(np.uint64).tolist()
+        assert found == [3 * (2**64 - 1) % 2**64, 3 * (2**63 + 11) % 2**64, 3]
+
+
+@pytest.mark.slow
+@on_ranks(3)
+def test_gather_keeps_the_order_of_ranks_and_every_length(tmp_path: Path) -> None:
+    own = [b"", b"\0\0", bytes(range(256)) * 5000]
+    with join("cpu") as world:
+        assert world.gather(own[world.rank]) == own
+        assert world.gather(b"") == [b"", b"", b""]
+
+
+@pytest.mark.slow
+@on_ranks(2)
+def test_rank_0_alone_prepares_and_the_others_wait_for_it(tmp_path: Path) -> None:
+    def prepare() -> str:
+        time.sleep(1.0)
+        (tmp_path / f"by-{os.environ['RANK']}").touch()
+        return "Ávila"
+
+    with join("cpu", prepare) as world:
+        assert world.prepared == "Ávila"
+        assert [path.name for path in tmp_path.iterdir()] == ["by-0"]
+        world.sum_integers(np.zeros(1, dtype=np.int64))
+
+
+@pytest.mark.slow
+@on_ranks(2)
+def test_ranks_of_a_machine_share_its_cores(tmp_path: Path) -> None:
+    with join("auto") as world:
+        assert isinstance(world, World)
+        assert torch.get_num_threads() == max(1, (os.cpu_count() or 1) // 2)
+        world.sum_integers(np.zeros(1, dtype=np.int64))
+
+
+def one_raises() -> None:
+    with join("cpu") as world:
+        if world.rank == 1:
+            raise ValueError("row 7 is odd")
+        world.sum_floats(np.zeros(1))
+
+
+def one_never_comes() -> None:
+    if os.environ["RANK"] == "0":
+        with join("cpu"):
+            pass
+    time.sleep(60)
+
+
+def one_is_killed() -> None:
+    with join("cpu") as world:
+        if world.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        world.sum_floats(np.zeros(1))
+
+
+@pytest.mark.slow
+def test_the_helper_surfaces_the_words_of_the_rank_that_raised() -> None:
+    with pytest.raises(AssertionError, match=r"(?s)rank 1 of 2:.*row 7 is odd"):
+        run(2, one_raises)
+
+
+@pytest.mark.slow
+def test_the_helper_makes_a_failure_of_a_deadlock_and_says_where_it_was() -> None:
+    began = time.monotonic()
+    with pytest.raises(AssertionError, match=r"(?s)rank 0 of 2:.*init_process_group"):
+        run(2, one_never_comes, seconds=3)
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.slow
+def test_the_helper_names_the_rank_that_was_killed() -> None:
+    with pytest.raises(AssertionError, match=r"rank 1 of 2:\nit died with code -9"):
+        run(2, one_is_killed)
