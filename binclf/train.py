@@ -16,7 +16,8 @@ from binclf.epoch import check_ranks
 from binclf.errors import RankError
 from binclf.features import Features, Roles, learn, roles
 from binclf.loader import Order, RamStore
-from binclf.solvers.minibatch import Problem, Solution, fit
+from binclf.solvers.minibatch import fit
+from binclf.solvers.problem import Problem, Solution
 from binclf.split import Split
 from binclf.world import World, join
 

@@ -19,6 +19,7 @@ from binclf.loader import RamStore, StepDataset
 from binclf.model import LogisticRegression
 from binclf.objective import log_loss_sum
 from binclf.solvers import minibatch
+from binclf.solvers.problem import Problem
 from binclf.solvers.validation import mean_log_loss
 from binclf.train import learn_features
 from binclf.world import World, join
@@ -30,7 +31,7 @@ ROWS = 1031
 WORLDS = (1, 2, 3)
 
 
-def problem_of(world: World, run_dir: Path) -> minibatch.Problem:
+def problem_of(world: World, run_dir: Path) -> Problem:
     config, split = artifact.read_config(run_dir), artifact.read_split(run_dir)
     used = roles(config, split.columns)
     parts = split.parts.items()
@@ -38,7 +39,7 @@ def problem_of(world: World, run_dir: Path) -> minibatch.Problem:
     features = learn_features(world, config, used, split, stores["train"])
     for store in stores.values():
         store.attach(features)
-    return minibatch.Problem(
+    return Problem(
         train=stores["train"],
         validation=stores.get("validation"),
         weight=split.weight("train"),
@@ -108,7 +109,7 @@ def worlds(
     config = small_job(folder, split={"method": "none"}, train=ORDERS[request.param])
     found = on_each_world(artifact.begin(config), "float64")
     if request.param == "a rank that runs dry":
-        assert min(sum(not rows for _, rows in rank["seen"]) for rank in found[2]) > 100
+        assert max(sum(not rows for _, rows in rank["seen"]) for rank in found[2]) > 100
     return found
 
 

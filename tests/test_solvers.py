@@ -23,7 +23,8 @@ from binclf.model import LogisticRegression
 from binclf.solvers import checkpoint, minibatch, schedule
 from binclf.solvers.averaging import Average
 from binclf.solvers.checkpoint import Checkpoint
-from binclf.solvers.minibatch import Problem, Solution, fit
+from binclf.solvers.minibatch import fit
+from binclf.solvers.problem import Problem, Solution
 from binclf.solvers.state import optimizer_arrays, restore_optimizer, weights_of
 from binclf.solvers.validation import mean_log_loss
 from tests.trained import loaded, people, settings, stores, write

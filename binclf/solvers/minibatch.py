@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +18,13 @@ from torch.nn.parallel import DistributedDataParallel
 from binclf import epoch as order_of
 from binclf.config import Train
 from binclf.errors import DataError
-from binclf.loader import Batch, Loader, Order, RamStore, StepDataset
+from binclf.loader import Batch, Loader, Order, StepDataset
 from binclf.model import LogisticRegression
 from binclf.objective import l2_of, log_loss_sum, penalty
 from binclf.solvers import checkpoint, schedule
 from binclf.solvers.averaging import Average
 from binclf.solvers.checkpoint import Checkpoint
+from binclf.solvers.problem import Problem, Progress, Solution
 from binclf.solvers.state import (
     Weights,
     optimizer_arrays,
@@ -40,41 +39,6 @@ from binclf.world import World
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 0.5  # epochs shorter than this share a checkpoint: a flush to disk each would be slower
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is to be fitted, as this rank sees it."""
-
-    train: RamStore
-    validation: RamStore | None
-    weight: float  # sum of the weights of train
-    base_rate: float  # weighted share of positives in train
-    settings: Train
-
-
-@dataclass
-class Progress:
-    """What happened, epoch by epoch: the record that goes into the model's file."""
-
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    best_loss: float | None = None
-    stale: int = 0
-    steps: int = 0
-    rows: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """For the checkpoint and for `model.json`."""
-        return dict(vars(self))
-
-
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """The weights in the encoder's units, float64, and how they came about."""
-
-    weights: Weights  # weight [F], table [V], bias [1]
-    record: Mapping[str, Any]
 
 
 def fit(

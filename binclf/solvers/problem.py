@@ -1,0 +1,46 @@
+"""What a solver is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from binclf.config import Train
+from binclf.loader import RamStore
+from binclf.solvers.state import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is to be fitted, as this rank sees it."""
+
+    train: RamStore
+    validation: RamStore | None
+    weight: float  # sum of the weights of train
+    base_rate: float  # weighted share of positives in train
+    settings: Train
+
+
+@dataclass
+class Progress:
+    """What happened, epoch by epoch: the record that goes into the model's file."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_loss: float | None = None
+    stale: int = 0
+    steps: int = 0
+    rows: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """For the checkpoint and for `model.json`."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """The weights in the encoder's units, float64, and how they came about."""
+
+    weights: Weights  # weight [F], table [V], bias [1]
+    record: Mapping[str, Any]
