@@ -118,14 +118,17 @@ def _coefficients(run: artifact.Run) -> list[str]:
     lines = [
         "## Largest coefficients",
         "",
-        "Log-odds per unit of the column, and per standard deviation; of a level as it is.",
+        "Log-odds per unit of the column, and per standard deviation; of a missing value against the mean; "
+        "of a level as it is.",
         "",
         "| column | per unit | per standard deviation | missing |",
         "|---|---|---|---|",
     ]
     for column in numeric[:SHOWN_COEFFICIENTS]:
         entry = run.record["numeric"][column.name]
-        missing = f"{entry['missing']:+.4f}" if "missing" in entry else ""
+        missing = ""
+        if "missing" in entry:
+            missing = f"{entry['missing'] - entry['per_unit'] * column.mean:+.4f}"
         name = column.name + (" (log1p)" if entry["log1p"] else "")
         lines.append(
             f"| {_cell(name)} | {entry['per_unit']:+.6g} | "
