@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _tell(error: Exception, *, is_rank: bool) -> int:
     """Say what went wrong; returns the exit code."""
     trace = "".join(traceback.format_exception(error))
-    if is_rank:
-        launch.write_error(error, trace)
+    if is_rank and launch.write_error(error, trace):
+        return getattr(error, "exit_code", OUR_FAULT)  # the launcher tells it, once, of the guilty rank
     if not isinstance(error, BinclfError):
         sys.stderr.write(f"{trace}binclf: this is our own fault; please report it with the above\n")
         return OUR_FAULT

@@ -185,8 +185,12 @@ def _guilt(rank: int, code: int | None, record: Mapping[str, Any] | None) -> tup
     return (3 if left else 1, float(record["time"]), rank)
 
 
-def write_error(error: BaseException, trace: str) -> None:
-    """Called by a rank: write its error where its launcher (or torchrun's agent) looks for it."""
+def write_error(error: BaseException, trace: str) -> bool:
+    """Called by a rank: write its error where its launcher (or torchrun's agent) looks for it.
+
+    Returns:
+        Whether a launcher of ours will tell it.
+    """
     message = str(error) or type(error).__name__
     ours, elastic = os.environ.get(ERROR_FILE), os.environ.get("TORCHELASTIC_ERROR_FILE")
     if ours:
@@ -201,6 +205,7 @@ def write_error(error: BaseException, trace: str) -> None:
         code = getattr(error, "exit_code", 70)
         extra = {"py_callstack": trace, "timestamp": str(int(time.time())), "exit_code": code}
         Path(elastic).write_text(json.dumps({"message": {"message": message, "extraInfo": extra}}))
+    return bool(ours)
 
 
 def die_with_launcher() -> None:

@@ -37,6 +37,7 @@ RENDEZVOUS = "BINCLF_RENDEZVOUS"  # set by binclf.launch: path of the rendezvous
 TIMEOUT = datetime.timedelta(seconds=300)  # a peer that does not answer for so long is taken for dead
 
 
+INTERFACE = "GLOO_SOCKET_IFNAME"
 PATIENCE = datetime.timedelta(hours=24)  # for rank 0 to prepare the job, such as to split the data
 
 
@@ -98,8 +99,9 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     chosen = _device(device, local_rank, local_size)
-    if local_size == size and sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine: no look-up of its name
+    interface = local_size == size and sys.platform == "linux" and INTERFACE not in os.environ
+    if interface:
+        os.environ[INTERFACE] = "lo"  # one machine: no look-up of its name
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     # One thread computes, others decode and prefetch. Steps are so small that a second thread gains
@@ -123,6 +125,8 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
     finally:
         dist.destroy_process_group()
         torch.set_num_threads(threads)
+        if interface:
+            del os.environ[INTERFACE]
 
 
 def _store(rank: int, size: int) -> Any:  # noqa: ANN401 - torch does not export its stores

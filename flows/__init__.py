@@ -1,1 +1,6 @@
 """Prefect flows: thin tasks around the library. What passes between tasks is paths and small records."""
+
+import os
+
+# Prefect gives a temporary server 20 s to start, which a busy machine does not always keep.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
