@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,12 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     options = _options(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    is_rank = "RANK" in os.environ and options.verb in ("rank", "train", "retrain")
+    is_rank = launch.is_rank() and options.verb in ("rank", "train", "retrain")
     try:
         if is_rank:
             launch.die_with_launcher()
         result = options.run(options)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        _notes(error)
         _leave(130, is_rank=is_rank)
     except Exception as error:
         _leave(_tell(error, is_rank=is_rank), is_rank=is_rank)
@@ -52,9 +54,13 @@ def _tell(error: Exception, *, is_rank: bool) -> int:
         sys.stderr.write(f"{trace}binclf: this is our own fault; please report it with the above\n")
         return OUR_FAULT
     sys.stderr.write(f"binclf: error: {error}\n")
+    _notes(error)
+    return error.exit_code
+
+
+def _notes(error: BaseException) -> None:
     for note in getattr(error, "__notes__", ()):
         sys.stderr.write(f"binclf: {note}\n")
-    return error.exit_code
 
 
 def _leave(code: int, *, is_rank: bool) -> NoReturn:
@@ -110,13 +116,15 @@ def _train(options: argparse.Namespace) -> Result | None:
 
     config = _config(options)
     resume = Path(options.resume) if options.resume else None
-    if "RANK" not in os.environ:
+    if not launch.is_rank():
         return summary(retrain(config, resume=resume))
     from binclf import train
     from binclf.world import join
 
     with join(config.train.device, lambda: str(artifact.begin(config, resume))) as world:
-        train.train_in(world, config, Path(world.prepared))
+        run_dir = Path(world.prepared)
+        with artifact.working(run_dir) if world.rank == 0 else nullcontext():
+            train.train_in(world, config, run_dir)
     if world.rank != 0:
         return None
     finish(Path(world.prepared))

@@ -179,7 +179,7 @@ def _next_steps(directory: Path, results: dict[str, dict[str, Any]], receipt: di
         "Look at:",
         f"  {results['flights']['report']}   the report, with pictures beside it",
         f"  {receipt['output']}   the scored flights (Parquet)",
-        "Change something and run it again:",
+        "Change something and run it again (after `. .venv/bin/activate`, where make set it up):",
         f"  binclf retrain {directory / 'flights.toml'} features.min_count=100 train.epochs=5",
         f"  binclf retrain {directory / 'flights.toml'} --ranks 2",
         f"  torchrun --nproc-per-node 2 -m binclf train {directory / 'flights.toml'}",

@@ -65,7 +65,7 @@ class EpochPlan:
     @property
     def rows(self) -> int:
         """N."""
-        return sum(self.group_rows)
+        return int(self._stream[-1])
 
     def steps(self, batch_rows: int) -> int:
         """Steps of the epoch: ceil(N / B), the same for all ranks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -11,9 +12,9 @@ from typing import Any
 
 from binclf import artifact, predict
 from binclf.errors import DataError
-from binclf.labels import LabelRule, read_weights, weight_quantum
+from binclf.labels import LabelRule, plain, read_weights, shown, weight_quantum
 from binclf.metrics import Tally, calibration, curves, metrics
-from binclf.parquet import Reader, find, footers
+from binclf.parquet import Footer, Reader, find, footers
 from binclf.predict import Model
 from binclf.split import PART_NAMES
 
@@ -32,6 +33,8 @@ def of_parts(run: artifact.Run) -> dict[str, Any]:
     for part in PART_NAMES:
         files = split.parts.get(part, ())
         if files:
+            for file in files:
+                file.check()
             places = [(f.path, f.relative, g) for f in files for g in range(len(f.groups))]
             quantum = weight_quantum(split.weight(part)) if run.config.data.weight else 1.0
             tally = tally_of(model, places, split.label, run.config.data.weight, quantum)
@@ -51,19 +54,23 @@ def evaluate(path: str | Path, data: str | Path | None = None) -> dict[str, Any]
     """
     run = artifact.open_run(path)
     if data is None:
-        return {"run": run.id, **of_parts(run)["metrics"]}
+        return {"run": run.id, **json.loads(run.contents["metrics.json"])}
     model, split = predict.of_run(run), run.split
     weight = run.config.data.weight
     feet = footers(find(data).files)
     for foot in feet:
         model.check(foot.columns, foot.relative)
-        for name in filter(None, (split.label.column, weight)):
-            if foot.column(name) is None:
-                raise DataError(f"{foot.relative} lacks column '{name}', which evaluation needs.")
+        _check_columns(foot, split.label, weight)
     places = [(f.path, f.relative, g) for f in feet for g in range(len(f.groups))]
     quantum = weight_quantum(_total_weight(places, weight)) if weight else 1.0
+    unlabelled = _check_labels(places, split.label)
+    if unlabelled and run.config.data.on_null_label == "error":
+        raise DataError(
+            f"label '{split.label.column}' of {data} holds {unlabelled} nulls: bring their labels, or remove "
+            "the rows. (The run was trained with data.on_null_label = 'error'.)"
+        )
     tally = tally_of(model, places, split.label, weight, quantum)
-    return {"run": run.id, "data": metrics(tally)}
+    return {"run": run.id, "data": metrics(tally), "dropped_null_label": unlabelled}
 
 
 def tally_of(model: Model, places: Sequence[Place], label: LabelRule, weight: str, quantum: float) -> Tally:
@@ -87,6 +94,34 @@ def tally_of(model: Model, places: Sequence[Place], label: LabelRule, weight: st
         for tally in pool.map(one, enumerate(places)):
             total.merge(tally)
     return total
+
+
+def _check_columns(foot: Footer, label: LabelRule, weight: str) -> None:
+    for name in filter(None, (label.column, weight)):
+        column = foot.column(name)
+        if column is None:
+            raise DataError(f"{foot.relative} lacks column '{name}', which evaluation needs.")
+        if name == label.column and column.kind != label.kind:
+            raise DataError(
+                f"label '{name}' of {foot.relative} is {column.type}, and the run learnt {label.kind}: "
+                "cast it."
+            )
+
+
+def _check_labels(places: Iterable[Place], label: LabelRule) -> int:
+    """Rows without a label; over all files there are at most two values."""
+    unlabelled, seen = 0, set[str]()
+    for path, name, group in places:
+        with Reader(path, name) as reader:
+            labels, values = label.read(reader.read(group, [label.column]))
+        unlabelled += int((labels < 0).sum())
+        seen |= {plain(value) for value in values}
+        if len(seen) > 2:
+            raise DataError(
+                f"label '{label.column}' of {name} brings a third value ({shown(sorted(seen))}): "
+                "a binary label has two."
+            )
+    return unlabelled
 
 
 def _total_weight(places: Iterable[Place], weight: str) -> float:

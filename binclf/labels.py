@@ -68,7 +68,7 @@ class LabelRule:
                 f"label '{self.column}' of {rows.place} holds {shown(seen)}: state which value "
                 "counts as yes in data.positive (only true/false and 0/1 go without)."
             )
-        others = [value for value in seen if value != self.positive]
+        others = {value for value in seen if value != self.positive}  # -0.0 and 0.0 are one
         if len(others) == len(seen) == 2:
             raise DataError(
                 f"label '{self.column}' of {rows.place} holds 2 values ({shown(seen)}), and neither is "
@@ -108,6 +108,13 @@ def read_weights(rows: Rows, column: str) -> F64:
 def weight_quantum(total: float) -> float:
     """A power of two that turns weights of that total into integers that float64 adds up exactly (2^52)."""
     return 2.0 ** (51 - math.ceil(math.log2(total))) if total > 0 else 1.0
+
+
+def plain(value: Any) -> str:  # noqa: ANN401 - bool, number or text
+    """A label value as text, the same for 1, 1.0 and Decimal(1), so that files can be compared."""
+    if isinstance(value, str | bool):
+        return str(value)
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 def shown(values: list[Any]) -> str:

@@ -105,7 +105,10 @@ def _training(run: artifact.Run) -> list[str]:
         f"{training['ranks']} ranks, {training['seconds']:.1f} s.",
     ]
     if training["best_epoch"]:
-        lines.append(f"- Best on validation after epoch {training['best_epoch']}: those weights were kept.")
+        best = training["best_epoch"]
+        lines.append(
+            f"- Best on validation, of the epochs judged, after epoch {best}: those weights were kept."
+        )
     return lines
 
 

@@ -10,14 +10,11 @@ from typing import Any
 
 from binclf import artifact, commit, report
 from binclf.config import Config
-from binclf.errors import BinclfError
+from binclf.errors import BinclfError, BusyError, ConfigError, DataError
 from binclf.evaluate import of_parts
 from binclf.launch import launch
-from binclf.split import Split
 
 log = logging.getLogger(__name__)
-
-MANY_ROWS = 5_000_000  # rows of train from which a second rank pays on CPU
 
 
 def retrain(
@@ -56,26 +53,35 @@ def fit(
         BinclfError: a rank failed; a note on it says how to resume.
     """
     config = artifact.read_config(run_dir)
-    ranks = config.train.ranks or ranks_that_pay(config, artifact.read_split(run_dir))
+    ranks = config.train.ranks or ranks_that_pay(config)
+    log.info("run directory: %s", run_dir)
     try:
-        if in_process and ranks == 1:
-            from binclf import train  # torch is imported only by a process that computes
+        with artifact.working(run_dir):
+            if in_process and ranks == 1:
+                from binclf import train  # torch is imported only by a process that computes
 
-            train.train(run_dir)
-        else:
-            launch("rank", [str(run_dir)], ranks, on_line=on_line)
-    except BinclfError as error:
-        error.add_note(f"{run_dir} is unfinished: --resume {run_dir} goes on with it.")
+                train.train(run_dir)
+            else:
+                launch("rank", [str(run_dir)], ranks, on_line=on_line)
+    except (BinclfError, KeyboardInterrupt) as error:
+        if not isinstance(error, ConfigError | DataError | BusyError):  # those must be mended first
+            error.add_note(how_to_resume(run_dir))
         raise
+
+
+def how_to_resume(run_dir: Path) -> str:
+    """What to tell of a run that was interrupted."""
+    return f"the run is unfinished; go on with: binclf retrain {run_dir}/config.json --resume {run_dir}"
 
 
 def finish(run_dir: Path) -> None:
     """Evaluate a fitted run, write its report and seal it."""
-    run = artifact.open_run(run_dir, sealed=False)
-    found = of_parts(run)
-    commit.write_json(run_dir / "metrics.json", found["metrics"])
-    report.write(run, found)
-    artifact.seal(run_dir)
+    with artifact.working(run_dir):
+        run = artifact.open_run(run_dir, sealed=False)
+        found = of_parts(run)
+        commit.write_json(run_dir / "metrics.json", found["metrics"])
+        report.write(run, found)
+        artifact.seal(run_dir)
     part = report.judged_part(found["metrics"])
     log.info("%s", report.verdict(part, found["metrics"][part]).replace("**", ""))
 
@@ -93,13 +99,14 @@ def summary(run_dir: Path) -> dict[str, Any]:
     }
 
 
-def ranks_that_pay(config: Config, split: Split) -> int:
-    """Ranks where train.ranks is 0: one per GPU; on CPU one, or two where the rows are many."""
+def ranks_that_pay(config: Config) -> int:
+    """Ranks where train.ranks is 0: one per GPU; on CPU one.
+
+    On two cores a second rank made 7.7 million rows of 28 columns three times slower (measured): each step
+    waits for the other rank, and the prefetch threads want the cores too.
+    """
     devices = _gpus() if config.train.device != "cpu" else 0
-    if devices:
-        return min(devices, config.train.lanes)
-    is_large = split.rows("train") >= MANY_ROWS
-    return min(2 if is_large else 1, os.cpu_count() or 1, config.train.lanes)
+    return min(max(devices, 1), config.train.lanes)
 
 
 def _gpus() -> int:

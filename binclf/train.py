@@ -13,7 +13,7 @@ import numpy as np
 from binclf import artifact, commit, hashing
 from binclf.config import Config
 from binclf.epoch import check_ranks
-from binclf.errors import RankError
+from binclf.errors import ConfigError, RankError
 from binclf.features import Features, Roles, learn, roles
 from binclf.loader import Order, RamStore
 from binclf.solvers.minibatch import fit
@@ -40,6 +40,10 @@ def train_in(world: World, config: Config, run_dir: Path) -> None:
     """`train` in a world that is already met."""
     began = time.perf_counter()
     check_ranks(world.size, config.train.lanes)
+    if config.train.ranks not in (0, world.size):
+        raise ConfigError(
+            f"train.ranks = {config.train.ranks}, and {world.size} ranks were started: leave it at 0."
+        )
     split = artifact.read_split(run_dir)
     used = roles(config, split.columns)
     _agree(

@@ -95,7 +95,7 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
     Raises:
         ConfigError: cuda is asked for and there is none, or fewer devices than ranks on this machine.
     """
-    rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    rank, size = (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if is_rank() else (0, 1)
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     chosen = _device(device, local_rank, local_size)
@@ -106,7 +106,7 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
         torch.cuda.set_device(chosen)
     # One thread computes, others decode and prefetch. Steps are so small that a second thread gains
     # nothing, and where another process wants the core its spinning made an epoch 10-20 times longer.
-    threads = torch.get_num_threads()
+    threads, hook = torch.get_num_threads(), sys.excepthook  # torch puts its own hook there for good
     torch.set_num_threads(1)
     store = _store(rank, size)
     if rank == 0:
@@ -125,6 +125,7 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
     finally:
         dist.destroy_process_group()
         torch.set_num_threads(threads)
+        sys.excepthook = hook
         if interface:
             del os.environ[INTERFACE]
 
@@ -135,6 +136,10 @@ def _store(rank: int, size: int) -> Any:  # noqa: ANN401 - torch does not export
         return stores.FileStore(os.environ[RENDEZVOUS], size)
     if not is_rank():
         return stores.HashStore()
+    if "MASTER_ADDR" not in os.environ or "MASTER_PORT" not in os.environ:
+        raise ConfigError(
+            "RANK and WORLD_SIZE are set without MASTER_ADDR and MASTER_PORT: start by torchrun."
+        )
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     agent_has_it = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     tcp = stores.TCPStore(host, port, size, is_master=rank == 0 and not agent_has_it, timeout=TIMEOUT)

@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
     try:
         retrain(load(arguments[0], arguments[1:]))
     except BinclfError as error:
-        logging.getLogger(__name__).error("%s", error)
+        logging.getLogger(__name__).error("%s", "\n".join([str(error), *getattr(error, "__notes__", [])]))
         return error.exit_code
     return 0
 

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
     try:
         score(*arguments)
     except BinclfError as error:
-        logging.getLogger(__name__).error("%s", error)
+        logging.getLogger(__name__).error("%s", "\n".join([str(error), *getattr(error, "__notes__", [])]))
         return error.exit_code
     return 0
 

@@ -69,13 +69,18 @@ def test_other_data_in_any_files_and_row_groups_give_the_same_judgement(
     assert many["confusion"] == one["confusion"]
 
 
-def test_rows_without_a_label_are_passed_over(trained_run: Path, tmp_path: Path) -> None:
+def test_rows_without_a_label_are_refused_as_in_training(trained_run: Path, tmp_path: Path) -> None:
     table = people(300, seed=22)
     mask = pa.array(np.arange(300) % 3 == 0)
     place = table.column_names.index("bought")
     holed = table.set_column(place, "bought", pc.if_else(mask, None, table.column("bought")))
-    found = evaluate(trained_run, write(tmp_path / "holed.parquet", holed))["data"]
-    assert_equal(found, expected(binclf.load(trained_run), table.filter(pc.invert(mask))))
+    with pytest.raises(DataError, match=r"label 'bought' of .*holed\.parquet holds 100 nulls"):
+        evaluate(trained_run, write(tmp_path / "holed.parquet", holed))
+
+
+def test_a_finished_run_is_judged_as_it_was_sealed(trained_run: Path) -> None:
+    sealed = artifact.open_run(trained_run).contents["metrics.json"]
+    assert evaluate(trained_run) == {"run": trained_run.name, **json.loads(sealed)}
 
 
 def test_no_rows_are_undefined(trained_run: Path, tmp_path: Path) -> None:
@@ -95,7 +100,7 @@ def test_labels_of_another_type_are_refused(trained_run: Path, tmp_path: Path) -
     table = people(10)
     labels = pa.array(["yes", "no"] * 5)
     path = write(tmp_path / "data.parquet", table.set_column(8, "bought", labels))
-    with pytest.raises(DataError, match=r"label 'bought' of data\.parquet, row group 0 holds no, yes"):
+    with pytest.raises(DataError, match=r"label 'bought' of data\.parquet is string, and the run"):
         evaluate(trained_run, path)
 
 

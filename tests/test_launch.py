@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from binclf import cli, launch
+from binclf import cli
 from binclf.errors import (
     KINDS,
     ArtifactError,
@@ -28,6 +28,8 @@ from binclf.errors import (
     StorageError,
 )
 from binclf.launch import launch as start
+from binclf.launch.group import GRACE_SECONDS
+from binclf.launch.rank import ERROR_FILE
 from tests.ranks import (
     at_the_start_of_each_rank,
     children_of,
@@ -115,7 +117,7 @@ def abort_after_the_peer_raised() -> None:
     """As gloo does: rank 0 aborts from C++ because rank 1 has gone, and leaves no record."""
     if rank() == 1:
         raise DataError("rank 1 is the guilty one")
-    others = Path(os.environ[launch.ERROR_FILE]).with_name("rank-1.json")
+    others = Path(os.environ[ERROR_FILE]).with_name("rank-1.json")
     while not others.exists():
         time.sleep(0.005)
     os.abort()
@@ -197,7 +199,7 @@ def test_a_rank_that_ignores_sigterm_is_killed_after_the_grace() -> None:
     began = time.monotonic()
     with pytest.raises(DataError, match=r"^rank 1 of 2: rank 1 ended$"):
         start("rank", ["ignore_the_polite_signal"], 2)
-    assert launch.GRACE_SECONDS < time.monotonic() - began < launch.GRACE_SECONDS + 10
+    assert GRACE_SECONDS < time.monotonic() - began < GRACE_SECONDS + 10
 
 
 def test_the_children_of_a_killed_rank_end_too() -> None:
@@ -257,7 +259,7 @@ def test_sigterm_to_the_launcher_ends_the_ranks_and_exits_143() -> None:
         began = time.monotonic()
         parent.terminate()
         assert parent.wait(10) == 143
-        assert time.monotonic() - began < launch.GRACE_SECONDS
+        assert time.monotonic() - began < GRACE_SECONDS
         assert not any(map(is_alive, pids))
         assert parent.stderr is not None
         assert "Traceback" not in parent.stderr.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 import time
@@ -186,9 +187,10 @@ def test_a_damaged_row_group_is_raised_where_the_batch_is_awaited(tmp_path: Path
     store = store_of(tmp_path)
     path = tmp_path / "data" / "b.parquet"
     chunk = pq.ParquetFile(path).metadata.row_group(0).column(2)
-    content = bytearray(path.read_bytes())
+    content, before = bytearray(path.read_bytes()), path.stat()
     content[chunk.data_page_offset + chunk.total_compressed_size // 4] ^= 1
     path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a failing disk would leave it
     loader = Loader(StepDataset(store, ORDERS["as it is"], 0, 1), workers=0, pin_memory=False)
     with pytest.raises(ValueError, match=r"column 'income' of b\.parquet, row group 0 is damaged"):
         list(loader.epoch(0))

@@ -17,6 +17,7 @@ from binclf.artifact.seal import (
     read_config,
     read_split,
     seal,
+    working,
     write_model,
 )
 
@@ -32,5 +33,6 @@ __all__ = [
     "read_split",
     "seal",
     "settings_of_result",
+    "working",
     "write_model",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from binclf import commit
 from binclf.artifact.seal import is_sealed, read_config, read_split
-from binclf.config import Config
+from binclf.config import Config, parse
 from binclf.errors import ArtifactError
 from binclf.split import Split, ensure
 
@@ -23,6 +23,7 @@ def begin(config: Config, resume: Path | None = None) -> Path:
     Raises:
         ArtifactError: the run to resume is finished, or is of another config or other data.
     """
+    config = parse(config.model_dump())  # a form's relative paths become absolute: the run may be moved
     split = ensure(config)
     if resume is not None:
         _check_resumable(resume, config, split)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,24 @@ def read_config(path: Path) -> Config:
 def read_split(path: Path) -> Split:
     """The split of a run, sealed or not."""
     return Split.from_json(commit.read_json(path / "split.json"))
+
+
+@contextmanager
+def working(path: Path) -> Iterator[None]:
+    """Be the only process that writes into an unsealed run.
+
+    Raises:
+        BusyError: another one does.
+        ArtifactError: the run is finished.
+    """
+    with commit.locked(path / ".lock", wait=False):
+        if is_sealed(path):
+            raise ArtifactError(f"{path} is finished: there is nothing to resume.")
+        try:
+            yield
+        finally:
+            if is_sealed(path):
+                (path / ".lock").unlink(missing_ok=True)
 
 
 def is_sealed(path: Path) -> bool:

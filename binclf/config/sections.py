@@ -94,7 +94,9 @@ class Split(Section):
 class Features(Section):
     """What is learnt from each column before the model sees it."""
 
-    numeric: Names = Field((), description="Columns to take as numbers; empty: by their types.")
+    numeric: Names = Field(
+        (), description="Columns to take as numbers beside those that are by type: moments, say."
+    )
     categorical: Names = Field(
         (),
         description="Columns to take as categories, such as integer codes; empty: by their types.",

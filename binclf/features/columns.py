@@ -42,6 +42,11 @@ def roles(config: Config, columns: Sequence[Column]) -> Roles:
             categorical.append(column)
         elif column.name in other_roles:
             continue
+        elif column.name.startswith("__index_level_"):
+            raise DataError(
+                f"column '{column.name}' is an index that pandas wrote: write the files with index=False, or "
+                "list it in data.exclude."
+            )
         elif column.kind in ("boolean", "integer", "number"):
             numeric.append(column)
         elif column.kind == "text":

@@ -188,7 +188,9 @@ def _report(features: Features, counts: list[LevelCounts]) -> None:
         if column.missing == features.rows:
             log.warning("column '%s' is missing in every training row", column.name)
         elif column.deviation == 0:
-            log.warning("column '%s' is constant in train: its weight stays 0", column.name)
+            log.warning(
+                "column '%s' is constant in train: it says nothing that the intercept does not", column.name
+            )
     for categorical in features.categorical:
         if categorical.is_hashed:
             log.warning(

@@ -78,9 +78,11 @@ def merge(groups: F64) -> Moments:
     variance = np.divide(m2, weight, out=np.zeros(features), where=weight > 0)
     low, high = groups[:, :, 4].min(axis=0), groups[:, :, 5].max(axis=0)
     empty = ~np.isfinite(low)
+    # below this the spread is rounding, and dividing by it would blow the column up
+    largest = np.where(empty, 0.0, np.maximum(np.abs(low), np.abs(high)))
     return Moments(
         mean=mean,
-        deviation=np.where(low == high, 0.0, np.sqrt(variance)),
+        deviation=np.where(variance <= (1e-12 * largest) ** 2, 0.0, np.sqrt(variance)),
         missing=groups[:, :, 3].sum(axis=0).astype(np.int64),
         low=np.where(empty, 0.0, low),
         high=np.where(empty, 0.0, high),

@@ -33,6 +33,11 @@ class Batch:
         """N."""
         return len(self.y)
 
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory: what a DataLoader asks of it beside a GPU."""
+        x, ids, y, w = (t.pin_memory() for t in (self.x, self.ids, self.y, self.w))
+        return Batch(x, ids, y, w, self.step_rows, self.checksum)
+
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
         x, ids, y, w = (t.to(device, non_blocking=True) for t in (self.x, self.ids, self.y, self.w))

@@ -38,6 +38,7 @@ class RamStore:
         """A decoded row group; kept until it is encoded."""
         if group not in self._raw:
             file, index = self.place[group]
+            file.check()
             texts = [column.name for column in self.roles.categorical if column.kind == "text"]
             with Reader(file.path, file.relative, texts) as reader:
                 block = decode(reader, index, self.roles, self.label, self.weight)

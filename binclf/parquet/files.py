@@ -36,8 +36,12 @@ class Listing:
     is_single_file: bool  # the path named one file itself
 
 
-def find(path: str | Path) -> Listing:
-    """List the Parquet files that a file, directory or glob means.
+def find(path: str | Path, ignore: str | Path = "") -> Listing:
+    """List the Parquet files that a file, directory or glob means, each once.
+
+    Args:
+        path: the file, directory or glob.
+        ignore: a directory of our own whose files are not input, such as the store; empty: none.
 
     Raises:
         DataError: the path does not exist, or holds no Parquet.
@@ -57,9 +61,12 @@ def find(path: str | Path) -> Listing:
         raise DataError(f"{text} does not exist: name a Parquet file, a directory or a glob.")
     files: list[Found] = []
     skipped: list[tuple[str, str]] = []
-    for candidate in candidates:
+    own = Path(ignore).resolve() if str(ignore) else None
+    for candidate in dict.fromkeys(candidates):  # patterns such as ** find the same file twice
         relative = candidate.relative_to(root).as_posix()
         reason = _reason_to_skip(candidate, relative)
+        if own is not None and candidate.resolve().is_relative_to(own):
+            reason = f"it lies in {own.name}, which binclf writes"
         if reason:
             skipped.append((relative, reason))
         else:

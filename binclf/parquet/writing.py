@@ -139,7 +139,8 @@ def _required_where_no_nulls(file: Any) -> Any:  # noqa: ANN401 - pyarrow
     """The file's schema; columns that its footer knows to be without nulls are not nullable, views text."""
     meta, schema = file.metadata, file.schema_arrow
     whole: set[str] = set()
-    for place in range(meta.num_columns):
+    is_flat = meta.num_columns == len(schema)  # leaves of nested columns cannot be told by their paths
+    for place in range(meta.num_columns if is_flat else 0):
         chunks = [meta.row_group(group).column(place) for group in range(meta.num_row_groups)]
         if all(c.is_stats_set and c.statistics.null_count == 0 for c in chunks):
             whole.add(meta.schema.column(place).path)

@@ -51,8 +51,10 @@ def at_random(
         tests = _by_remainder(sizes, math.ceil(test * len(kept)))
         validations = _by_remainder(sizes, math.ceil(validation * len(kept)))
     else:
-        tests = _by_draw(sizes, test, hashing.key(key, "test"))
-        validations = _by_draw(sizes, validation, hashing.key(key, "validation"))
+        # one draw for both cuts: two would collide in small strata and cost validation rows
+        held_out = _by_draw(sizes, test + validation, hashing.key(key, "counts"))
+        tests = _by_draw(sizes, test, hashing.key(key, "counts"))
+        validations = [both - one for both, one in zip(held_out, tests, strict=True)]
     order = hashing.draws(key, len(labels))
     slots = np.full(len(labels), -1, dtype=np.int8)
     for stratum, n_test, n_validation in zip(strata, tests, validations, strict=True):

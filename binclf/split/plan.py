@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,7 +26,8 @@ from binclf.parquet import (
     union,
 )
 from binclf.split import deal
-from binclf.split.records import FORMAT, PART_NAMES, Task
+from binclf.split.checks import check_names, refuse_partitions, refuse_straddling_groups
+from binclf.split.records import FORMAT, PART_NAMES, Stamp, Task, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +53,15 @@ def plan(config: Config) -> Plan:
         DataError: files are missing or damaged, or columns that the config names are not in all of them.
         ConfigError: the settings do not fit the columns.
     """
-    listing = find(config.data.path)
+    listing = find(config.data.path, ignore=config.store)
     feet = footers(listing.files)
     columns = union(feet, ignore=config.data.exclude)
-    _check_names(config, {column.name for foot in feet for column in foot.columns})
+    refuse_partitions(config, feet, {column.name for column in columns})
+    folders = {part.partition("=")[0] for foot in feet for part in foot.relative.split("/")[:-1]}
+    check_names(config, {column.name for foot in feet for column in foot.columns} | folders)
     label_column = next(c for c in columns if c.name == config.data.label)
     label = LabelRule.of(config, label_column)
+    stamps = [stamp_of(foot.path) for foot in feet]  # before the bytes are read for the fingerprint
     with ThreadPoolExecutor(thread_name_prefix="fingerprint") as pool:
         prints = list(pool.map(commit.sha256, [file.path for file in feet]))
     common = {
@@ -74,14 +77,14 @@ def plan(config: Config) -> Plan:
         is_alone = listing.is_single_file
         dealt = [(_selection(config, foot, is_alone=is_alone), _slots(config)) for foot in feet]
     if config.split.method == "column" and config.data.group:
-        _refuse_straddling_groups(config, feet)
+        refuse_straddling_groups(config, feet)
     in_place = config.split.method == "none"
     tasks = tuple(
-        _task(foot, fingerprint, common | selection, slots, in_place=in_place)
-        for foot, fingerprint, (selection, slots) in zip(feet, prints, dealt, strict=True)
+        _task(foot, stamp, fingerprint, common | selection, slots, in_place=in_place)
+        for foot, stamp, fingerprint, (selection, slots) in zip(feet, stamps, prints, dealt, strict=True)
     )
     first_of: dict[str, str] = {}
-    duplicates = tuple(t.relative for t in tasks if first_of.setdefault(t.sha256, t.id) != t.id)
+    duplicates = tuple(t.relative for t in tasks if first_of.setdefault(t.sha256, t.relative) != t.relative)
     if duplicates:
         log.warning(
             "%d files have the same content as an earlier one, so their rows count twice: %s",
@@ -95,6 +98,7 @@ def plan(config: Config) -> Plan:
 
 def _task(
     foot: Footer,
+    stamp: Stamp,
     fingerprint: str,
     selection: dict[str, Any],
     slots: tuple[str, ...],
@@ -108,6 +112,7 @@ def _task(
         sha256=fingerprint,
         rows=foot.rows,
         columns=len(foot.columns),
+        stamp=stamp,
         selection=selection,
         slots=slots,
         in_place=in_place,
@@ -192,57 +197,3 @@ def _labelled_moments(foot: Footer, time: str, label: LabelRule) -> I64:
             labels, _ = label.read(rows)
             kept.append(moments[labels >= 0])
     return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
-
-
-def _check_names(config: Config, known: set[str]) -> None:
-    """Each column that the config names must be there; one to exclude may be in some files only."""
-    found = [
-        f"{setting} names column '{name}', which the data lack{_hint(name, known)}."
-        for setting, names in _named(config)
-        for name in names
-        if name and name not in known
-    ]
-    if found:
-        raise DataError("\n".join(found))
-
-
-def _named(config: Config) -> Iterable[tuple[str, Sequence[str]]]:
-    data, split, features = config.data, config.split, config.features
-    return (
-        ("data.label", (data.label,)),
-        ("data.weight", (data.weight,)),
-        ("data.ids", data.ids),
-        ("data.time", (data.time,)),
-        ("data.group", (data.group,)),
-        ("data.exclude", data.exclude),
-        ("split.key", split.key),
-        ("split.column", (split.column,)),
-        ("features.numeric", features.numeric),
-        ("features.categorical", features.categorical),
-        ("features.log1p", features.log1p),
-    )
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""
-
-
-def _refuse_straddling_groups(config: Config, feet: Sequence[Footer]) -> None:
-    """With method column, the data must keep each group in one part."""
-    part_of: dict[int, set[str]] = {}
-    for foot in feet:
-        with Reader(foot.path, foot.relative) as reader:
-            for group in range(len(foot.groups)):
-                rows = reader.read(group, [config.data.group, config.split.column])
-                codes, parts = rows.codes(config.split.column)
-                pairs = np.stack([rows.hashes(config.data.group, 0), codes.astype(np.int64).view(np.uint64)])
-                for value, code in np.unique(pairs, axis=1).T.tolist():
-                    part_of.setdefault(value, set()).add(parts[int(np.uint64(code).view(np.int64))])
-    straddling = sum(len(parts) > 1 for parts in part_of.values())
-    if straddling:
-        raise DataError(
-            f"{straddling} of {len(part_of)} values of data.group = '{config.data.group}' have rows in "
-            f"more than one part of split.column = '{config.split.column}': a group must not straddle "
-            "parts. Mend the column, or leave data.group empty."
-        )

@@ -7,12 +7,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from binclf.errors import ArtifactError
+from binclf.errors import ArtifactError, DataError
 from binclf.labels import LabelRule
 from binclf.parquet import Column
 
 PART_NAMES = ("train", "validation", "test")
 FORMAT = 1  # of parts and receipts: another number makes other ids
+
+
+Stamp = tuple[int, int, int]  # bytes, modification time in ns, inode: cheap signs that a file is the same
+
+
+def stamp_of(path: Path) -> Stamp:
+    """The stamp of a file as it is now; it never takes part in an id or an order."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,7 @@ class Task:
     sha256: str  # of the input file's content
     rows: int
     columns: int
+    stamp: Stamp  # when it was fingerprinted
     selection: Mapping[str, Any]  # all that decides which row goes where
     slots: tuple[str, ...]  # the part that each output belongs to
     in_place: bool  # method none: the input file itself is the part
@@ -42,6 +52,16 @@ class PartFile:
     weight: float  # sum of row weights; the row count where there are none
     positive_weight: float
     groups: tuple[int, ...]  # rows of each row group; where labels were dropped, those kept
+    stamp: Stamp  # of an input file read in place, when the split was made; zeros for a file of ours
+
+    def check(self) -> None:
+        """Compare the file with its stamp.
+
+        Raises:
+            DataError: it changed since the split, so its rows are not those that were counted.
+        """
+        if not self.path.exists() or (any(self.stamp) and stamp_of(self.path) != self.stamp):
+            raise DataError(f"{self.path} changed or went since the data were split: split again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +128,5 @@ class Split:
 def part_file(record: Mapping[str, Any]) -> PartFile:
     """A `PartFile` from JSON."""
     fields = {**record, "path": Path(record["path"]), "groups": tuple(record["groups"])}
+    fields["stamp"] = tuple(record["stamp"])
     return PartFile(**fields)

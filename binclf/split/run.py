@@ -17,13 +17,13 @@ from binclf import commit as committing
 from binclf import hashing
 from binclf.config import Config
 from binclf.errors import DataError
-from binclf.labels import LabelRule, read_weights, shown
+from binclf.labels import LabelRule, plain, read_weights, shown
 from binclf.parquet import Reader, Rows, deal_rows, footer, group_rows
 from binclf.parquet.files import Found
 from binclf.split import deal
 from binclf.split.plan import plan
 from binclf.split.receipt import commit, home
-from binclf.split.records import PART_NAMES, Split, Task
+from binclf.split.records import PART_NAMES, Split, Task, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +62,12 @@ def perform(task: Task, where: Path) -> dict[str, Any]:
         receipt: dict[str, Any] = committing.read_json(receipt_path)
         for record, path in zip(receipt["slots"], outputs, strict=True):
             record["path"] = str(path.resolve())  # the data or the store may have moved since
+            record["stamp"] = _stamp(task)
         if all(_is_there(slot) for slot in receipt["slots"]):
             return receipt
     columns = _read_columns(task)
     slots = _deal(task, columns)
+    _refuse_changed(task)
     if not task.in_place:
         _write(task, slots, outputs)
     receipt = {
@@ -73,7 +75,7 @@ def perform(task: Task, where: Path) -> dict[str, Any]:
         "sha256": task.sha256,
         "rows": task.rows,
         "dropped_null_label": int((columns.labels < 0).sum()),
-        "label_values": sorted({str(value) for value in columns.label_values}),
+        "label_values": sorted({plain(value) for value in columns.label_values}),
         "slots": [_part_record(task, slot, path, slots, columns) for slot, path in enumerate(outputs)],
     }
     committing.write_json(receipt_path, receipt)
@@ -176,6 +178,18 @@ def _write(task: Task, slots: I8, outputs: Sequence[Path]) -> None:
             if (slots == slot).any()
         }
         deal_rows(task.path, task.relative, slots, targets, group_rows(task.columns))
+        _refuse_changed(task)  # while the outputs have no name yet
+
+
+def _stamp(task: Task) -> list[int]:
+    """Of a part that is the user's own file; our own are named by their content and checksummed."""
+    return list(task.stamp) if task.in_place else [0, 0, 0]
+
+
+def _refuse_changed(task: Task) -> None:
+    """What was read must be what was fingerprinted, or parts would stand under another content's name."""
+    if not task.path.exists() or stamp_of(task.path) != task.stamp:
+        raise DataError(f"{task.relative} changed or went while it was being split: split again.")
 
 
 def _part_record(task: Task, slot: int, path: Path, slots: I8, columns: _Columns) -> dict[str, Any]:
@@ -191,6 +205,7 @@ def _part_record(task: Task, slot: int, path: Path, slots: I8, columns: _Columns
         "weight": float(columns.weights[mask].sum()),
         "positive_weight": float(columns.weights[positive].sum()),
         "groups": _groups(task, path, mask) if rows else [],
+        "stamp": _stamp(task),
     }
 
 

@@ -1,10 +1,4 @@
-"""A verb on R ranks: child processes that are started and ended together.
-
-The ranks meet through a file in a fresh private directory: no port, no name look-up, and 2 s sooner than
-torchrun's agent (which is the other way into the same entry point). Each rank dies with its launcher
-(PR_SET_PDEATHSIG), so that `kill -9` leaves no orphans; each writes its own error down, since an exit code
-after a gloo failure is as often 134 as what was meant.
-"""
+"""R child processes that live and die together."""
 
 from __future__ import annotations
 
@@ -24,10 +18,10 @@ from types import FrameType
 from typing import IO, Any
 
 from binclf.errors import KINDS, BinclfError, RankError
+from binclf.launch.rank import ERROR_FILE
 
 log = logging.getLogger(__name__)
 
-ERROR_FILE = "BINCLF_ERROR_FILE"  # where a rank writes its error
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 # words of a rank that was only left by another: it is never the guilty one
 BYSTANDER = ("connection closed by peer", "connection reset by peer", "broken pipe", "timed out")
@@ -183,42 +177,6 @@ def _guilt(rank: int, code: int | None, record: Mapping[str, Any] | None) -> tup
         return (0 if was_killed else 2, 0.0, rank)
     left = any(words in record["message"].lower() for words in BYSTANDER)
     return (3 if left else 1, float(record["time"]), rank)
-
-
-def write_error(error: BaseException, trace: str) -> bool:
-    """Called by a rank: write its error where its launcher (or torchrun's agent) looks for it.
-
-    Returns:
-        Whether a launcher of ours will tell it.
-    """
-    message = str(error) or type(error).__name__
-    ours, elastic = os.environ.get(ERROR_FILE), os.environ.get("TORCHELASTIC_ERROR_FILE")
-    if ours:
-        record = {
-            "kind": type(error).__name__,
-            "message": message,
-            "trace": trace,
-            "time": time.time(),
-        }
-        Path(ours).write_text(json.dumps(record))
-    elif elastic:
-        code = getattr(error, "exit_code", 70)
-        extra = {"py_callstack": trace, "timestamp": str(int(time.time())), "exit_code": code}
-        Path(elastic).write_text(json.dumps({"message": {"message": message, "extraInfo": extra}}))
-    return bool(ours)
-
-
-def die_with_launcher() -> None:
-    """Called by a rank: be killed when the launcher (or torchrun's agent) dies, however it dies (Linux)."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    launcher = os.environ.get("BINCLF_LAUNCHER")  # torchrun's agent does not tell its pid
-    if launcher is not None and os.getppid() != int(launcher):  # it died before we asked
-        os._exit(1)
 
 
 @contextmanager

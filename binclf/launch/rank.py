@@ -1,0 +1,53 @@
+"""What a rank does for its launcher: write its error down, and die with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+ERROR_FILE = "BINCLF_ERROR_FILE"  # where a rank writes its error
+
+
+def is_rank() -> bool:
+    """Whether a launcher (ours or torchrun) started this process as a rank."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def write_error(error: BaseException, trace: str) -> bool:
+    """Called by a rank: write its error where its launcher (or torchrun's agent) looks for it.
+
+    Returns:
+        Whether a launcher of ours will tell it.
+    """
+    message = str(error) or type(error).__name__
+    ours, elastic = os.environ.get(ERROR_FILE), os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if ours:
+        record = {
+            "kind": type(error).__name__,
+            "message": message,
+            "trace": trace,
+            "time": time.time(),
+        }
+        Path(ours).write_text(json.dumps(record))
+    elif elastic:
+        code = getattr(error, "exit_code", 70)
+        extra = {"py_callstack": trace, "timestamp": str(int(time.time())), "exit_code": code}
+        Path(elastic).write_text(json.dumps({"message": {"message": message, "extraInfo": extra}}))
+    return bool(ours)
+
+
+def die_with_launcher() -> None:
+    """Called by a rank: be killed when the launcher (or torchrun's agent) dies, however it dies (Linux)."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    launcher = os.environ.get("BINCLF_LAUNCHER")  # torchrun's agent does not tell its pid
+    if launcher is not None and os.getppid() != int(launcher):  # it died before we asked
+        os._exit(1)
