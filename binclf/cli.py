@@ -78,8 +78,9 @@ def _show(result: Result, *, as_json: bool) -> None:
     elif "text" in result:
         sys.stdout.write(result["text"] + "\n")
     else:
-        width = max(map(len, result))
-        for key, value in result.items():
+        told = {key: value for key, value in result.items() if key != "metrics"}  # the report has them
+        width = max(map(len, told))
+        for key, value in told.items():
             shown = json.dumps(value) if isinstance(value, dict | list) else value
             sys.stdout.write(f"{key:<{width}}  {shown}\n")
 

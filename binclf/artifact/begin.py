@@ -49,6 +49,8 @@ def settings_of_result(config: Config) -> dict[str, Any]:
 
 
 def _check_resumable(path: Path, config: Config, split: Split) -> None:
+    if not (path / "config.json").exists():
+        raise ArtifactError(f"{path} is no run: it has no config.json. Name a run directory.")
     began = read_config(path)
     if is_sealed(path):
         raise ArtifactError(f"{path} is finished: there is nothing to resume.")

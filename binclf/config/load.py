@@ -123,6 +123,8 @@ def _one(detail: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"unknown setting '{key}'{_suggestion(key)}"
+    if detail["type"] == "tuple_type":
+        return f'{key} = {detail["input"]!r} must be a list, such as ["{detail["input"]}"]'
     if detail["type"] == "missing":
         return f"'{key}' is missing: it has no default"
     if detail["type"] == "value_error" and not key:
