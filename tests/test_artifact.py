@@ -159,7 +159,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_run_is_not_resumed(tmp_path: Path) -> None:
     data = write(tmp_path / "data.parquet", people(300))
-    with pytest.raises(ArtifactError, match=r"config\.json is missing"):
+    with pytest.raises(ArtifactError, match=r"is no run: it has no config\.json"):
         artifact.begin(settings(data, tmp_path / "store"), resume=tmp_path / "none")
 
 
