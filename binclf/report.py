@@ -151,9 +151,8 @@ def _coefficients(run: artifact.Run) -> list[str]:
 def _cell(text: str) -> str:
     """Text from the data, harmless inside a Markdown table."""
     plain = "".join(c if c.isprintable() else " " for c in text)
-    plain = (
-        plain if len(plain) <= 80 else plain[:79] + "…"
-    )  # cut first: never between a backslash and its mark
+    if len(plain) > 80:  # cut before escaping: never between a backslash and its mark
+        plain = plain[:79] + "…"
     for mark in "\\`|<>[]*_":
         plain = plain.replace(mark, "\\" + mark)
     return plain
