@@ -3,6 +3,7 @@
 BinclfError
     ConfigError     2   the request is at fault: mend the config or the command
     DataError      10   the Parquet is at fault, or the columns asked of it
+      DamageError  10   a file's own bytes are at fault: it can be left out where the user asked for that
     ArtifactError  12   the run directory is at fault: unfinished, altered, of another version
     StorageError   13   the disk or object store is at fault: full, read-only, gone
     RankError      14   a rank died; carries its own words
@@ -14,7 +15,10 @@ The number is the exit code of the command; 70 is our own fault, 130 and 143 are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+SHOWN = 20  # problems that one message lists
 
 
 class BinclfError(Exception):
@@ -33,6 +37,14 @@ class DataError(BinclfError, ValueError):
     """The Parquet is at fault, or the columns that were asked of it."""
 
     exit_code = 10
+
+
+class DamageError(DataError):
+    """A file is no whole Parquet, or its pages are damaged; `file` is its name in the data set."""
+
+    def __init__(self, message: str, file: str = "") -> None:
+        super().__init__(message)
+        self.file = file
 
 
 class ArtifactError(BinclfError):
@@ -59,9 +71,22 @@ class BusyError(BinclfError):
     exit_code = 75
 
 
+def together(problems: Sequence[BinclfError]) -> BinclfError:
+    """Several problems as one error to raise: of the data if any is, else of the first one's sort.
+
+    The message has one problem a line, each once, at most `SHOWN`, and says how many more there are.
+    """
+    told = list(dict.fromkeys(line for problem in problems for line in str(problem).split("\n")))
+    lines = told[:SHOWN] + ([f"and {len(told) - SHOWN} more problems"] if len(told) > SHOWN else [])
+    of_data = [problem for problem in problems if isinstance(problem, DataError)]
+    if len(problems) == 1:
+        return problems[0]
+    return (DataError if of_data else type(problems[0]))("\n".join(lines))
+
+
 KINDS: dict[str, type[BinclfError]] = {
     kind.__name__: kind
-    for kind in (ConfigError, DataError, ArtifactError, StorageError, RankError, BusyError)
+    for kind in (ConfigError, DataError, DamageError, ArtifactError, StorageError, RankError, BusyError)
 }
 """Names to classes: how an error that a rank wrote down is raised again by its launcher."""
 
@@ -71,7 +96,9 @@ __all__ = [
     "BinclfError",
     "BusyError",
     "ConfigError",
+    "DamageError",
     "DataError",
     "RankError",
     "StorageError",
+    "together",
 ]

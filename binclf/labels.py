@@ -38,7 +38,7 @@ class LabelRule:
             ConfigError: the positive value is needed and not stated, or not of the label's type.
             DataError: the column cannot be a label.
         """
-        if column.kind in ("moment", "other"):
+        if column.kind in ("moment", "duration", "other"):
             raise DataError(
                 f"label column '{column.name}' is {column.type}: a boolean, a number or text is needed."
             )

@@ -6,7 +6,6 @@ same bits alone, in a batch of any size, or in another order.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,16 @@ import numpy.typing as npt
 from binclf import artifact
 from binclf.errors import DataError
 from binclf.features import CategoricalColumn, Features, NumericColumn
-from binclf.parquet import Column, Kind, Rows, from_frame
+from binclf.parquet import (
+    Column,
+    Kind,
+    Rows,
+    closest,
+    feature_codes,
+    feature_numbers,
+    from_frame,
+    zone_of,
+)
 
 F64 = npt.NDArray[np.float64]
 
@@ -27,6 +35,7 @@ ACCEPTED: Mapping[Kind, tuple[Kind, ...]] = {
     "integer": ("integer", "number"),
     "number": ("integer", "number"),
     "moment": ("moment",),
+    "duration": ("duration",),
     "text": ("text",),
 }
 
@@ -60,7 +69,7 @@ class Model:
 
     def columns(self) -> list[str]:
         """The columns that scoring reads."""
-        return [column.name for column in self.features.columns]
+        return list(dict.fromkeys(name for column in self.features.columns for name in column.column.reads))
 
     def check(self, columns: Sequence[Column], place: str) -> None:
         """Compare the columns of a file or frame with those that were learnt.
@@ -75,22 +84,35 @@ class Model:
             twice = sorted({name for name in names if names.count(name) > 1} & set(self.columns()))
             problems += [f"{place} has two columns named '{name}': rename one." for name in twice]
         for learnt in self.features.columns:
-            column = found.get(learnt.name)
-            accepted = _accepted(learnt)
-            if column is None:
-                close = difflib.get_close_matches(learnt.name, found, n=1)
-                hint = f" (it has '{close[0]}')" if close else ""
-                problems.append(
-                    f"{place} lacks column '{learnt.name}'{hint}, which {self.id} learnt: "
-                    "bring the column, or retrain."
-                )
-            elif column.type != "null" and column.kind not in accepted:  # pandas has no type for all None
-                problems.append(
-                    f"column '{learnt.name}' of {place} is {column.type}, and {self.id} learnt "
-                    f"{learnt.kind} values: cast it, or retrain."
-                )
+            for name in learnt.column.reads:
+                problems += self._unlike(learnt, name, found, place)
         if problems:
-            raise DataError("\n".join(problems))
+            raise DataError("\n".join(dict.fromkeys(problems)))
+
+    def _unlike(
+        self, learnt: NumericColumn | CategoricalColumn, name: str, found: Mapping[str, Column], place: str
+    ) -> list[str]:
+        """How the column that a feature is read from differs from what was learnt."""
+        column = found.get(name)
+        if column is None:
+            close = closest(name, found)
+            hint = f" (it has '{close}')" if close else ""
+            return [
+                f"{place} lacks column '{name}'{hint}, which {self.id} learnt: bring the column, or retrain."
+            ]
+        if column.type == "null":  # pandas has no type for all None
+            return []
+        wanted: str = learnt.kind
+        if learnt.kind == "moment" and column.kind == "moment":
+            if bool(zone_of(column.type)) == bool(zone_of(learnt.column.type)):
+                return []
+            wanted = "zoned" if zone_of(learnt.column.type) else "zoneless"
+        elif column.kind in _accepted(learnt):
+            return []
+        return [
+            f"column '{name}' of {place} is {column.type}, and {self.id} learnt "
+            f"{wanted} values: cast it, or retrain."
+        ]
 
     def logits(self, rows: Rows) -> F64:
         """Log-odds of yes, float64 [N]."""
@@ -98,12 +120,12 @@ class Model:
         for place, numeric in enumerate(self.features.numeric):
             total += self._numeric(place, numeric, rows)
         for place, categorical in enumerate(self.features.categorical):
-            codes, values = rows.codes(categorical.name)
+            codes, values = feature_codes(rows, categorical.column)
             total += self.table[self.features.ids(place, values)][codes]
         return total
 
     def _numeric(self, place: int, column: NumericColumn, rows: Rows) -> F64:
-        values = rows.numbers(column.name)
+        values = feature_numbers(rows, column.column)
         if column.is_log1p:
             values = np.sign(values) * np.log1p(np.abs(values))
         missing = np.isnan(values)

@@ -12,6 +12,7 @@ from binclf.errors import KINDS, BinclfError
 PROMISED = {
     "ConfigError": 2,
     "DataError": 10,
+    "DamageError": 10,
     "ArtifactError": 12,
     "StorageError": 13,
     "RankError": 14,

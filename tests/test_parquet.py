@@ -451,7 +451,7 @@ def test_every_column_that_some_file_lacks_is_told_at_once(tmp_path: Path) -> No
     feet = feet_of(tmp_path, full, pa.table({"a": [1], "tailnumber": [1]}), full)
     words = (
         r"(?s)1\.parquet lacks column 'tail_number', which the other 2 files have \(it has 'tailnumber'\)"
-        r".*'c'.*0\.parquet and 1 more files lacks column 'tailnumber', which the other file has"
+        r".*'c'.*0\.parquet and 1 more files lack column 'tailnumber', which the other file has"
     )
     with pytest.raises(DataError, match=words):
         union(feet)

@@ -58,6 +58,11 @@ class Data(Section):
     on_null_label: Literal["error", "drop"] = Field(
         "error", description="Rows without a label: stop with an error, or drop and count them."
     )
+    on_bad_file: Literal["error", "quarantine"] = Field(
+        "error",
+        description="Files that are damaged or do not fit the others: stop with an error, or leave them out, "
+        "list and count them.",
+    )
 
 
 class Split(Section):
@@ -95,11 +100,14 @@ class Features(Section):
     """What is learnt from each column before the model sees it."""
 
     numeric: Names = Field(
-        (), description="Columns to take as numbers beside those that are by type: moments, say."
+        (),
+        description="Columns to take as numbers beside those that are by type: moments, durations, or a part "
+        "of a moment such as 'when:hour' (weekday, month, age_days: the days up to data.time).",
     )
     categorical: Names = Field(
         (),
-        description="Columns to take as categories, such as integer codes; empty: by their types.",
+        description="Columns to take as categories, such as integer codes, or a part of a moment such as "
+        "'when:weekday' (hour, month); empty: by their types.",
     )
     impute: Literal["mean", "median", "zero"] = Field(
         "median", description="What stands in for a missing number."

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from binclf.errors import DataError
 from binclf.features.columns import Roles
 from binclf.labels import LabelRule, read_weights
-from binclf.parquet import Reader
+from binclf.parquet import Reader, feature_codes, feature_numbers
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -44,8 +44,8 @@ class Block:
 
 def decoded_columns(roles: Roles, label: LabelRule, weight: str) -> list[str]:
     """The columns that decoding for training reads."""
-    names = [c.name for c in (*roles.numeric, *roles.categorical)]
-    return [*names, label.column, *([weight] if weight else [])]
+    names = [name for c in (*roles.numeric, *roles.categorical) for name in c.reads]
+    return list(dict.fromkeys([*names, label.column, *([weight] if weight else [])]))
 
 
 def decode(reader: Reader, group: int, roles: Roles, label: LabelRule, weight: str) -> Block:
@@ -56,7 +56,7 @@ def decode(reader: Reader, group: int, roles: Roles, label: LabelRule, weight: s
     """
     rows = reader.read(group, decoded_columns(roles, label, weight))
     labels, _ = label.read(rows)
-    columns = [rows.numbers(column.name) for column in roles.numeric]
+    columns = [feature_numbers(rows, column) for column in roles.numeric]
     centre = np.array([_centre(column) for column in columns], dtype=np.float64)
     residuals = np.empty((len(rows), len(columns)), dtype=np.float32)
     with np.errstate(over="ignore"):
@@ -72,7 +72,7 @@ def decode(reader: Reader, group: int, roles: Roles, label: LabelRule, weight: s
     codes = np.empty((len(rows), len(roles.categorical)), dtype=np.int32)
     values: list[list[str]] = []
     for place, categorical in enumerate(roles.categorical):
-        codes[:, place], texts = rows.codes(categorical.name)
+        codes[:, place], texts = feature_codes(rows, categorical)
         values.append(texts)
     weights = read_weights(rows, weight)
     if (labels < 0).any():

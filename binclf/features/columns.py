@@ -1,18 +1,25 @@
-"""Which columns are features, and of which sort: by declaration, else by type; never by guess."""
+"""Which columns are features, and of which sort: by declaration, else by type; never by guess.
+
+A declaration names a column, or a part of a moment column behind a colon (`departure:hour`); a column whose
+full name is that text comes first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from binclf.config import Config
-from binclf.errors import ConfigError, DataError
-from binclf.parquet import Column
+from binclf.errors import BinclfError, ConfigError, DataError, together
+from binclf.parquet import CATEGORICAL_PARTS, PARTS, Column, part_of, zone_of
+
+NUMERIC_KINDS = ("boolean", "integer", "number", "moment", "duration")
+CATEGORICAL_KINDS = ("boolean", "integer", "text")
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The feature columns, in the data's order."""
+    """The feature columns: the data's own in their order, then derived parts in the order of declaration."""
 
     numeric: tuple[Column, ...]
     categorical: tuple[Column, ...]
@@ -25,54 +32,141 @@ def roles(config: Config, columns: Sequence[Column]) -> Roles:
         DataError: a column is neither by its type and is not declared; or no feature is left.
         ConfigError: a declaration does not fit the column's type.
     """
-    data, declared = config.data, config.features
-    other_roles = {
-        data.label, data.weight, data.time, data.group, config.split.column,
-        *data.ids, *data.exclude,
-    }  # fmt: skip
+    found, problems = sort_columns(config, columns)
+    if problems:
+        raise together(problems)
+    return found
+
+
+def sort_columns(config: Config, columns: Sequence[Column]) -> tuple[Roles, list[BinclfError]]:
+    """`roles`, and everything that is wrong with them."""
+    declared = config.features
     numeric: list[Column] = []
     categorical: list[Column] = []
+    problems: list[BinclfError] = []
+    derived = _derived(config, columns, problems)
+    others = _other_roles(config) | {name for column in derived.values() for name in column.reads}
     undecided: list[str] = []
     for column in columns:
         if column.name in declared.numeric:
-            _check(column, "numeric", ("boolean", "integer", "number", "moment"))
+            problems += _misdeclared(column, "numeric", NUMERIC_KINDS)
             numeric.append(column)
         elif column.name in declared.categorical:
-            _check(column, "categorical", ("boolean", "integer", "text"))
+            problems += _misdeclared(column, "categorical", CATEGORICAL_KINDS)
             categorical.append(column)
-        elif column.name in other_roles:
+        elif column.name in others:
             continue
         elif column.name.startswith("__index_level_"):
-            raise DataError(
-                f"column '{column.name}' is an index that pandas wrote: write the files with index=False, or "
-                "list it in data.exclude."
-            )
+            problems.append(_index(column))
         elif column.kind in ("boolean", "integer", "number"):
             numeric.append(column)
         elif column.kind == "text":
             categorical.append(column)
         else:
             undecided.append(f"'{column.name}' ({column.type})")
+    numeric += [derived[name] for name in declared.numeric if name in derived]
+    categorical += [derived[name] for name in declared.categorical if name in derived]
     if undecided:
-        raise DataError(
-            f"columns {', '.join(undecided)} are neither numbers nor categories by their type: list them "
-            "in data.exclude, or moments in features.numeric (as seconds since 1970) or data.time."
+        problems.append(_undecided(undecided))
+    if not numeric and not categorical and not problems:
+        problems.append(
+            DataError("no column is left to be a feature: see data.exclude and the columns' roles.")
         )
-    if not numeric and not categorical:
-        raise DataError("no column is left to be a feature: see data.exclude and the columns' roles.")
-    _check_log1p(config, {column.name for column in numeric})
-    return Roles(tuple(numeric), tuple(categorical))
+    problems += _strangers_in_log1p(config, {column.name for column in numeric})
+    return Roles(tuple(numeric), tuple(categorical)), problems
 
 
-def _check(column: Column, sort: str, kinds: tuple[str, ...]) -> None:
-    if column.kind not in kinds:
-        raise ConfigError(
+def _other_roles(config: Config) -> set[str]:
+    data = config.data
+    return {
+        data.label, data.weight, data.time, data.group, config.split.column,
+        *data.ids, *data.exclude,
+    }  # fmt: skip
+
+
+def _derived(config: Config, columns: Sequence[Column], problems: list[BinclfError]) -> dict[str, Column]:
+    """The declared parts of moments, by their full names."""
+    known = {column.name: column for column in columns}
+    found: dict[str, Column] = {}
+    for sort, names in (
+        ("numeric", config.features.numeric),
+        ("categorical", config.features.categorical),
+    ):
+        for name in names:
+            source, part = part_of(name)
+            if name in known:
+                continue  # a column of its own
+            if source not in known:
+                problems.append(
+                    ConfigError(f"features.{sort} names column '{name}', which is not in all of the files.")
+                )
+                continue
+            wrong = _wrong_part(config, sort, known[source], part, known)
+            if wrong:
+                problems.append(ConfigError(f"features.{sort} names '{name}', {wrong}."))
+                continue
+            against = config.data.time if part == "age_days" else ""
+            found[name] = Column(name, "moment", known[source].type, source, part, against)
+    return found
+
+
+def _wrong_part(config: Config, sort: str, source: Column, part: str, known: Mapping[str, Column]) -> str:
+    """Why a part of a column cannot be had; empty if it can."""
+    if part not in PARTS:
+        return f"and the parts of a moment are {', '.join(PARTS)}"
+    if source.kind != "moment":
+        return f"a part of a moment, and column '{source.name}' is {source.type}"
+    if source.name in config.data.exclude:
+        return (
+            f"and data.exclude names '{source.name}': remove it from there (a moment whose parts are named "
+            "is itself no feature)"
+        )
+    if part == "hour" and source.type.startswith("date"):
+        return f"and column '{source.name}' is {source.type}, which has no hour"
+    if part == "age_days":
+        if sort == "categorical":
+            return f"and an age is a number: {', '.join(CATEGORICAL_PARTS)} can be categorical"
+        time = known.get(config.data.time)
+        if time is None:
+            return "the days up to the row's time: name the column with that time in data.time"
+        if time.kind != "moment" or bool(zone_of(time.type)) != bool(zone_of(source.type)):
+            return (
+                f"the days from a {source.type} to data.time = '{time.name}', which is {time.type}: both "
+                "must be moments, with a time zone or without"
+            )
+    return ""
+
+
+def _misdeclared(column: Column, sort: str, kinds: tuple[str, ...]) -> list[BinclfError]:
+    if column.kind in kinds:
+        return []
+    parts = f"; name parts of it, such as '{column.name}:weekday'" if column.kind == "moment" else ""
+    return [
+        ConfigError(
             f"features.{sort} names column '{column.name}', which is {column.type}: "
-            f"{', '.join(kinds)} columns can be {sort}."
+            f"{', '.join(kinds)} columns can be {sort}{parts}."
         )
+    ]
 
 
-def _check_log1p(config: Config, numeric: set[str]) -> None:
-    for name in config.features.log1p:
-        if name not in numeric:
-            raise ConfigError(f"features.log1p names column '{name}', which is no numeric feature.")
+def _index(column: Column) -> DataError:
+    return DataError(
+        f"column '{column.name}' is an index that pandas wrote: write the files with index=False, or "
+        "list it in data.exclude."
+    )
+
+
+def _undecided(columns: list[str]) -> DataError:
+    return DataError(
+        f"columns {', '.join(columns)} are neither numbers nor categories by their type: list them "
+        "in data.exclude, or moments and durations in features.numeric (in seconds) or data.time; of "
+        "moments, features may name parts, such as 'when:hour'."
+    )
+
+
+def _strangers_in_log1p(config: Config, numeric: set[str]) -> list[BinclfError]:
+    return [
+        ConfigError(f"features.log1p names column '{name}', which is no numeric feature.")
+        for name in config.features.log1p
+        if name not in numeric
+    ]

@@ -128,6 +128,7 @@ def _numeric(
             NumericColumn(
                 name=column.name,
                 kind=column.kind,
+                column=column,
                 is_log1p=bool(is_log1p[place]),
                 centre=float(moments.mean[place]) if config.features.standardise else 0.0,
                 scale=deviation if config.features.standardise and deviation > 0 else 1.0,
@@ -168,6 +169,7 @@ def _categorical(
             CategoricalColumn(
                 name=column.name,
                 kind=column.kind,
+                column=column,
                 levels=levels,
                 offset=0 if is_hashed else offset,
                 is_hashed=is_hashed,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from binclf import hashing
 from binclf.errors import ArtifactError
-from binclf.parquet import Kind
+from binclf.parquet import Column, Kind
 from binclf.parquet.columns import hash_texts
 
 I32 = npt.NDArray[np.int32]
@@ -25,6 +25,7 @@ class NumericColumn:
 
     name: str
     kind: Kind
+    column: Column  # what it is read from, and which part of it
     is_log1p: bool
     centre: float  # subtracted; 0 without standardisation
     scale: float  # divided by; 1 without standardisation, and for a constant column
@@ -43,6 +44,7 @@ class CategoricalColumn:
 
     name: str
     kind: Kind
+    column: Column  # what it is read from, and which part of it
     levels: tuple[str, ...]  # sorted; empty where hashed
     offset: int  # of its first place in the weight vector
     is_hashed: bool
@@ -111,9 +113,18 @@ class Features:
         """
         try:
             return cls(
-                numeric=tuple(NumericColumn(**column) for column in record["numeric"]),
+                numeric=tuple(
+                    NumericColumn(**{**column, "column": Column(**column["column"])})
+                    for column in record["numeric"]
+                ),
                 categorical=tuple(
-                    CategoricalColumn(**{**column, "levels": tuple(column["levels"])})
+                    CategoricalColumn(
+                        **{
+                            **column,
+                            "column": Column(**column["column"]),
+                            "levels": tuple(column["levels"]),
+                        }
+                    )
                     for column in record["categorical"]
                 ),
                 hash_bits=record["hash_bits"],

@@ -7,12 +7,26 @@ object handed to Arrow aborts the interpreter at exit in most runs (both measure
 
 from binclf.parquet.columns import Rows, from_frame
 from binclf.parquet.files import Found, Listing, find
-from binclf.parquet.kinds import Column, Kind, moment_text, parse_moment, parse_value
+from binclf.parquet.kinds import (
+    CATEGORICAL_PARTS,
+    PARTS,
+    Column,
+    Kind,
+    closest,
+    moment_text,
+    parse_moment,
+    parse_value,
+    part_of,
+    zone_of,
+)
+from binclf.parquet.parts import feature_codes, feature_numbers
 from binclf.parquet.reading import Footer, Reader, footer, footers
-from binclf.parquet.schema import group_rows, union
+from binclf.parquet.schema import Schema, Widening, group_rows, union
 from binclf.parquet.writing import ColumnWriter, deal_rows, write_columns, write_frame
 
 __all__ = [
+    "CATEGORICAL_PARTS",
+    "PARTS",
     "Column",
     "ColumnWriter",
     "Footer",
@@ -21,7 +35,12 @@ __all__ = [
     "Listing",
     "Reader",
     "Rows",
+    "Schema",
+    "Widening",
+    "closest",
     "deal_rows",
+    "feature_codes",
+    "feature_numbers",
     "find",
     "footer",
     "footers",
@@ -30,7 +49,9 @@ __all__ = [
     "moment_text",
     "parse_moment",
     "parse_value",
+    "part_of",
     "union",
     "write_columns",
     "write_frame",
+    "zone_of",
 ]

@@ -38,9 +38,9 @@ class Rows:
         return tuple(Column(f.name, kind_of(f.type), str(f.type)) for f in self.table.schema)
 
     def numbers(self, name: str) -> F64:
-        """A boolean, integer, number or moment column as float64 [N]; null and NaN are NaN.
+        """A boolean, integer, number, moment or duration column as float64 [N]; null and NaN are NaN.
 
-        Moments are seconds since 1970 (UTC).
+        Moments are seconds since 1970 (UTC), durations seconds, times of day seconds since midnight.
 
         Raises:
             DataError: infinite values, or integers that float64 cannot hold.
@@ -50,9 +50,11 @@ class Rows:
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
         if kind == "moment":
-            values: F64 = self._microseconds(array) / 1e6
+            values: F64 = self._microseconds(array, name) / 1e6
             values[np.asarray(array.is_null())] = np.nan
             return values
+        if kind == "duration":
+            return _seconds(array)
         if kind == "boolean":
             array = array.cast(pa.uint8())
         elif kind == "integer":
@@ -102,6 +104,8 @@ class Rows:
         array = self._array(name)
         missing = np.asarray(array.is_null())
         kind = kind_of(array.type)
+        if pa.types.is_null(array.type):  # a file whose writer saw no value has no type either
+            return np.zeros(len(array), dtype=np.int64), missing
         if kind == "integer":
             array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
             try:
@@ -116,7 +120,9 @@ class Rows:
                 f"time column '{name}' of {self.place} is {array.type}: "
                 "a timestamp, a date or an integer is needed."
             )
-        return self._microseconds(array), missing
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        return self._microseconds(array, name), missing
 
     def hashes(self, name: str, seed: int) -> hashing.U64:
         """A key column's values hashed, uint64 [N]: equal values have equal hashes in every file.
@@ -131,7 +137,7 @@ class Rows:
             array = array.dictionary_decode()
         if kind in ("boolean", "integer", "moment"):
             words = (
-                self._microseconds(array)
+                self._microseconds(array, name)
                 if kind == "moment"  # unchecked: unsigned keys beyond 2^63 wrap
                 else array.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
             )
@@ -172,11 +178,18 @@ class Rows:
                 f"column '{name}' of {self.place} holds text that is not UTF-8: write it as UTF-8."
             ) from error
 
-    def _microseconds(self, array: Any) -> I64:  # noqa: ANN401 - pyarrow
-        if pa.types.is_date(array.type):
-            array = array.cast(pa.timestamp("us"))
-        elif array.type.unit != "us":
-            array = array.cast(pa.timestamp("us", tz=array.type.tz), safe=False)
+    def _microseconds(self, array: Any, name: str) -> I64:  # noqa: ANN401 - pyarrow
+        """Counts from 1970; nanoseconds are cut off, and years beyond 292,000 are refused."""
+        try:
+            if pa.types.is_date(array.type):
+                array = array.cast(pa.timestamp("us"))
+            elif array.type.unit != "us":
+                array = array.cast(pa.timestamp("us", tz=array.type.tz), safe=array.type.unit != "ns")
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"column '{name}' of {self.place} holds moments more than 292,000 years from 1970, which "
+                "microseconds cannot count: write null, or list the column in data.exclude."
+            ) from error
         whole = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         return np.asarray(whole, dtype=np.int64)
 
@@ -189,6 +202,15 @@ class Rows:
                 f"column '{name}' of {self.place} holds integers beyond 2^53, which a number cannot "
                 f"hold: name it in data.ids, data.exclude or features.categorical."
             )
+
+
+def _seconds(array: Any) -> F64:  # noqa: ANN401 - pyarrow
+    """Durations and times of day in seconds, float64 [N]; null is NaN."""
+    counts = array.cast(pa.int32() if pa.types.is_time32(array.type) else pa.int64())
+    per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[array.type.unit]
+    values = np.array(counts.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.float64) / per_second
+    values[np.asarray(array.is_null())] = np.nan
+    return values
 
 
 def _signed(indices: Any) -> I32:  # noqa: ANN401 - pyarrow

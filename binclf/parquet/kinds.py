@@ -1,18 +1,21 @@
-"""What binclf can do with a column, by its Arrow type.
+"""What binclf can do with a column, by its Arrow type. docs/types.md has the decision for each type.
 
-| kind      | Arrow types                              | as a feature                                   |
-|-----------|------------------------------------------|------------------------------------------------|
-| boolean   | bool                                     | numeric 0/1, or categorical by declaration     |
-| integer   | int8..int64, uint8..uint64               | numeric, or categorical by declaration         |
-| number    | float16..float64, decimals               | numeric                                        |
-| text      | string, large_string, string_view, and dictionaries of them | categorical                 |
-| moment    | timestamps, dates                        | numeric (seconds since 1970) by declaration    |
-| other     | everything else                          | refused by name                                |
+| kind      | as a feature                                                                          |
+|-----------|---------------------------------------------------------------------------------------|
+| boolean   | numeric 0/1, or categorical by declaration                                            |
+| integer   | numeric, or categorical by declaration                                                |
+| number    | numeric                                                                               |
+| text      | categorical                                                                           |
+| moment    | by declaration: numeric as seconds since 1970, or a part of it such as `when:hour`    |
+| duration  | numeric, in seconds, by declaration; a time of day is the seconds since midnight      |
+| other     | refused by name                                                                       |
 """
 
 from __future__ import annotations
 
 import datetime
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,16 +23,51 @@ import pyarrow as pa
 
 from binclf.errors import ConfigError
 
-Kind = Literal["boolean", "integer", "number", "text", "moment", "other"]
+Kind = Literal["boolean", "integer", "number", "text", "moment", "duration", "other"]
+
+PARTS = ("hour", "weekday", "month", "age_days")  # of a moment, named behind a colon: 'departure:hour'
+CATEGORICAL_PARTS = ("hour", "weekday", "month")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as a footer describes it."""
+    """A column as a footer describes it, or a part of one by declaration."""
 
     name: str
     kind: Kind
     type: str  # Arrow's own name for it, such as 'timestamp[us, tz=UTC]'
+    source: str = ""  # the file's column that it is read from; the name itself unless a part is taken
+    part: str = ""  # "" or one of PARTS
+    against: str = ""  # part age_days: the file's column that has the row's time
+
+    def __post_init__(self) -> None:
+        if not self.source:
+            object.__setattr__(self, "source", self.name)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The file's columns that it takes."""
+        return (self.source, self.against) if self.against else (self.source,)
+
+
+def part_of(name: str) -> tuple[str, str]:
+    """What stands before and after a name's last colon: a moment column and a part, if it is one.
+
+    >>> part_of("when:hour"), part_of("a:b:month"), part_of("plain")
+    (('when', 'hour'), ('a:b', 'month'), ('', ''))
+    """
+    source, colon, part = name.rpartition(":")
+    return (source, part) if colon else ("", "")
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant: equal but for case and blanks, else similar, else ''."""
+    candidates = list(known)
+    plain = name.strip().casefold()
+    for candidate in candidates:
+        if candidate.strip().casefold() == plain:
+            return candidate
+    return next(iter(difflib.get_close_matches(name, candidates, n=1)), "")
 
 
 def kind_of(arrow_type: Any) -> Kind:  # noqa: ANN401 - pyarrow has no types
@@ -49,6 +87,8 @@ def kind_of(arrow_type: Any) -> Kind:  # noqa: ANN401 - pyarrow has no types
         return "text"
     if types.is_timestamp(arrow_type) or types.is_date(arrow_type):
         return "moment"
+    if types.is_duration(arrow_type) or types.is_time(arrow_type):
+        return "duration"
     return "other"
 
 
@@ -108,8 +148,13 @@ def moment_text(moment: int, arrow_type: str) -> str:
     return (value.astimezone(zone) if zone else value).isoformat(sep=" ")
 
 
+def zone_of(arrow_type: str) -> str:
+    """The time zone in a type's name; empty: none."""
+    return arrow_type.rstrip("]").partition("tz=")[2] if arrow_type.startswith("timestamp") else ""
+
+
 def _zone(arrow_type: str) -> datetime.tzinfo | None:
-    _, _, zone = arrow_type.rstrip("]").partition("tz=")
+    zone = zone_of(arrow_type)
     if not zone:
         return None
     zone_type: datetime.tzinfo = pa.lib.string_to_tzinfo(zone)

@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from binclf.errors import DataError
+from binclf.errors import DamageError, DataError
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found
 from binclf.parquet.kinds import Column, kind_of
+from binclf.parquet.refusal import first_line, unopened
 
 # what pyarrow raises for damaged bytes: ArrowInvalid, OSError, and for text UnicodeDecodeError
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -82,9 +83,7 @@ class Reader:
         except FileNotFoundError as error:
             raise DataError(f"{self.name} is gone: it was there a moment ago.") from error
         except _DAMAGE as error:
-            raise DataError(
-                f"{self.name} is not a whole Parquet file ({_first_line(error)}): write it again."
-            ) from error
+            raise unopened(error, path, self.name) from error
 
     def __enter__(self) -> Reader:
         return self
@@ -108,16 +107,19 @@ class Reader:
             table = self.file.read_row_group(group, columns=list(columns), use_threads=False)
         except _DAMAGE as error:
             column = self._damaged(group, columns)
-            raise DataError(
-                f"column '{column}' of {place} is damaged ({_first_line(error)}): write the file again."
+            raise DamageError(
+                f"column '{column}' of {place} is damaged ({first_line(error)}): write the file again.",
+                self.name,
             ) from error
         lacking = [name for name in columns if name not in table.column_names]
         if lacking:  # pyarrow passes over a name that it does not find
             raise DataError(f"{place} lacks column '{lacking[0]}'.")
         promised = self.file.metadata.row_group(group).num_rows
         if table.num_rows != promised:
-            raise DataError(
-                f"{place} holds {table.num_rows} rows where the footer says {promised}: write the file again."
+            raise DamageError(
+                f"{place} holds {table.num_rows} rows where the footer says {promised}: "
+                "write the file again.",
+                self.name,
             )
         return Rows(table, place)
 
@@ -137,7 +139,3 @@ class Reader:
             except _DAMAGE:
                 return column
         return ", ".join(columns)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")

@@ -1,27 +1,32 @@
-"""What a plan refuses: names that are not there, folders that say something, groups in two parts."""
+"""What a plan refuses: names that are not there, folders that say something, groups in two parts.
+
+Most return the problems they find: a plan raises them, `binclf check` lists them with all others.
+"""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from binclf.config import Config
-from binclf.errors import DataError
-from binclf.parquet import Footer, Reader
+from binclf.errors import BinclfError, DataError
+from binclf.labels import shown
+from binclf.parquet import Footer, Reader, closest, part_of
 
 
-def check_names(config: Config, known: set[str]) -> None:
-    """Each column that the config names must be there; one to exclude may be in some files only."""
-    found = [
-        f"{setting} names column '{name}', which the data lack{_hint(name, known)}."
+def unknown_names(config: Config, known: set[str]) -> list[BinclfError]:
+    """Each column that the config names must be there; one to exclude may be in some files only.
+
+    A feature may be a part of a moment column, such as `departure:hour`.
+    """
+    return [
+        DataError(f"{setting} names column '{name}', which the data lack{_hint(name, known)}.")
         for setting, names in _named(config)
         for name in names
-        if name and name not in known
+        if name and name not in known and not (setting.startswith("features.") and part_of(name)[0] in known)
     ]
-    if found:
-        raise DataError("\n".join(found))
 
 
 def _named(config: Config) -> Iterable[tuple[str, Sequence[str]]]:
@@ -42,20 +47,74 @@ def _named(config: Config) -> Iterable[tuple[str, Sequence[str]]]:
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+    close = closest(name, known)
+    return f" (did you mean '{close}'?)" if close else ""
 
 
-def refuse_partitions(config: Config, feet: Sequence[Footer], known: set[str]) -> None:
+def unread_partitions(config: Config, feet: Sequence[Footer], known: set[str]) -> list[BinclfError]:
     """Folders such as year=2013 say something of each row, and are not read: never drop it in silence."""
+    found: dict[str, BinclfError] = {}
     for foot in feet:
         for folder in foot.relative.split("/")[:-1]:
             name, equals, _ = folder.partition("=")
             if equals and name not in known and name not in config.data.exclude:
-                raise DataError(
-                    f"{foot.relative} lies in a partition folder '{folder}', and partition columns are not "
-                    f"read: write '{name}' as a column into the files, or list it in data.exclude."
+                found.setdefault(
+                    name,
+                    DataError(
+                        f"{foot.relative} lies in a partition folder '{folder}', and partition columns are "
+                        f"not read: write '{name}' as a column into the files, or list it in data.exclude."
+                    ),
                 )
+    return list(found.values())
+
+
+def null_labels(labels: npt.NDArray[np.int8], column: str, place: str) -> list[BinclfError]:
+    """Rows without a label, where the config does not let them be dropped."""
+    missing = labels < 0
+    if not missing.any():
+        return []
+    return [
+        DataError(
+            f"label '{column}' of {place} holds {int(missing.sum())} nulls, the "
+            f"first in row {int(missing.argmax())}: each row needs a label. "
+            'Set data.on_null_label = "drop" to leave such rows out (they are counted).'
+        )
+    ]
+
+
+def null_times(missing: npt.NDArray[np.bool_], column: str, place: str) -> list[BinclfError]:
+    """Rows without a time, where the split is by time."""
+    if not missing.any():
+        return []
+    return [
+        DataError(
+            f"time column '{column}' of {place} holds {int(missing.sum())} nulls, the first "
+            f"in row {int(missing.argmax())}: each row needs a time to be split by it."
+        )
+    ]
+
+
+def third_values(label: str, values_of: Iterable[tuple[str, Sequence[str]]]) -> list[BinclfError]:
+    """The first file whose label values, as text, bring a third one over all files.
+
+    Args:
+        label: the column.
+        values_of: relative path and label values of each file, in order.
+    """
+    seen: list[str] = []
+    for relative, values in values_of:
+        for value in values:
+            if value not in seen:
+                seen.append(value)
+            if len(seen) > 2:
+                return [
+                    DataError(
+                        f"label '{label}' of {relative} holds '{value}', a third "
+                        f"value beside {shown(seen[:2])}: a binary label has two. "
+                        "Map them to two, or choose another column."
+                    )
+                ]
+    return []
 
 
 def refuse_straddling_groups(config: Config, feet: Sequence[Footer]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,20 +14,20 @@ import numpy.typing as npt
 
 from binclf import commit, hashing
 from binclf.config import Config
-from binclf.errors import ConfigError, DataError
+from binclf.errors import ConfigError, DataError, together
 from binclf.labels import LabelRule
 from binclf.parquet import (
     Column,
     Footer,
     Reader,
+    Widening,
     find,
-    footers,
     moment_text,
     parse_moment,
-    union,
 )
 from binclf.split import deal
-from binclf.split.checks import check_names, refuse_partitions, refuse_straddling_groups
+from binclf.split.checks import null_times, refuse_straddling_groups
+from binclf.split.intake import Quarantined, take_in, tell
 from binclf.split.records import FORMAT, PART_NAMES, Stamp, Task, stamp_of
 
 log = logging.getLogger(__name__)
@@ -44,23 +45,27 @@ class Plan:
     cuts: dict[str, str]
     duplicates: tuple[str, ...]  # files whose content an earlier file has too
     skipped: tuple[tuple[str, str], ...]  # files passed over, and why
+    quarantined: tuple[Quarantined, ...]  # bad files, left out
+    widened: tuple[Widening, ...]  # columns that some files have of a narrower type
 
 
-def plan(config: Config) -> Plan:
+def plan(config: Config, damaged: Mapping[str, str] = MappingProxyType({})) -> Plan:
     """Work out the split of a config; nothing is written.
+
+    Args:
+        config: the job.
+        damaged: relative paths of files whose pages were found damaged, and the reasons: left out.
 
     Raises:
         DataError: files are missing or damaged, or columns that the config names are not in all of them.
         ConfigError: the settings do not fit the columns.
     """
     listing = find(config.data.path, ignore=config.store)
-    feet = footers(listing.files)
-    columns = union(feet, ignore=config.data.exclude)
-    refuse_partitions(config, feet, {column.name for column in columns})
-    folders = {part.partition("=")[0] for foot in feet for part in foot.relative.split("/")[:-1]}
-    check_names(config, {column.name for foot in feet for column in foot.columns} | folders)
-    label_column = next(c for c in columns if c.name == config.data.label)
-    label = LabelRule.of(config, label_column)
+    intake = take_in(config, listing.files, damaged)
+    tell(intake)
+    if intake.label is None:
+        raise together(intake.problems)
+    feet, label = intake.feet, intake.label
     stamps = [stamp_of(foot.path) for foot in feet]  # before the bytes are read for the fingerprint
     with ThreadPoolExecutor(thread_name_prefix="fingerprint") as pool:
         prints = list(pool.map(commit.sha256, [file.path for file in feet]))
@@ -70,12 +75,14 @@ def plan(config: Config) -> Plan:
         "weight": config.data.weight,
         "on_null_label": config.data.on_null_label,
     }
+    if config.split.method == "none" and config.data.on_bad_file == "quarantine":
+        common["verify"] = True  # no part is written, so nothing else reads all pages
     cuts: dict[str, str] = {}
     if config.split.method == "time":
-        dealt, cuts = _by_time(config, feet, label)
+        dealt, cuts = by_time(config, feet, label)
     else:
         is_alone = listing.is_single_file
-        dealt = [(_selection(config, foot, is_alone=is_alone), _slots(config)) for foot in feet]
+        dealt = [(selection_of(config, foot, is_alone=is_alone), _slots(config)) for foot in feet]
     if config.split.method == "column" and config.data.group:
         refuse_straddling_groups(config, feet)
     in_place = config.split.method == "none"
@@ -93,7 +100,10 @@ def plan(config: Config) -> Plan:
         )
     if listing.skipped:
         log.info("%d files passed over, such as %s (%s)", len(listing.skipped), *listing.skipped[0])
-    return Plan(tasks, columns, label, cuts, duplicates, listing.skipped)
+    return Plan(
+        tasks, intake.schema.columns, label, cuts, duplicates, listing.skipped,
+        intake.quarantined, intake.schema.widened,
+    )  # fmt: skip
 
 
 def _task(
@@ -123,7 +133,7 @@ def _slots(config: Config) -> tuple[str, ...]:
     return ("train",) if config.split.method == "none" else PART_NAMES
 
 
-def _selection(config: Config, foot: Footer, *, is_alone: bool) -> dict[str, Any]:
+def selection_of(config: Config, foot: Footer, *, is_alone: bool) -> dict[str, Any]:
     """What decides a file's rows, for the methods that look at one file alone."""
     split, data = config.split, config.data
     fractions = [split.validation_fraction, split.test_fraction]
@@ -143,7 +153,7 @@ def _selection(config: Config, foot: Footer, *, is_alone: bool) -> dict[str, Any
     return {"method": "none"}
 
 
-def _by_time(
+def by_time(
     config: Config, feet: Sequence[Footer], label: LabelRule
 ) -> tuple[list[tuple[dict[str, Any], tuple[str, ...]]], dict[str, str]]:
     """Cuts for all files, and for each file only those inside it: a moved cut leaves the others alone."""
@@ -189,11 +199,8 @@ def _labelled_moments(foot: Footer, time: str, label: LabelRule) -> I64:
         for group in range(len(foot.groups)):
             rows = reader.read(group, [time, label.column])
             moments, missing = rows.moments(time)
-            if missing.any():
-                raise DataError(
-                    f"time column '{time}' of {rows.place} holds {int(missing.sum())} nulls, the first "
-                    f"in row {int(missing.argmax())}: each row needs a time to be split by it."
-                )
+            if wrong := null_times(missing, time, rows.place):
+                raise together(wrong)
             labels, _ = label.read(rows)
             kept.append(moments[labels >= 0])
     return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)

@@ -9,8 +9,8 @@ from typing import Any
 from binclf import commit as committing
 from binclf import hashing
 from binclf.config import Config
-from binclf.errors import DataError
-from binclf.labels import shown
+from binclf.errors import DataError, together
+from binclf.split.checks import third_values
 from binclf.split.plan import Plan
 from binclf.split.records import PART_NAMES, PartFile, Split, part_file
 
@@ -26,14 +26,16 @@ def commit(config: Config, todo: Plan, receipts: Sequence[Mapping[str, Any]]) ->
     Raises:
         DataError: the label has more than two values in all, a part is empty, or train has one class.
     """
-    _refuse_third_value(todo, receipts)
+    thirds = third_values(todo.label.column, ((r["relative"], r["label_values"]) for r in receipts))
+    if thirds:
+        raise together(thirds)
     parts: dict[str, list[PartFile]] = {name: [] for name in PART_NAMES}
     for task, receipt in zip(todo.tasks, receipts, strict=True):
         for part, record in zip(task.slots, receipt["slots"], strict=True):
             if record["rows"]:
                 parts[part].append(part_file(record))
     split = Split(
-        digest=hashing.digest([[task.id, task.slots] for task in todo.tasks])[:24],
+        digest=_digest(todo),
         method=config.split.method,
         columns=todo.columns,
         label=todo.label,
@@ -46,6 +48,14 @@ def commit(config: Config, todo: Plan, receipts: Sequence[Mapping[str, Any]]) ->
     if not path.exists():
         committing.write_json(path, split.as_json())
     return split
+
+
+def _digest(todo: Plan) -> str:
+    """Names a split: what each file is dealt into, and which files are left out."""
+    facts: list[Any] = [[task.id, task.slots] for task in todo.tasks]
+    if todo.quarantined:
+        facts.append({"quarantined": [file.relative for file in todo.quarantined]})
+    return hashing.digest(facts)[:24]
 
 
 def _receipt(
@@ -64,20 +74,15 @@ def _receipt(
         **dealt,
         "duplicate_files": list(todo.duplicates),
         "skipped_files": [list(pair) for pair in todo.skipped],
+        "quarantined_files": [
+            {"file": file.relative, "reason": file.reason, "rows": file.rows} for file in todo.quarantined
+        ],
+        "quarantined_rows": sum(file.rows or 0 for file in todo.quarantined),
+        "widened_columns": [
+            {"column": w.column, "from": w.narrow, "to": w.wide, "files": w.files, "first": w.first}
+            for w in todo.widened
+        ],
     }
-
-
-def _refuse_third_value(todo: Plan, receipts: Sequence[Mapping[str, Any]]) -> None:
-    seen: dict[str, str] = {}
-    for receipt in receipts:
-        for value in receipt["label_values"]:
-            seen.setdefault(value, receipt["relative"])
-            if len(seen) > 2:
-                raise DataError(
-                    f"label '{todo.label.column}' of {receipt['relative']} holds '{value}', a third "
-                    f"value beside {shown(list(seen)[:2])}: a binary label has two. "
-                    "Map them to two, or choose another column."
-                )
 
 
 def _refuse_useless(config: Config, split: Split) -> None:

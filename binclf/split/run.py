@@ -16,11 +16,13 @@ import numpy.typing as npt
 from binclf import commit as committing
 from binclf import hashing
 from binclf.config import Config
-from binclf.errors import DataError
+from binclf.errors import DamageError, DataError, together
 from binclf.labels import LabelRule, plain, read_weights, shown
 from binclf.parquet import Reader, Rows, deal_rows, footer, group_rows
 from binclf.parquet.files import Found
 from binclf.split import deal
+from binclf.split.checks import null_labels
+from binclf.split.intake import found_damaged
 from binclf.split.plan import plan
 from binclf.split.receipt import commit, home
 from binclf.split.records import PART_NAMES, Split, Task, stamp_of
@@ -38,11 +40,27 @@ def ensure(config: Config) -> Split:
         DataError, ConfigError: as `plan`; and a part is empty, or train holds one class.
     """
     where = home(config)
+    damaged: dict[str, str] = {}
     with committing.locked(where / ".lock", wait=True):
-        todo = plan(config)
-        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="split") as pool:
-            receipts = list(pool.map(lambda task: perform(task, where), todo.tasks))
-        return commit(config, todo, receipts)
+        while True:  # again without the files that turn out damaged: as if they had never been there
+            try:
+                todo = plan(config, damaged)
+                with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="split") as pool:
+                    done = list(pool.map(lambda task: _attempt(task, where), todo.tasks))
+            except DamageError as error:  # a plan by time reads pages too
+                found_damaged(config, [error], damaged)
+                continue
+            errors = [outcome for outcome in done if isinstance(outcome, DamageError)]
+            if not errors:
+                return commit(config, todo, [outcome for outcome in done if isinstance(outcome, dict)])
+            found_damaged(config, errors, damaged)
+
+
+def _attempt(task: Task, where: Path) -> dict[str, Any] | DamageError:
+    try:
+        return perform(task, where)
+    except DamageError as error:
+        return error
 
 
 def perform(task: Task, where: Path) -> dict[str, Any]:
@@ -108,17 +126,17 @@ def _read_columns(task: Task) -> _Columns:
     with Reader(task.path, task.relative) as reader:
         for group in range(reader.file.num_row_groups):
             rows = reader.read(group, names)
+            if selection.get("verify"):
+                reader.read(group, reader.file.schema_arrow.names)
             found, seen = label.read(rows)
             values.update(seen)
-            if selection["on_null_label"] == "error" and (found < 0).any():
-                raise DataError(
-                    f"label '{label.column}' of {rows.place} holds {int((found < 0).sum())} nulls, the "
-                    f"first in row {int((found < 0).argmax())}: each row needs a label. "
-                    'Set data.on_null_label = "drop" to leave such rows out (they are counted).'
-                )
+            if selection["on_null_label"] == "error" and (
+                wrong := null_labels(found, label.column, rows.place)
+            ):
+                raise together(wrong)
             labels.append(found)
             weights.append(read_weights(rows, weight))
-            keys.append(_keys(rows, selection))
+            keys.append(keys_of(rows, selection))
     return _Columns(
         np.concatenate(labels) if labels else np.zeros(0, np.int8),
         list(values),
@@ -127,7 +145,7 @@ def _read_columns(task: Task) -> _Columns:
     )
 
 
-def _keys(rows: Rows, selection: Mapping[str, Any]) -> Any:  # noqa: ANN401 - by method
+def keys_of(rows: Rows, selection: Mapping[str, Any]) -> Any:  # noqa: ANN401 - by method
     """What the method looks at in each row."""
     method = selection["method"]
     if method == "hash":
