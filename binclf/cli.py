@@ -40,9 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _leave(130, is_rank=is_rank)
     except Exception as error:
         _leave(_tell(error, is_rank=is_rank), is_rank=is_rank)
+    code = 0
     if result is not None:
+        code = result.pop("exit_code", 0)
         _show(result, as_json=options.json)
-    _leave(0, is_rank=is_rank)
+    _leave(code, is_rank=is_rank)
 
 
 def _tell(error: Exception, *, is_rank: bool) -> int:
@@ -96,6 +98,13 @@ def _demo(options: argparse.Namespace) -> Result:
     from binclf.demo import demo
 
     return demo(Path(options.directory))
+
+
+def _check(options: argparse.Namespace) -> Result:
+    from binclf.check import check, text_of
+
+    found = check(_config(options))
+    return found if options.json else {"text": text_of(found), "exit_code": found["exit_code"]}
 
 
 def _split(options: argparse.Namespace) -> Result:
@@ -200,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
 
     added = verb("demo", _demo, "Real data in, everything run, and where to look next.")
     added.add_argument("directory", metavar="DIR", nargs="?", default="demo")
+    with_config(verb("check", _check, "What would stop a run, of all files at once; nothing is written."))
     with_config(verb("split", _split, "Raw Parquet to train, validation and test Parquet."))
     for name, text in (
         ("retrain", "The whole job: split, train, evaluate, report."),

@@ -7,7 +7,7 @@ full name is that text comes first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from binclf.config import Config
 from binclf.errors import BinclfError, ConfigError, DataError, together
@@ -73,7 +73,9 @@ def sort_columns(config: Config, columns: Sequence[Column]) -> tuple[Roles, list
             DataError("no column is left to be a feature: see data.exclude and the columns' roles.")
         )
     problems += _strangers_in_log1p(config, {column.name for column in numeric})
-    return Roles(tuple(numeric), tuple(categorical)), problems
+    # text is one type however it is stored, so that what is learnt has the same bits
+    one_text = (replace(c, type="string") if c.kind == "text" else c for c in categorical)
+    return Roles(tuple(numeric), tuple(one_text)), problems
 
 
 def _other_roles(config: Config) -> set[str]:

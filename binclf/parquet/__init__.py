@@ -19,6 +19,7 @@ from binclf.parquet.kinds import (
     part_of,
     zone_of,
 )
+from binclf.parquet.layout import Layout, layout
 from binclf.parquet.parts import feature_codes, feature_numbers
 from binclf.parquet.reading import Footer, Reader, footer, footers
 from binclf.parquet.schema import Schema, Widening, group_rows, union
@@ -32,6 +33,7 @@ __all__ = [
     "Footer",
     "Found",
     "Kind",
+    "Layout",
     "Listing",
     "Reader",
     "Rows",
@@ -46,6 +48,7 @@ __all__ = [
     "footers",
     "from_frame",
     "group_rows",
+    "layout",
     "moment_text",
     "parse_moment",
     "parse_value",

@@ -90,20 +90,25 @@ def plan(config: Config, damaged: Mapping[str, str] = MappingProxyType({})) -> P
         _task(foot, stamp, fingerprint, common | selection, slots, in_place=in_place)
         for foot, stamp, fingerprint, (selection, slots) in zip(feet, stamps, prints, dealt, strict=True)
     )
-    first_of: dict[str, str] = {}
-    duplicates = tuple(t.relative for t in tasks if first_of.setdefault(t.sha256, t.relative) != t.relative)
-    if duplicates:
-        log.warning(
-            "%d files have the same content as an earlier one, so their rows count twice: %s",
-            len(duplicates),
-            ", ".join(duplicates[:5]),
-        )
     if listing.skipped:
         log.info("%d files passed over, such as %s (%s)", len(listing.skipped), *listing.skipped[0])
     return Plan(
-        tasks, intake.schema.columns, label, cuts, duplicates, listing.skipped,
+        tasks, intake.schema.columns, label, cuts, _duplicates(tasks), listing.skipped,
         intake.quarantined, intake.schema.widened,
     )  # fmt: skip
+
+
+def _duplicates(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """Files whose content an earlier file has too; told, since their rows count twice."""
+    first_of: dict[str, str] = {}
+    found = tuple(t.relative for t in tasks if first_of.setdefault(t.sha256, t.relative) != t.relative)
+    if found:
+        log.warning(
+            "%d files have the same content as an earlier one, so their rows count twice: %s",
+            len(found),
+            ", ".join(found[:5]),
+        )
+    return found
 
 
 def _task(

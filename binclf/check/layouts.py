@@ -1,0 +1,103 @@
+"""What the layout of the files says: checksums, row groups, disk, and integers that are no numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from binclf.config import Config
+from binclf.errors import BinclfError, DataError, StorageError
+from binclf.features.columns import Roles
+from binclf.parquet import Footer, Layout, Reader, layout
+from binclf.parquet import Found as File
+from binclf.split.intake import Intake
+from binclf.split.receipt import home
+
+TINY_GROUP = 1024  # rows: groups smaller than that are mostly overhead
+HUGE_GROUP = 2**30  # bytes that one row group decodes to, at 4 a cell
+EXACT = 2**53  # integers that float64 holds, each
+FINE = 2**24  # a spread of integers that float32 holds, each
+ID_ROWS = 100  # values looked at, at least, before a column is said to look like an id
+
+
+class Found:
+    """Problems and warnings as they are found."""
+
+    def __init__(self) -> None:
+        self.problems: list[BinclfError] = []
+        self.warnings: list[str] = []
+        self.summary: dict[str, Any] = {}
+
+
+def look_at_layouts(config: Config, intake: Intake, used: Roles, found: Found) -> None:
+    """What the files' layout says: checksums, row groups, disk, integers that are no numbers."""
+    feet = intake.feet
+    with ThreadPoolExecutor(16, thread_name_prefix="layout") as pool:
+        layouts = list(pool.map(lambda foot: layout(File(foot.relative, foot.path)), feet))
+    bare = [foot.relative for foot, one in zip(feet, layouts, strict=True) if not one.has_checksums]
+    if bare:
+        found.warnings.append(
+            f"{len(bare)} of {len(feet)} files, such as {bare[0]}, have no checksums: damage cannot be "
+            "noticed. Write them with write_page_checksum=True."
+        )
+    for foot in feet:
+        if len(foot.groups) > 1 and foot.rows / len(foot.groups) < TINY_GROUP:
+            found.warnings.append(
+                f"{foot.relative} has {len(foot.groups)} row groups of {foot.rows // len(foot.groups)} rows: "
+                "such small ones are read slowly; some ten thousand rows each are good."
+            )
+        if max(foot.groups, default=0) * 4 * len(foot.columns) > HUGE_GROUP:
+            found.warnings.append(
+                f"{foot.relative} has a row group of {max(foot.groups):,} rows, which is decoded as a whole: "
+                "write smaller row groups to save memory."
+            )
+    _integers(feet, layouts, used, found)
+    if config.split.method == "none":
+        return
+    needed = sum(one.written_bytes for one in layouts)
+    found.summary["disk_bytes"] = needed
+    free = found.summary.get("free_bytes", needed)
+    if needed > free and not (home(config) / "parts").exists():
+        found.problems.append(
+            StorageError(
+                f"store {config.store}: the split needs about {needed:,} bytes, and {free:,} are free: "
+                "free some space, or choose another place in 'store'."
+            )
+        )
+
+
+def _integers(feet: Sequence[Footer], layouts: Sequence[Layout], used: Roles, found: Found) -> None:
+    """Integers that a number cannot hold, and those that look like ids."""
+    for column in used.numeric:
+        if column.kind != "integer":
+            continue
+        ranges = [(one.integers[column.name], foot) for one, foot in zip(layouts, feet, strict=True)
+                  if column.name in one.integers]  # fmt: skip
+        for (low, high), foot in ranges:
+            if low < -EXACT or high > EXACT:
+                found.problems.append(
+                    DataError(
+                        f"column '{column.name}' of {foot.relative} holds integers beyond 2^53, which a "
+                        "number cannot hold: name it in data.ids, data.exclude or features.categorical."
+                    )
+                )
+                break
+        else:
+            wide = [foot for (low, high), foot in ranges if high - low > FINE]
+            if wide and (count := _distinct(wide[0], column.name)):
+                found.warnings.append(
+                    f"column '{column.name}' looks like an id: all {count:,} values that were looked at "
+                    f"differ, over more than 2^24, and it is taken as a number. If it is an id, name it in "
+                    "data.ids or data.exclude."
+                )
+
+
+def _distinct(foot: Footer, name: str) -> int:
+    """How many values the file's largest row group has, if all of them differ; else 0."""
+    with Reader(foot.path, foot.relative) as reader:
+        values = reader.read(int(np.argmax(foot.groups)), [name]).numbers(name)
+    values = values[~np.isnan(values)]
+    return len(values) if len(values) >= ID_ROWS and len(np.unique(values)) == len(values) else 0
