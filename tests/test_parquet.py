@@ -32,11 +32,9 @@ from binclf.parquet import (
     moment_text,
     parse_moment,
     parse_value,
-    union,
     write_columns,
     write_frame,
 )
-from binclf.parquet.kinds import kind_of
 from tests import made
 
 quick = settings(max_examples=40, deadline=None)
@@ -147,24 +145,6 @@ def test_nothing_found_is_an_error_that_says_what_was_seen(tmp_path: Path) -> No
 
 
 # Kinds and settings as text
-
-
-@pytest.mark.parametrize(
-    ("kinds", "kind"),
-    [
-        ([pa.bool_()], "boolean"),
-        ([pa.int8(), pa.uint64(), pa.dictionary(pa.int32(), pa.int64())], "integer"),
-        ([pa.float16(), pa.float64(), pa.decimal128(5, 2), pa.decimal256(50, 2)], "number"),
-        ([pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())], "text"),
-        ([pa.timestamp("ns", "UTC"), pa.date32(), pa.date64()], "moment"),
-        (
-            [pa.null(), pa.binary(), pa.list_(pa.int8()), pa.time64("us"), pa.duration("s"), pa.struct([])],
-            "other",
-        ),
-    ],
-)
-def test_every_arrow_type_has_its_kind(kinds: list[Any], kind: str) -> None:
-    assert {kind_of(one) for one in kinds} == {kind}
 
 
 @pytest.mark.parametrize(
@@ -428,34 +408,6 @@ def test_a_file_cut_short_is_named(kept: int, tmp_path: Path) -> None:
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.parquet is gone"):
         foot_of(tmp_path / "a.parquet")
-
-
-def feet_of(tmp_path: Path, *tables: pa.Table) -> list[Footer]:
-    return [foot_of(made.write(tmp_path / f"{place}.parquet", table)) for place, table in enumerate(tables)]
-
-
-def test_columns_may_differ_in_width_and_order_but_not_in_kind(tmp_path: Path) -> None:
-    one = pa.table({"a": pa.array([1], pa.int8()), "b": pa.array(["x"]), "c": pa.array([1.5], pa.float32())})
-    other = pa.table({"c": pa.array([2.5]), "b": pa.array(["x"]).dictionary_encode(), "a": pa.array([1])})
-    assert [c.name for c in union(feet_of(tmp_path, one, other))] == ["a", "b", "c"]
-    drifted = other.set_column(2, "a", pa.array([1.0]))
-    with pytest.raises(
-        DataError,
-        match=r"column 'a' is double in 1\.parquet and int8 in 0\.parquet: write the files with one type",
-    ):
-        union(feet_of(tmp_path, one, drifted))
-
-
-def test_every_column_that_some_file_lacks_is_told_at_once(tmp_path: Path) -> None:
-    full = pa.table({"a": [1], "tail_number": [1], "c": [1]})
-    feet = feet_of(tmp_path, full, pa.table({"a": [1], "tailnumber": [1]}), full)
-    words = (
-        r"(?s)1\.parquet lacks column 'tail_number', which the other 2 files have \(it has 'tailnumber'\)"
-        r".*'c'.*0\.parquet and 1 more files lack column 'tailnumber', which the other file has"
-    )
-    with pytest.raises(DataError, match=words):
-        union(feet)
-    assert [c.name for c in union(feet, ignore=["tail_number", "tailnumber", "c"])] == ["a"]
 
 
 # Damage

@@ -43,12 +43,14 @@ def look_at_layouts(config: Config, intake: Intake, used: Roles, found: Found) -
             f"{len(bare)} of {len(feet)} files, such as {bare[0]}, have no checksums: damage cannot be "
             "noticed. Write them with write_page_checksum=True."
         )
+    tiny = [f for f in feet if f.rows > 8 * TINY_GROUP and f.rows < TINY_GROUP * len(f.groups)]
+    if tiny:
+        found.warnings.append(
+            f"{len(tiny)} of {len(feet)} files, such as {tiny[0].relative} with {len(tiny[0].groups):,}, "
+            f"have row groups of fewer than {TINY_GROUP} rows, which are read slowly: write some ten "
+            "thousand rows in each."
+        )
     for foot in feet:
-        if len(foot.groups) > 1 and foot.rows / len(foot.groups) < TINY_GROUP:
-            found.warnings.append(
-                f"{foot.relative} has {len(foot.groups)} row groups of {foot.rows // len(foot.groups)} rows: "
-                "such small ones are read slowly; some ten thousand rows each are good."
-            )
         if max(foot.groups, default=0) * 4 * len(foot.columns) > HUGE_GROUP:
             found.warnings.append(
                 f"{foot.relative} has a row group of {max(foot.groups):,} rows, which is decoded as a whole: "

@@ -23,7 +23,7 @@ from binclf.parquet import Listing, find
 from binclf.split.checks import refuse_straddling_groups, third_values
 from binclf.split.intake import Intake, take_in
 from binclf.split.plan import by_time
-from binclf.split.scan import Scan, scan
+from binclf.split.scan import Scan, deciding_columns, scan
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +101,15 @@ def _look_at(config: Config, listing: Listing, found: Found) -> None:
         for w in intake.schema.widened
     ]
     used, wrong = sort_columns(config, intake.schema.columns)
-    if not any(isinstance(problem, DataError | ConfigError) for problem in intake.problems):
-        found.problems += wrong  # else columns that some file lacks would be told twice
+    # where some file lacks a column, what names that column is not at fault too
+    found.problems += [one for one in wrong if isinstance(one, DataError) or not intake.schema.problems]
+    if not intake.problems:
         found.summary["columns"] = _columns(config, used)
     if intake.feet:
-        look_at_layouts(config, intake, used, found)
+        try:
+            look_at_layouts(config, intake, used, found)
+        except BinclfError as error:  # a file that went or was damaged meanwhile
+            found.problems.append(error)
     if intake.label is not None:
         _labels(config, intake, intake.label, found)
 
@@ -141,10 +145,11 @@ def _storage(config: Config, found: Found) -> None:
 
 def _labels(config: Config, intake: Intake, label: LabelRule, found: Found) -> None:
     """The label scan, and what can be told of the split from it."""
-    log.info("scanning labels of %d files", len(intake.feet))
+    needed = set(deciding_columns(config, label))
+    feet = [foot for foot in intake.feet if needed <= {column.name for column in foot.columns}]
+    log.info("scanning labels of %d files", len(feet))
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="scan") as pool:
-        scans = list(pool.map(lambda foot: scan(config, foot, label), intake.feet))
-    before = len(found.problems)
+        scans = list(pool.map(lambda foot: scan(config, foot, label), feet))
     for one in scans:
         for problem in one.problems:
             if isinstance(problem, DamageError) and config.data.on_bad_file == "quarantine":
@@ -159,7 +164,7 @@ def _labels(config: Config, intake: Intake, label: LabelRule, found: Found) -> N
         "positives": positives,
         "positive_rate": positives / rows if rows else None,
     }
-    if len(found.problems) == before:
+    if not found.problems:
         _of_the_split(config, intake, label, scans, found)
     found.warnings += _constant(label, scans)
 

@@ -105,7 +105,7 @@ def _blame_lack(name: str, having: list[int], files: int, blame: dict[int, str])
     has_it = len(having) < len(lacking) or (len(having) == len(lacking) and lacking[0] == 0)
     for number in having if has_it else lacking:
         blame.setdefault(
-            number, f"it {'has' if has_it else 'lacks'} column '{name}', unlike the files it was judged by"
+            number, f"it {'has' if has_it else 'lacks'} column '{name}', unlike the files that are kept"
         )
 
 

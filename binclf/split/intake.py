@@ -35,7 +35,7 @@ class Intake:
 
     feet: tuple[Footer, ...]
     schema: Schema
-    label: LabelRule | None  # None: there are problems
+    label: LabelRule | None  # None: no column can be it
     quarantined: tuple[Quarantined, ...]
     problems: tuple[BinclfError, ...]
 
@@ -75,7 +75,7 @@ def take_in(config: Config, files: Sequence[Found], damaged: Mapping[str, str]) 
             DataError(f"all {len(quarantined)} files of {config.data.path} are bad, none is left: {why}")
         )
     label = _compare(config, feet, schema, problems) if feet else None
-    return Intake(tuple(feet), schema, None if problems else label, quarantined, tuple(problems))
+    return Intake(tuple(feet), schema, label, quarantined, tuple(problems))
 
 
 def tell(intake: Intake) -> None:

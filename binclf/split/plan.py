@@ -63,7 +63,7 @@ def plan(config: Config, damaged: Mapping[str, str] = MappingProxyType({})) -> P
     listing = find(config.data.path, ignore=config.store)
     intake = take_in(config, listing.files, damaged)
     tell(intake)
-    if intake.label is None:
+    if intake.problems or intake.label is None:
         raise together(intake.problems)
     feet, label = intake.feet, intake.label
     stamps = [stamp_of(foot.path) for foot in feet]  # before the bytes are read for the fingerprint

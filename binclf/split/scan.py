@@ -42,7 +42,7 @@ class _Tally:
 
 def scan(config: Config, foot: Footer, label: LabelRule) -> Scan:
     """Read the deciding columns of one file, row group by row group."""
-    names = _names(config, label)
+    names = deciding_columns(config, label)
     tally = _Tally()
     try:
         with Reader(foot.path, foot.relative) as reader:
@@ -73,7 +73,8 @@ def scan(config: Config, foot: Footer, label: LabelRule) -> Scan:
 Look = Callable[[Rows, _Tally], None]
 
 
-def _names(config: Config, label: LabelRule) -> list[str]:
+def deciding_columns(config: Config, label: LabelRule) -> list[str]:
+    """The columns that `scan` reads."""
     data, split = config.data, config.split
     names = [label.column, data.weight, split.column]
     if split.method == "time":
