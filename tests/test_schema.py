@@ -70,7 +70,7 @@ def can_be_one(kinds: Sequence[Any]) -> bool:
         whole, scale = (max(part) for part in zip(*map(digits_of, kinds), strict=True))
         return bool(whole + scale <= 76)
     if family[0] == INTEGERS + FLOATS:
-            integers = [kind for kind in kinds if pa.types.is_integer(kind)]
+        integers = [kind for kind in kinds if pa.types.is_integer(kind)]
         if any(pa.types.is_floating(kind) for kind in kinds):
             return all(max(map(abs, range_of(kind))) <= 2**53 for kind in integers)
         low = min(range_of(kind)[0] for kind in integers)

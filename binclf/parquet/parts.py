@@ -8,6 +8,8 @@ january..december.
 
 from __future__ import annotations
 
+import datetime
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -17,7 +19,9 @@ from binclf.errors import DataError
 from binclf.parquet.columns import F64, I32, I64, Rows
 from binclf.parquet.kinds import Column, zone_of
 
-HOUR, DAY = 3_600_000_000, 86_400_000_000  # microseconds
+QUARTER, HOUR, DAY = 900_000_000, 3_600_000_000, 86_400_000_000  # microseconds; clocks change on quarters
+LATE = 2_114_380_800_000_000  # 2037-01-01
+NO_CALENDAR = 253_370_764_800_000_000  # 9999-01-01: Python's calendar ends
 
 NAMES: dict[str, list[str]] = {
     "hour": [f"{hour:02}" for hour in range(24)],
@@ -76,7 +80,14 @@ def _on_the_wall(moments: I64, zone: str, place: str, name: str) -> I64:
             f"column '{name}' of {place} has the time zone '{zone}', which is not known here: write it with "
             "a name of the IANA database or as UTC."
         ) from error
-    return np.asarray(local.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+    wall = np.array(local.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+    late = (moments >= LATE) & (moments < NO_CALENDAR)
+    if late.any():  # Arrow knows no summer time from 2038 on
+        clock = pa.lib.string_to_tzinfo(zone)
+        quarters, which = np.unique(moments[late] // QUARTER, return_inverse=True)
+        offsets = [datetime.datetime.fromtimestamp(q * 900, clock).utcoffset() for q in quarters.tolist()]
+        wall[late] = moments[late] + np.array(offsets, dtype="timedelta64[us]").astype(np.int64)[which]
+    return wall
 
 
 def _age_days(rows: Rows, column: Column) -> F64:
