@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from binclf.errors import SHOWN
 from binclf.parquet.kinds import Column, closest
 from binclf.parquet.reading import Footer
-from binclf.parquet.widen import common, plain_type, why_not
+from binclf.parquet.widen import Typed, common, plain_type, why_not
 
 GROUP_BYTES = 4 * 2**20  # of a written row group, decoded as 4 bytes a cell: many can be open at once
 GROUP_ROWS = (
@@ -40,7 +40,7 @@ class Widening:
 class Schema:
     """What all files have in common, and what is wrong with which."""
 
-    columns: tuple[Column, ...]  # that all files have, in the first file's order
+    columns: tuple[Column, ...]  # that all files have, in the first file's order, of the type of most
     widened: tuple[Widening, ...]
     problems: tuple[str, ...]  # one sentence for each column that does not fit
     misfits: Mapping[str, str]  # relative path of each file to blame: why, in one sentence
@@ -65,12 +65,16 @@ def union(footers: Sequence[Footer], ignore: Collection[str] = ()) -> Schema:
             _blame_lack(name, having, len(footers), blame)
         if name in ignore:
             continue
-        if (found := common(list(types))) is None:
+        kept, out = _by_majority(types)
+        if out:
             problems.append(_clash(name, types, footers))
-            _blame_type(name, types, blame)
-        elif name in joint:
-            joint[name] = Column(name, *found)
-            widened += _widenings(joint[name], types, footers)
+            for number, column in out:
+                blame.setdefault(
+                    number, f"its column '{name}' is {column.type}, unlike that of the files that are kept"
+                )
+        if name in joint:
+            joint[name] = Column(name, *kept)
+            widened += () if out else _widenings(joint[name], types, footers)
     order = [column.name for column in footers[0].columns] if footers else []
     return Schema(
         columns=tuple(joint[name] for name in order if name in joint),
@@ -109,23 +113,18 @@ def _blame_lack(name: str, having: list[int], files: int, blame: dict[int, str])
         )
 
 
-def _blame_type(name: str, types: Holders, blame: dict[int, str]) -> None:
-    for number, column in _outvoted(types):
-        blame.setdefault(
-            number, f"its column '{name}' is {column.type}, unlike that of the files it was judged by"
-        )
-
-
-def _outvoted(types: Holders) -> list[tuple[int, Column]]:
-    """The files whose type does not fit the types that most files have, each with its type."""
+def _by_majority(types: Holders) -> tuple[Typed, list[tuple[int, Column]]]:
+    """The type that holds those of most files, and the files whose type does not fit into it."""
     kept: list[Column] = []
+    found: Typed = "other", ""
     out: list[tuple[int, Column]] = []
     for column in sorted(types, key=lambda one: (-len(types[one]), types[one][0])):
-        if common([*kept, column]) is None:
+        wider = common([*kept, column])
+        if wider is None:
             out += [(number, column) for number in types[column]]
         else:
-            kept.append(column)
-    return out
+            kept, found = [*kept, column], wider
+    return found, out
 
 
 def _clash(name: str, types: Holders, footers: Sequence[Footer]) -> str:
