@@ -103,7 +103,9 @@ class Model:
         if column.type == "null":  # pandas has no type for all None
             return []
         wanted: str = learnt.kind
-        if learnt.kind == "moment" and column.kind == "moment":
+        if learnt.column.part == "hour" and column.type.startswith("date"):
+            wanted = "the hour of"
+        elif learnt.kind == "moment" and column.kind == "moment":
             if bool(zone_of(column.type)) == bool(zone_of(learnt.column.type)):
                 return []
             wanted = "zoned" if zone_of(learnt.column.type) else "zoneless"

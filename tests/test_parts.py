@@ -321,5 +321,8 @@ def test_what_scoring_needs_is_the_source_columns_with_their_zones(people: tuple
         model.predict_proba(good.rename(columns={"joined": "Joined"}))
     with pytest.raises(DataError, match=r"column 'when' .* is timestamp\[.*\], and .* learnt zoned values"):
         model.predict_proba(good.assign(when=when))
+    dates = pa.table({"when": pa.array([19_000], pa.int32()).cast(pa.date32()), "joined": good["joined"]})
+    with pytest.raises(DataError, match=r"column 'when' .* is date32\[day\], and .* learnt the hour of"):
+        model.predict_proba(dates)
     with pytest.raises(DataError, match=r"column 'when' .* is int64, and .* learnt moment values"):
         model.predict_proba(good.assign(when=[5]))

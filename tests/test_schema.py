@@ -17,6 +17,9 @@ from binclf.errors import DataError
 from binclf.parquet import Column, Footer, Found, footer, union
 from binclf.parquet.kinds import closest, kind_of
 from binclf.parquet.widen import common
+from binclf.predict import load
+from binclf.retrain import retrain
+from binclf.score import score
 from binclf.split import ensure, plan
 from tests import made
 
@@ -259,3 +262,65 @@ def test_files_of_other_widths_are_split_and_the_receipt_says_so(tmp_path: Path)
     assert footer(Found("b.parquet", tmp_path / "data" / "b.parquet")).column("word") == Column(
         "word", "other", "null"
     )
+
+
+def test_training_and_scoring_read_each_file_by_its_own_type(tmp_path: Path) -> None:
+    """The same rows in one type, and spread over files of narrower types and without any: the same model."""
+    plain, mixed = [], []
+    for place in range(4):
+        table = made.mixed(300, first=300 * place).drop_columns(["flag"])
+        names = table.column_names
+        if place == 1:  # this day nobody had a word or a number
+            table = table.set_column(names.index("word"), "word", pa.nulls(300, pa.string()))
+            table = table.set_column(names.index("number"), "number", pa.nulls(300, pa.float64()))
+        plain.append(table)
+        if place == 1:
+            table = table.set_column(names.index("word"), "word", pa.nulls(300))
+            table = table.set_column(names.index("number"), "number", pa.nulls(300))
+        if place == 2:
+            table = table.set_column(names.index("small"), "small", table["small"].cast(pa.float64()))
+            table = table.set_column(names.index("whole"), "whole", table["whole"].cast(pa.int8()))
+            table = table.set_column(names.index("word"), "word", table["word"].cast(pa.large_string()))
+        if place == 3:
+            table = table.set_column(names.index("single"), "single", table["single"].cast(pa.float64()))
+            table = table.set_column(names.index("carrier"), "carrier", table["carrier"].cast(pa.string()))
+        mixed.append(table)
+    runs = []
+    for name, tables in (("plain", plain), ("mixed", mixed)):
+        for place, table in enumerate(tables):
+            made.write(tmp_path / name / f"{place}.parquet", table)
+        config = made.config(tmp_path / name, tmp_path / f"store-{name}", train={"epochs": 2})
+        runs.append(load(retrain(config)))
+    assert runs[0].features.rows == runs[1].features.rows
+    for left, right in zip(runs[0].features.numeric, runs[1].features.numeric, strict=True):
+        assert (left.mean, left.deviation, left.fill) == (right.mean, right.deviation, right.fill)
+    assert [c.levels for c in runs[0].features.categorical] == [
+        c.levels for c in runs[1].features.categorical
+    ]
+    assert np.array_equal(runs[0].weight, runs[1].weight)
+    assert np.array_equal(runs[0].table, runs[1].table)
+    (run,) = (tmp_path / "store-mixed").glob("made-*")
+    done = score(run, tmp_path / "mixed", tmp_path / "scored")
+    assert done["rows"] == 1200
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("label", "label 'label' of 1.parquet, row group 0 holds 100 nulls"),
+        ("w", "weight column 'w' of 1.parquet, row group 0 holds 100 values that are negative or missing"),
+        ("time", "time column 'time' of 1.parquet, row group 0 holds 100 nulls"),
+        ("id", "column 'id' of 1.parquet, row group 0 is null: a key is text"),
+    ],
+)
+def test_a_file_without_values_where_values_are_needed_is_named(
+    name: str, words: str, tmp_path: Path
+) -> None:
+    made.write(tmp_path / "data" / "0.parquet", made.mixed(300))
+    table = made.mixed(300, first=300)
+    table = table.set_column(table.column_names.index(name), name, pa.nulls(300))
+    made.write(tmp_path / "data" / "1.parquet", table)
+    split = {"method": "hash", "key": ["id"]} if name == "id" else {"method": "time"}
+    data = {"weight": "w", "time": "time"} if name != "id" else {}
+    with pytest.raises(DataError, match=words):
+        ensure(made.config(tmp_path / "data", tmp_path / "store", data=data, split=split))
