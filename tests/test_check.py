@@ -252,9 +252,16 @@ def test_what_would_be_quarantined_is_told_and_does_not_stop_a_run(data: Path) -
     cut_short(data / "part-000.parquet")
     flip_a_label(data / "part-001.parquet")
     assert len(problems_of(data)) == 2
-    found = check(config_for(data, data={"on_bad_file": "quarantine"}))
-    assert found["ok"]
-    assert sum("would be quarantined" in warning for warning in found["warnings"]) == 2
+    for method in METHODS:
+        data_section = method.get("data", {}) | {"on_bad_file": "quarantine"}
+        config = made.config(data, data.parent / "store", split=method["split"], data=data_section)
+        found = check(config)
+        assert found["ok"], found["problems"]
+        assert sum("would be quarantined" in warning for warning in found["warnings"]) == 2
+        assert [name for name, _ in found["quarantined"]] == ["part-000.parquet", "part-001.parquet"]
+        receipt = ensure(config).receipt
+        assert (found["files"], found["rows"]) == (receipt["files"], receipt["rows"])
+        assert len(receipt["quarantined_files"]) == 2
 
 
 def test_partition_folders_that_are_not_read_are_told_once(tmp_path: Path) -> None:

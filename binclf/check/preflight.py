@@ -19,7 +19,7 @@ from binclf.config import Config
 from binclf.errors import SHOWN, BinclfError, ConfigError, DamageError, DataError, StorageError
 from binclf.features.columns import Roles, sort_columns
 from binclf.labels import LabelRule
-from binclf.parquet import Listing, find
+from binclf.parquet import Footer, Listing, find
 from binclf.split.checks import refuse_straddling_groups, third_values
 from binclf.split.intake import Intake, take_in
 from binclf.split.plan import by_time
@@ -150,12 +150,18 @@ def _labels(config: Config, intake: Intake, label: LabelRule, found: Found) -> N
     log.info("scanning labels of %d files", len(feet))
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="scan") as pool:
         scans = list(pool.map(lambda foot: scan(config, foot, label), feet))
+    left_out: set[str] = set()
     for one in scans:
         for problem in one.problems:
             if isinstance(problem, DamageError) and config.data.on_bad_file == "quarantine":
                 found.warnings.append(f"{one.relative} would be quarantined: {problem}")
+                found.summary["quarantined"].append([one.relative, str(problem)])
+                left_out.add(one.relative)
             else:
                 found.problems.append(problem)
+    scans = [one for one in scans if one.relative not in left_out]
+    feet = [foot for foot in intake.feet if foot.relative not in left_out]
+    found.summary |= {"files": len(feet), "rows": sum(foot.rows for foot in feet)}
     found.problems += third_values(label.column, ((one.relative, one.label_values) for one in scans))
     rows = sum(one.rows - one.unlabelled for one in scans)
     positives = sum(one.positives for one in scans)
@@ -165,12 +171,12 @@ def _labels(config: Config, intake: Intake, label: LabelRule, found: Found) -> N
         "positive_rate": positives / rows if rows else None,
     }
     if not found.problems:
-        _of_the_split(config, intake, label, scans, found)
+        _of_the_split(config, feet, label, scans, found)
     found.warnings += _constant(label, scans)
 
 
 def _of_the_split(
-    config: Config, intake: Intake, label: LabelRule, scans: Sequence[Scan], found: Found
+    config: Config, feet: Sequence[Footer], label: LabelRule, scans: Sequence[Scan], found: Found
 ) -> None:
     rows, positives = sum(one.rows - one.unlabelled for one in scans), found.summary["positives"]
     if positives in (0, rows):
@@ -184,9 +190,9 @@ def _of_the_split(
         found.problems.append(DataError(f"all rows weigh nothing ('{config.data.weight}')."))
     try:
         if config.split.method == "time":
-            found.summary["cuts"] = by_time(config, intake.feet, label)[1]
+            found.summary["cuts"] = by_time(config, feet, label)[1]
         if config.split.method == "column" and config.data.group:
-            refuse_straddling_groups(config, intake.feet)
+            refuse_straddling_groups(config, feet)
     except BinclfError as error:
         found.problems.append(error)
 
