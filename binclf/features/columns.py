@@ -7,11 +7,11 @@ full name is that text comes first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from binclf.config import Config
 from binclf.errors import BinclfError, ConfigError, DataError, together
-from binclf.parquet import CATEGORICAL_PARTS, PARTS, Column, part_of, zone_of
+from binclf.parquet import CATEGORICAL_PARTS, PARTS, Column, as_read, part_of, zone_of
 
 NUMERIC_KINDS = ("boolean", "integer", "number", "moment", "duration")
 CATEGORICAL_KINDS = ("boolean", "integer", "text")
@@ -73,9 +73,7 @@ def sort_columns(config: Config, columns: Sequence[Column]) -> tuple[Roles, list
             DataError("no column is left to be a feature: see data.exclude and the columns' roles.")
         )
     problems += _strangers_in_log1p(config, {column.name for column in numeric})
-    # text is one type however it is stored, so that what is learnt has the same bits
-    one_text = (replace(c, type="string") if c.kind == "text" else c for c in categorical)
-    return Roles(tuple(numeric), tuple(one_text)), problems
+    return Roles(tuple(map(as_read, numeric)), tuple(map(as_read, categorical))), problems
 
 
 def _other_roles(config: Config) -> set[str]:

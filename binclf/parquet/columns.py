@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from binclf import hashing
 from binclf.errors import DataError
 from binclf.parquet.kinds import Column, kind_of
+from binclf.parquet.times import microseconds, seconds
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -50,11 +51,11 @@ class Rows:
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
         if kind == "moment":
-            values: F64 = self._microseconds(array, name) / 1e6
+            values: F64 = microseconds(array, name, self.place) / 1e6
             values[np.asarray(array.is_null())] = np.nan
             return values
         if kind == "duration":
-            return _seconds(array)
+            return seconds(array)
         if kind == "boolean":
             array = array.cast(pa.uint8())
         elif kind == "integer":
@@ -122,7 +123,7 @@ class Rows:
             )
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
-        return self._microseconds(array, name), missing
+        return microseconds(array, name, self.place), missing
 
     def hashes(self, name: str, seed: int) -> hashing.U64:
         """A key column's values hashed, uint64 [N]: equal values have equal hashes in every file.
@@ -137,7 +138,7 @@ class Rows:
             array = array.dictionary_decode()
         if kind in ("boolean", "integer", "moment"):
             words = (
-                self._microseconds(array, name)
+                microseconds(array, name, self.place)
                 if kind == "moment"  # unchecked: unsigned keys beyond 2^63 wrap
                 else array.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
             )
@@ -178,21 +179,6 @@ class Rows:
                 f"column '{name}' of {self.place} holds text that is not UTF-8: write it as UTF-8."
             ) from error
 
-    def _microseconds(self, array: Any, name: str) -> I64:  # noqa: ANN401 - pyarrow
-        """Counts from 1970; nanoseconds are cut off, and years beyond 292,000 are refused."""
-        try:
-            if pa.types.is_date(array.type):
-                array = array.cast(pa.timestamp("us"))
-            elif array.type.unit != "us":
-                array = array.cast(pa.timestamp("us", tz=array.type.tz), safe=array.type.unit != "ns")
-        except pa.ArrowInvalid as error:
-            raise DataError(
-                f"column '{name}' of {self.place} holds moments more than 292,000 years from 1970, which "
-                "microseconds cannot count: write null, or list the column in data.exclude."
-            ) from error
-        whole = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-        return np.asarray(whole, dtype=np.int64)
-
     def _refuse_huge(self, array: Any, name: str) -> None:  # noqa: ANN401 - pyarrow
         if array.type.bit_width < 64 or len(array) == array.null_count:
             return
@@ -202,15 +188,6 @@ class Rows:
                 f"column '{name}' of {self.place} holds integers beyond 2^53, which a number cannot "
                 f"hold: name it in data.ids, data.exclude or features.categorical."
             )
-
-
-def _seconds(array: Any) -> F64:  # noqa: ANN401 - pyarrow
-    """Durations and times of day in seconds, float64 [N]; null is NaN."""
-    counts = array.cast(pa.int32() if pa.types.is_time32(array.type) else pa.int64())
-    per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[array.type.unit]
-    values = np.array(counts.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.float64) / per_second
-    values[np.asarray(array.is_null())] = np.nan
-    return values
 
 
 def _signed(indices: Any) -> I32:  # noqa: ANN401 - pyarrow

@@ -16,7 +16,7 @@ from __future__ import annotations
 import datetime
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -48,6 +48,22 @@ class Column:
     def reads(self) -> tuple[str, ...]:
         """The file's columns that it takes."""
         return (self.source, self.against) if self.against else (self.source,)
+
+
+_READ_AS: dict[str, str] = {
+    "boolean": "bool", "integer": "int64", "number": "double", "text": "string", "duration": "duration[us]"
+}  # fmt: skip
+
+
+def as_read(column: Column) -> Column:
+    """The column with one type for all that are read alike, so that what is learnt from them is the same.
+
+    >>> as_read(Column("c", "integer", "int8")).type, as_read(Column("c", "text", "large_string")).type
+    ('int64', 'string')
+    """
+    zone = zone_of(column.type)
+    moment = f"timestamp[us, tz={zone}]" if zone else "timestamp[us]"
+    return replace(column, type=_READ_AS.get(column.kind, moment))
 
 
 def part_of(name: str) -> tuple[str, str]:
