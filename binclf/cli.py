@@ -21,6 +21,10 @@ from binclf.config import Config, load
 from binclf.errors import BinclfError
 
 OUR_FAULT = 70
+CODES = (
+    "Exit codes: 0 done, 2 usage or config, 10 data at fault, 12 run untrusted, 13 storage, "
+    "14 a rank failed, 70 our own fault, 75 busy, 130/143 signals."
+)
 
 Result = dict[str, Any]
 
@@ -30,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     options = _options(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    is_rank = launch.is_rank() and options.verb in ("rank", "train", "retrain")
+    computes = options.verb in ("rank", "train", "retrain")
+    is_rank = launch.is_rank() and computes
+    if computes:
+        launch.one_heap()
     try:
         if is_rank:
             launch.die_with_launcher()
@@ -105,6 +112,15 @@ def _check(options: argparse.Namespace) -> Result:
 
     found = check(_config(options))
     return found if options.json else {"text": text_of(found), "exit_code": found["exit_code"]}
+
+
+def _plan(options: argparse.Namespace) -> Result:
+    from binclf.plan import foresee, text_of
+    from binclf.retrain import ranks_that_pay
+
+    config = _config(options)
+    found = foresee(config, config.train.ranks or ranks_that_pay(config))
+    return found if options.json else {"text": text_of(found)}
 
 
 def _split(options: argparse.Namespace) -> Result:
@@ -185,8 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="binclf",
         description="Retrain, judge and apply binary classifiers on Parquet.",
-        epilog="Exit codes: 0 done, 2 usage or config, 10 data at fault, 12 run untrusted, 13 storage, "
-        "14 a rank failed, 70 our own fault, 75 busy, 130/143 signals.",
+        epilog=CODES,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
@@ -210,6 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     added = verb("demo", _demo, "Real data in, everything run, and where to look next.")
     added.add_argument("directory", metavar="DIR", nargs="?", default="demo")
     with_config(verb("check", _check, "What would stop a run, of all files at once; nothing is written."))
+    with_config(verb("plan", _plan, "What a run would read, need and cost; nothing is written."))
     with_config(verb("split", _split, "Raw Parquet to train, validation and test Parquet."))
     for name, text in (
         ("retrain", "The whole job: split, train, evaluate, report."),

@@ -1,14 +1,15 @@
 """Who reads what in which order: a pure function of row counts, seed and epoch.
 
-Row groups are permuted by a keyed hash and laid end to end into a stream of N rows, the rows of each shuffled
-(in chunks of w rows); the stream is cut into L lanes of equal length (within 1), each lane into windows of w
-rows that are shuffled once more, across the row groups that meet in them. Position p of the epoch is lane p
-mod L, offset p div L. Step t is the positions [tB, (t+1)B); rank r of W owns the lanes l = r (mod W). So
-each row comes once, all ranks take equal steps, the rows of a step do not depend on W, and the whole state
+Row groups are permuted by a keyed hash and laid end to end into a stream of N rows; the stream is cut into L
+lanes of equal length (within 1), each lane into windows of w rows that are shuffled. Position p of the epoch
+is lane p mod L, offset p div L. A step is the positions [p, p + B); rank r of W owns the lanes l = r (mod W).
+So each row comes once, all ranks take equal steps, the rows of a step do not depend on W, and the whole state
 is (epoch, position): another W or B may go on from there.
 
-The rows within a row group are shuffled since lanes alone would not mix a small set: six points in 32 lanes
-are one row a lane, and every epoch would be the same.
+A set of no more than L w rows is shuffled as a whole, since lanes alone would not mix it: six points in 32
+lanes are one row a lane, and every epoch would be the same. In larger sets the windows of a lane begin a
+share (l + 1) / L later than the lane does, so that the lanes do not all need new row groups at once: a reader
+that streams has even work, and holds half a window a lane instead of a whole one.
 
 DistributedSampler pads, litData drops, WebDataset hangs where the counts do not divide; here nothing needs
 to. (N rows, G row groups, L lanes, W ranks, B rows of a step.)
@@ -17,6 +18,7 @@ to. (N rows, G row groups, L lanes, W ranks, B rows of a step.)
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +30,28 @@ I64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Slab:
-    """The positions [first, end) of an epoch, all in the same window of their lanes, for one rank."""
+class Piece:
+    """The rows [low, high) of a row group; its lane has them up to `reach`, in later windows."""
 
-    first: int
-    end: int
-    rows: I64  # canonical row numbers of this rank's positions, in order
-    groups: I64  # numbers of the row groups that these rows are in
+    group: int
+    low: int
+    high: int
+    reach: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Rows of a lane that are shuffled together."""
+
+    first: int  # offset in its lane
+    pieces: tuple[Piece, ...]  # where its rows are, end to end
+    order: I64  # and how they are taken: row i of the window is row order[i] of the pieces
+    rows: I64  # the same as canonical row numbers
+
+    @property
+    def end(self) -> int:
+        """Offset in its lane after its last row."""
+        return self.first + len(self.order)
 
 
 @dataclass(frozen=True)
@@ -67,33 +84,63 @@ class EpochPlan:
         """N."""
         return int(self._stream[-1])
 
-    def steps(self, batch_rows: int) -> int:
-        """Steps of the epoch: ceil(N / B), the same for all ranks."""
-        return -(-self.rows // batch_rows)
+    @property
+    def is_small(self) -> bool:
+        """Whether the rows are so few that they are shuffled as a whole."""
+        return self.shuffle and self.rows <= self.lanes * self.window_rows
 
-    def slab_of(self, position: int, rank: int, ranks: int) -> Slab:
-        """The slab that holds a position."""
-        span = self.lanes * self.window_rows
-        window = position // span
-        own = range(rank, self.lanes, ranks)
-        cache: dict[tuple[int, int], I64] = {}  # of row groups that several lanes share
-        windows = [self._window(lane, window, cache) for lane in own]
-        height = max((len(rows) for rows, _ in windows), default=0)
-        table = np.zeros((height, len(own)), dtype=np.int64)
-        for place, (rows, _) in enumerate(windows):
-            table[: len(rows), place] = rows
-        end = min((window + 1) * span, self.rows)
-        count = self.count(end, rank, ranks) - self.count(window * span, rank, ranks)
-        groups = np.unique(np.concatenate([np.zeros(0, np.int64), *(g for _, g in windows)]))
-        # a lane one row shorter than others lacks only its last offset, and shorter lanes come last:
-        # what is missing is the tail of the table
-        return Slab(window * span, end, table.reshape(-1)[:count], groups)
+    def steps(self, batch_rows: int, position: int = 0) -> int:
+        """Steps from a position to the end: ceil((N - p) / B), the same for all ranks."""
+        return -(-(self.rows - position) // batch_rows)
+
+    def lanes_of(self, rank: int, ranks: int) -> range:
+        """The lanes that a rank owns."""
+        return range(rank, self.lanes, ranks)
+
+    def lane_rows(self, lane: int) -> int:
+        """Rows of a lane."""
+        return self._lane_start(lane + 1) - self._lane_start(lane)
+
+    def offset(self, position: int, lane: int) -> int:
+        """How many rows of a lane come before a position."""
+        return max(0, -(-(position - lane) // self.lanes))
 
     def count(self, position: int, rank: int, ranks: int) -> int:
         """How many of the positions before this one are the rank's."""
         whole, lane = divmod(position, self.lanes)
-        own = len(range(rank, self.lanes, ranks))
-        return whole * own + len(range(rank, lane, ranks))
+        return whole * len(self.lanes_of(rank, ranks)) + len(range(rank, lane, ranks))
+
+    def window(self, lane: int, offset: int) -> Window:
+        """The window of a lane that holds an offset."""
+        if self.is_small:
+            return self._whole_lane(lane)
+        number, low, high = self.window_bounds(lane, offset)
+        start = self._lane_start(lane)
+        pieces, canonical = self._pieces(start + low, start + high, self._lane_start(lane + 1))
+        order = self._shuffle(lane, number, high - low)
+        if len(pieces) == 1:
+            return Window(low, pieces, order, order + canonical[0])
+        return Window(low, pieces, order, canonical[order])
+
+    def window_bounds(self, lane: int, offset: int) -> tuple[int, int, int]:
+        """Number, first and end offset of the window of a lane that holds an offset."""
+        head = max(self.window_rows * (lane + 1) // self.lanes, 1)
+        number = 0 if offset < head else 1 + (offset - head) // self.window_rows
+        low = 0 if number == 0 else head + (number - 1) * self.window_rows
+        high = head + number * self.window_rows
+        return number, low, min(high, self.lane_rows(lane))
+
+    def held(self, lane: int, offsets: I64) -> I64:
+        """Rows of a lane that a streaming reader holds when it has given back those before each offset.
+
+        It has decoded whole row groups up to the end of the window that the offset is in.
+        """
+        start, rows = self._lane_start(lane), self.lane_rows(lane)
+        head = max(self.window_rows * (lane + 1) // self.lanes, 1)
+        number = np.where(offsets < head, 0, 1 + (offsets - head) // self.window_rows)
+        ends = np.minimum(head + number * self.window_rows, rows)
+        decoded = self._stream[np.searchsorted(self._stream, start + ends, side="left")] - start
+        return np.where(offsets < rows, np.minimum(decoded, rows) - offsets, 0)
 
     def owners(self, ranks: int) -> I64:
         """For each row group the rank whose lanes reach it first: ranks look at the groups they own."""
@@ -105,46 +152,53 @@ class EpochPlan:
         owners[self._order] = np.minimum(lanes, self.lanes - 1) % ranks
         return owners
 
+    def _shuffle(self, lane: int, number: int, count: int) -> I64:
+        """How a window's rows are taken: all of a lane by one permutation, entered where a key says.
+
+        A permutation of its own for each would cost more than gathering the rows does.
+        """
+        if not self.shuffle:
+            return np.arange(count)
+        key = hashing.key(self.seed, self.epoch, lane, number)
+        if count < self.window_rows:
+            return hashing.permutation(key, count)
+        if lane not in self._permutations:
+            whole = hashing.permutation(hashing.key(self.seed, self.epoch, "lane", lane), count)
+            self._permutations[lane] = whole.astype(np.int32)
+        return np.roll(self._permutations[lane], key % count).astype(np.int64)
+
+    @cached_property
+    def _permutations(self) -> dict[int, npt.NDArray[np.int32]]:
+        """Of the whole windows of each lane."""
+        return {}
+
     def _lane_start(self, lane: int) -> int:
         size, longer = divmod(self.rows, self.lanes)
         return lane * size + min(lane, longer)
 
-    def _window(self, lane: int, window: int, cache: dict[tuple[int, int], I64]) -> tuple[I64, I64]:
-        """Canonical row numbers of one window of a lane, shuffled; and the row groups they are in."""
-        begin = self._lane_start(lane) + window * self.window_rows
-        end = min(begin + self.window_rows, self._lane_start(lane + 1))
-        if end <= begin:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    def _whole_lane(self, lane: int) -> Window:
+        rows = self._shuffled[lane :: self.lanes]
+        return Window(0, (), np.arange(len(rows)), rows)
+
+    @cached_property
+    def _shuffled(self) -> I64:
+        """Canonical row numbers by position, of a small set."""
+        return hashing.permutation(hashing.key(self.seed, self.epoch, "rows"), self.rows)
+
+    def _pieces(self, begin: int, end: int, lane_end: int) -> tuple[tuple[Piece, ...], I64]:
+        """The stream's rows [begin, end) by row group, and as canonical row numbers."""
         first = int(np.searchsorted(self._stream, begin, side="right")) - 1
         last = int(np.searchsorted(self._stream, end, side="left"))
-        rows = np.concatenate([self._piece(place, begin, end, cache) for place in range(first, last)])
-        if self.shuffle:
-            key = hashing.key(self.seed, self.epoch, lane, window)
-            rows = rows[hashing.permutation(key, len(rows))]
-        return rows, self._order[first:last]
-
-    def _piece(self, place: int, begin: int, end: int, cache: dict[tuple[int, int], I64]) -> I64:
-        """Canonical row numbers of the stream's [begin, end) as far as one row group has them."""
-        start, size = int(self._stream[place]), int(self._stream[place + 1] - self._stream[place])
-        origin = int(self._canonical[place])
-        low, high = max(begin - start, 0), min(end - start, size)
-        if not self.shuffle:
-            return np.arange(origin + low, origin + high)
-        chunks = [
-            self._chunk(place, number, size, cache)
-            for number in range(low // self.window_rows, -(-high // self.window_rows))
-        ]
-        first = low // self.window_rows * self.window_rows
-        return np.concatenate([np.zeros(0, np.int64), *chunks])[low - first : high - first] + origin
-
-    def _chunk(self, place: int, number: int, size: int, cache: dict[tuple[int, int], I64]) -> I64:
-        """Rows of a row group, shuffled in chunks of w: a huge one is not shuffled whole for each window."""
-        if (place, number) not in cache:
-            first = number * self.window_rows
-            key = hashing.key(self.seed, self.epoch, "rows", int(self._order[place]), number)
-            count = min(self.window_rows, size - first)
-            cache[place, number] = first + hashing.permutation(key, count)
-        return cache[place, number]
+        pieces: list[Piece] = []
+        rows = [np.zeros(0, dtype=np.int64)]
+        for place in range(first, last):
+            start, after = int(self._stream[place]), int(self._stream[place + 1])
+            low, high = max(begin, start) - start, min(end, after) - start
+            if low < high:
+                reach = min(lane_end, after) - start
+                pieces.append(Piece(int(self._order[place]), low, high, reach))
+                rows.append(np.arange(low, high) + int(self._canonical[place]))
+        return tuple(pieces), np.concatenate(rows)
 
 
 def check_ranks(ranks: int, lanes: int) -> None:
@@ -158,12 +212,11 @@ def check_ranks(ranks: int, lanes: int) -> None:
 
 def checksum(rows: I64) -> int:
     """An order-independent sum over row numbers, mod 2^64: a lost, repeated or swapped row changes it."""
-    with np.errstate(over="ignore"):
-        return int(hashing.mix(rows.astype(np.uint64)).sum(dtype=np.uint64))
+    return int(hashing.mix(rows.view(np.uint64)).sum(dtype=np.uint64))
 
 
 def checksum_of_all(rows: int) -> int:
     """`checksum` of 0..rows-1."""
-    chunk = 1 << 20
+    chunk = 1 << 16
     parts = (checksum(np.arange(i, min(i + chunk, rows))) for i in range(0, rows, chunk))
     return sum(parts) % 2**64

@@ -14,13 +14,13 @@ from binclf import artifact, predict
 from binclf.errors import DataError
 from binclf.labels import LabelRule, plain, read_weights, shown, weight_quantum
 from binclf.metrics import Tally, calibration, curves, metrics
-from binclf.parquet import Footer, Reader, find, footers
+from binclf.parquet import Footer, Reader, find, footer_digest, footers
 from binclf.predict import Model
 from binclf.split import PART_NAMES
 
 log = logging.getLogger(__name__)
 
-Place = tuple[Path, str, int]  # file, what messages call it, row group
+Place = tuple[Path, str, int, str]  # file, what messages call it, row group, digest of its footer
 
 
 def of_parts(run: artifact.Run) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def of_parts(run: artifact.Run) -> dict[str, Any]:
         if files:
             for file in files:
                 file.check()
-            places = [(f.path, f.relative, g) for f in files for g in range(len(f.groups))]
+            places = [(f.path, f.relative, g, f.footer) for f in files for g in range(len(f.groups))]
             quantum = weight_quantum(split.weight(part)) if run.config.data.weight else 1.0
             tally = tally_of(model, places, split.label, run.config.data.weight, quantum)
             found["metrics"][part] = metrics(tally)
@@ -61,7 +61,7 @@ def evaluate(path: str | Path, data: str | Path | None = None) -> dict[str, Any]
     for foot in feet:
         model.check(foot.columns, foot.relative)
         _check_columns(foot, split.label, weight)
-    places = [(f.path, f.relative, g) for f in feet for g in range(len(f.groups))]
+    places = [(f.path, f.relative, g, footer_digest(f.path)) for f in feet for g in range(len(f.groups))]
     quantum = weight_quantum(_total_weight(places, weight)) if weight else 1.0
     unlabelled = _check_labels(places, split.label)
     if unlabelled and run.config.data.on_null_label == "error":
@@ -79,8 +79,8 @@ def tally_of(model: Model, places: Sequence[Place], label: LabelRule, weight: st
     texts = [c.name for c in model.features.categorical if c.kind == "text"]
 
     def one(numbered: tuple[int, Place]) -> Tally:
-        number, (path, name, group) = numbered
-        with Reader(path, name, texts) as reader:
+        number, (path, name, group, digest) = numbered
+        with Reader(path, name, texts, digest) as reader:
             rows = reader.read(group, columns)
         labels, _ = label.read(rows)
         kept = labels >= 0
@@ -111,8 +111,8 @@ def _check_columns(foot: Footer, label: LabelRule, weight: str) -> None:
 def _check_labels(places: Iterable[Place], label: LabelRule) -> int:
     """Rows without a label; over all files there are at most two values."""
     unlabelled, seen = 0, set[str]()
-    for path, name, group in places:
-        with Reader(path, name) as reader:
+    for path, name, group, digest in places:
+        with Reader(path, name, digest=digest) as reader:
             labels, values = label.read(reader.read(group, [label.column]))
         unlabelled += int((labels < 0).sum())
         seen |= {plain(value) for value in values}
@@ -126,7 +126,7 @@ def _check_labels(places: Iterable[Place], label: LabelRule) -> int:
 
 def _total_weight(places: Iterable[Place], weight: str) -> float:
     total = 0.0
-    for path, name, group in places:
-        with Reader(path, name) as reader:
+    for path, name, group, digest in places:
+        with Reader(path, name, digest=digest) as reader:
             total += float(read_weights(reader.read(group, [weight]), weight).sum())
     return total

@@ -20,6 +20,8 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2 = np.uint64(0x94D049BB133111EB)
 _MASK = (1 << 64) - 1
+_KEEP = np.array([(1 << (8 * count)) - 1 for count in range(9)], dtype=np.uint64)  # the first bytes of a word
+SMALL = 1 << 16  # rows up to which a permutation sorts 32-bit words
 
 
 def mix(values: npt.ArrayLike) -> U64:
@@ -29,10 +31,14 @@ def mix(values: npt.ArrayLike) -> U64:
     ['0xe220a8397b1dcdaf', '0x910a2dec89025cc1']
     """
     with np.errstate(over="ignore"):
-        z = np.asarray(values, dtype=np.uint64) + _GOLDEN
-        z = (z ^ (z >> np.uint64(30))) * _MIX1
-        z = (z ^ (z >> np.uint64(27))) * _MIX2
-        return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)
+        z = np.atleast_1d(np.asarray(values, dtype=np.uint64) + _GOLDEN)  # fresh: mixed in place from here
+        shifted = z >> np.uint64(30)
+        z ^= shifted
+        z *= _MIX1
+        z ^= np.right_shift(z, np.uint64(27), out=shifted)
+        z *= _MIX2
+        z ^= np.right_shift(z, np.uint64(31), out=shifted)
+        return z.reshape(np.shape(values))
 
 
 def key(*parts: int | str) -> int:
@@ -67,12 +73,21 @@ def permutation(seed: int, count: int) -> npt.NDArray[np.int64]:
     """A keyed permutation of 0..count-1, int64.
 
     The index is packed below the hash and the packed words, which differ, are sorted by value: any sorting
-    algorithm gives the same answer.
+    algorithm gives the same answer. Up to 65,536 rows the words have 32 bits, two from each hash, which is
+    three times as fast; of their at least 16 bits of hash a few are equal, and those keep their order.
 
     >>> sorted(permutation(7, 5).tolist())
     [0, 1, 2, 3, 4]
     """
-    bits = np.uint64(max(count - 1, 0).bit_length())
+    if count <= SMALL:
+        half = np.arange(-(-count // 2), dtype=np.uint64)
+        half ^= np.uint64(seed)
+        words = mix(half).astype("<u8").view("<u4")[:count]
+        low32 = np.uint32((1 << max(count - 1, 0).bit_length()) - 1)
+        words = (words & ~low32) | np.arange(count, dtype=np.uint32)
+        words.sort()
+        return (words & low32).astype(np.int64)
+    bits = np.uint64((count - 1).bit_length())
     low = (np.uint64(1) << bits) - np.uint64(1)
     packed = (draws(seed, count) & ~low) | np.arange(count, dtype=np.uint64)
     packed.sort()
@@ -87,17 +102,22 @@ def hash_texts(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], seed
     """
     starts = offsets[:-1]
     lengths = offsets[1:] - starts
+    hashed = mix(lengths.view(np.uint64) ^ np.uint64(seed & _MASK))
+    if not len(starts):
+        return hashed
     padded = np.concatenate([np.asarray(data, dtype=np.uint8), np.zeros(8, dtype=np.uint8)])
-    words = np.ndarray(shape=(len(padded) - 7,), dtype="<u8", buffer=padded.tobytes(), strides=(1,))
-    hashed = mix(lengths.astype(np.uint64) ^ np.uint64(seed & _MASK))
+    words = np.ndarray(shape=(len(padded) - 7,), dtype="<u8", buffer=padded.data, strides=(1,))
+    longest = int(lengths.max())
+    if longest == int(lengths.min()) and longest % 8 == 0:  # such as fixed-width codes: no masks
+        for place in range(0, longest, 8):
+            hashed = mix(hashed ^ words[starts + place])
+        return hashed
     active = np.flatnonzero(lengths > 0)
     place = 0
     while len(active):
         left = lengths[active] - place
-        word = words[starts[active] + place]
-        tail = np.minimum(left, 8).astype(np.uint64) * np.uint64(8)
-        keep = np.where(left >= 8, ~np.uint64(0), (np.uint64(1) << (tail % 64)) - np.uint64(1))
-        hashed[active] = mix(hashed[active] ^ (word & keep))
+        keep = _KEEP[np.minimum(left, 8)]
+        hashed[active] = mix(hashed[active] ^ (words[starts[active] + place] & keep))
         place += 8
         active = active[left > 8]
     return hashed

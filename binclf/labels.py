@@ -61,7 +61,7 @@ class LabelRule:
             DataError: a third value, or one that is neither 0 nor 1 where no positive is stated.
         """
         codes, values = rows.values(self.column)
-        present = np.unique(codes[codes >= 0])
+        present = np.flatnonzero(np.bincount(codes + 1, minlength=len(values) + 1)[1:])
         seen = [values[code] for code in present]
         if not self.is_stated and any(value not in (0, 1) for value in seen):
             raise DataError(

@@ -7,8 +7,6 @@ ranks that DDP makes of the gradients is exactly the gradient that one process h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch.nn import functional
 
@@ -32,11 +30,3 @@ def log_loss_sum(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> torc
     """
     losses = functional.binary_cross_entropy_with_logits(logits, y, reduction="none")
     return (w * losses).sum()
-
-
-def penalty(weights: Iterable[torch.Tensor], l2: float) -> torch.Tensor:
-    """l2/2 times the sum of squares of the weights (all of a model's but the intercept), a scalar.
-
-    Equal on all ranks, so that it stands outside the factor W / D.
-    """
-    return torch.stack([tensor.square().sum() for tensor in weights]).sum() * (l2 / 2)

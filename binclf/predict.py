@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from binclf import artifact
 from binclf.errors import DataError
-from binclf.features import CategoricalColumn, Features, NumericColumn
+from binclf.features import CategoricalColumn, Features, Lookup, NumericColumn
 from binclf.parquet import (
     Column,
     Kind,
@@ -50,6 +50,7 @@ class Model:
     table: F64  # [V]
     bias: float
     threshold: float
+    lookups: tuple[Lookup, ...]  # of each categorical column
 
     def predict_proba(self, frame: object) -> F64:
         """Probability of yes, float64 [N], for a pandas DataFrame or a pyarrow Table.
@@ -122,8 +123,8 @@ class Model:
         for place, numeric in enumerate(self.features.numeric):
             total += self._numeric(place, numeric, rows)
         for place, categorical in enumerate(self.features.categorical):
-            codes, values = feature_codes(rows, categorical.column)
-            total += self.table[self.features.ids(place, values)][codes]
+            codes, texts = feature_codes(rows, categorical.column)
+            total += self.table[self.lookups[place].ids_of_texts(texts)][codes]
         return total
 
     def _numeric(self, place: int, column: NumericColumn, rows: Rows) -> F64:
@@ -148,6 +149,7 @@ def of_run(run: artifact.Run) -> Model:
         table=run.weights.get("table", empty),
         bias=float(run.weights["bias"][0]),
         threshold=float(run.record["threshold"]),
+        lookups=tuple(Lookup(run.features, place) for place in range(len(run.features.categorical))),
     )
 
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from binclf import artifact, commit, hashing
-from binclf.config import Config
+from binclf.config import Config, Train
 from binclf.epoch import check_ranks
 from binclf.errors import ConfigError, RankError
-from binclf.features import Features, Roles, learn, roles
-from binclf.loader import Order, RamStore
+from binclf.features import Decoding, Features, learn, roles
+from binclf.features.records import FIRST_LEVEL, NULL, OTHER
+from binclf.loader import Order, Source
+from binclf.loader.memory import Peak, Shape
+from binclf.loader.tier import AnyStore, Job, Tier, attach, choose, open_stores, told
+from binclf.plan import foresee
+from binclf.solvers import schedule
 from binclf.solvers.minibatch import fit
 from binclf.solvers.problem import Problem, Solution
 from binclf.split import Split
@@ -44,6 +52,7 @@ def train_in(world: World, config: Config, run_dir: Path) -> None:
         raise ConfigError(
             f"train.ranks = {config.train.ranks}, and {world.size} ranks were started: leave it at 0."
         )
+    foreseen = foresee(config, world.size) if world.rank == 0 else {}
     split = artifact.read_split(run_dir)
     used = roles(config, split.columns)
     _agree(
@@ -54,18 +63,23 @@ def train_in(world: World, config: Config, run_dir: Path) -> None:
             "binclf": artifact.package_version(),
         },
     )
-    stores = {
-        part: RamStore(files, used, split.label, config.data.weight)
-        for part, files in split.parts.items()
-        if part != "test"
-    }
-    features = learn_features(world, config, used, split, stores["train"])
+    how = Decoding(used, split.label, config.data.weight, tuple(config.features.log1p))
+    sources = {part: Source(files, how) for part, files in split.parts.items() if part != "test"}
+    job = job_of(config, sources, world)
+    world.parallel(torch.nn.Linear(1, 1))  # DDP imports 80 MB when it is first used: torch's own
+    peak, tier = Peak(), choose(job)
+    _agree(world, {"tier (see train.cache)": tier.name})
+    if world.rank == 0:
+        log.info("%s", told(tier))
+    stores = open_stores(job, tier, sources, world)
+    features = learn_features(world, config, how, split, stores["train"])
     _agree(world, {"features": hashing.digest(features.as_json())})
-    for store in stores.values():
-        store.attach(features)
+    choose(job_of(config, sources, world, features))  # now that all widths are known
+    attach(stores, features, world)
     problem = Problem(
         train=stores["train"],
         validation=stores.get("validation"),
+        features=features,
         weight=split.weight("train"),
         base_rate=split.base_rate("train"),
         settings=config.train,
@@ -73,16 +87,38 @@ def train_in(world: World, config: Config, run_dir: Path) -> None:
     solution = fit(problem, world, checkpoints=run_dir / artifact.CHECKPOINTS)
     if world.rank == 0:
         _write(run_dir, config, split, features, solution, world.size, time.perf_counter() - began)
+        _write_receipts(run_dir, split, solution, foreseen, tier, peak)
 
 
-def learn_features(world: World, config: Config, used: Roles, split: Split, store: RamStore) -> Features:
+def order_of(settings: Train) -> Order:
+    """The order of the rows, as the settings have it."""
+    return Order(settings.seed, settings.lanes, settings.window_rows, settings.shuffle, 1)
+
+
+def job_of(
+    config: Config, sources: Mapping[str, Source], world: World, features: Features | None = None
+) -> Job:
+    """What the choice of a tier depends on; before features are learnt, as if nothing were missing."""
+    known, weight = sources["train"].how.roles, config.data.weight
+    numbers = len(known.numeric)
+    shape = Shape(
+        numbers=numbers,
+        width=features.width if features else numbers,
+        categories=len(known.categorical),
+        is_weighted=bool(weight),
+        table=features.table_size if features else 0,
+    )
+    rows = config.train.batch_rows or schedule.batch_rows(sources["train"].rows)
+    return Job(config, sources, shape, rows, world.rank, world.size, world.local_size)
+
+
+def learn_features(world: World, config: Config, how: Decoding, split: Split, store: AnyStore) -> Features:
     """Column statistics of train; each rank looks at the row groups that its first epoch will need."""
-    settings = config.train
-    order = Order(settings.seed, settings.lanes, settings.window_rows, settings.shuffle, 1)
-    owners = order.plan(store.group_rows, 0).owners(world.size)
+    source = store.source
+    owners = order_of(config.train).plan(source.group_rows, 0).owners(world.size)
     owned = np.flatnonzero(owners == world.rank).tolist()
-    store.decode(owned)
-    features = learn(config, used, store.block, owned, len(owners), split.weight("train"), world)
+    blocks = partial(store.blocks, owned)
+    features = learn(config, how.roles, blocks, len(owners), split.weight("train"), world)
     if world.rank == 0:
         log.info(
             "learnt %d numeric and %d categorical columns from %s rows: %d weights",
@@ -115,13 +151,30 @@ def _write(
             "training": training,
         },
     )
+
+
+def _write_receipts(
+    run_dir: Path, split: Split, solution: Solution, foreseen: Mapping[str, Any], tier: Tier, peak: Peak
+) -> None:
+    """Rows in and rows out, and what was predicted beside what it took."""
     receipt = {
         "split": dict(split.receipt),
         "train": {
             "rows": split.rows("train"),
-            "epochs": training["epochs"],
-            "rows_seen": training["rows"],
+            "epochs": solution.record["epochs"],
+            "rows_seen": solution.record["rows"],
             "each_row_once_an_epoch": True,  # asserted after each epoch, over all ranks
+        },
+        "predicted": foreseen,
+        "actual": {
+            "parts": {part: split.rows(part) for part in split.parts},
+            "batch_rows": solution.record["batch_rows"],
+            "steps_per_epoch": solution.record["steps_per_epoch"],
+            "epochs": solution.record["epochs"],
+            "tier": tier.name,
+            "memory_predicted_bytes": tier.need.total,  # from the rows as they were split
+            "memory_bytes": peak.bytes(),  # of rank 0, beside what it held before; null where not known
+            "memory_allowed_bytes": tier.budget,
         },
     }
     commit.write_json(run_dir / "receipts.json", receipt)
@@ -141,16 +194,17 @@ def coefficients(features: Features, solution: Solution) -> dict[str, Any]:
             entry["missing"] = slope * column.fill + float(weight[column.indicator])
         numeric[column.name] = entry
     levels: dict[str, Any] = {}
-    for place, categorical in enumerate(features.categorical):
+    for categorical in features.categorical:
         if categorical.is_hashed:
             levels[categorical.name] = {"hashed": True}
             continue
-        ids = features.ids(place, categorical.levels)
-        entry = dict(zip(categorical.levels, table[ids[:-1]].tolist(), strict=True))
+        first = categorical.offset + FIRST_LEVEL
+        weights = table[first : first + len(categorical.levels)].tolist()
+        entry = dict(zip(categorical.levels, weights, strict=True))
         levels[categorical.name] = {
             "levels": entry,
-            "missing": float(table[ids[-1]]),
-            "other": float(table[categorical.offset]),
+            "missing": float(table[categorical.offset + NULL]),
+            "other": float(table[categorical.offset + OTHER]),
         }
     return {"intercept": intercept, "numeric": numeric, "categorical": levels}
 

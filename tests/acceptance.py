@@ -1,8 +1,9 @@
 """The full counts, seeded: `make acceptance`, or with the real sets `make acceptance REAL=DIR`.
 
-Kills of the split at any moment, kills of any rank at any moment with resume on 1 to 3 ranks, and (REAL)
-minibatch defaults against scikit-learn on the oracle's rows and on ten random splits of each set. Prints what
-it found and exits with 1 if a law was broken.
+Kills of the split at any moment, kills of any rank at any moment with resume on 1 to 3 ranks, flipped bits,
+random orders against a plain list, exits of every command, and (REAL) minibatch defaults against scikit-learn
+on the oracle's rows and on ten random splits of each set. Prints what it found and exits with 1 if a law was
+broken.
 """
 
 from __future__ import annotations
@@ -24,13 +25,18 @@ from safetensors.numpy import load_file
 
 from benchmarks.oracles import SETS, measure
 from binclf import commit
-from tests import made
+from tests import commands, made
+from tests.flips import flip
+from tests.plans import plans
 from tests.ranks import as_toml, children_of, environment_of, small_job
 
 log = logging.getLogger("acceptance")
 
 KILLS_OF_SPLIT = 20
 KILLS_OF_RANKS = 12
+FLIPS = 400
+PLANS = 1000
+EXITS = 50
 WITHIN = 0.02  # of scikit-learn's log-loss
 FLIGHTS_AT_MOST = 0.4885
 
@@ -47,6 +53,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         broken += kills_of_split(Path(folder) / "split", random.Random(options.seed))
         broken += kills_of_ranks(Path(folder) / "ranks", random.Random(options.seed))
+        broken += flips(Path(folder) / "flips", options.seed)
+        broken += exits(Path(folder) / "exits", EXITS)
+    broken += random_plans(options.seed)
     if options.real is not None:
         broken += real_sets(options.real)
     for law in broken:
@@ -82,17 +91,21 @@ def kills_of_split(folder: Path, draw: random.Random) -> list[str]:
 def kills_of_ranks(folder: Path, draw: random.Random) -> list[str]:
     """SIGKILL of a random rank at random, resume on 1 to 3 ranks: the undisturbed weights to 1e-5."""
     folder.mkdir()
-    config = small_job(folder, split={"validation_fraction": 0.0}, train={"epochs": 60, "batch_rows": 32})
+    config = small_job(
+        folder,
+        split={"validation_fraction": 0.0},
+        train={"epochs": 60, "batch_rows": 32, "checkpoint_seconds": 0.0},
+    )
     path = folder / "small.toml"
     path.write_text(as_toml(config))
-    train = [sys.executable, "-m", "binclf", "train", str(path)]
+    command = [sys.executable, "-m", "binclf", "train", str(path)]
     runs = Path(config.store)
-    subprocess.run([*train, "--ranks", "1"], check=True, capture_output=True)
+    subprocess.run([*command, "--ranks", "1"], check=True, capture_output=True)
     expected = _weights(_newest(runs))
     fired, furthest, slowest = 0, 0.0, 0.0
     for trial in range(KILLS_OF_RANKS):
         ranks = draw.choice([2, 3])
-        with subprocess.Popen([*train, "--ranks", str(ranks)], stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen([*command, "--ranks", str(ranks)], stderr=subprocess.DEVNULL) as process:
             victim = _rank(process, draw.randrange(ranks))
             time.sleep(draw.uniform(2.0, 6.0))
             run = _newest(runs)
@@ -103,7 +116,7 @@ def kills_of_ranks(folder: Path, draw: random.Random) -> list[str]:
                 slowest = max(slowest, time.monotonic() - killed)
                 fired += code == 14 and not (run / "manifest.json").exists()
         if not (run / "manifest.json").exists():
-            again = [*train, "--resume", str(run), "--ranks", str(1 + trial % 3)]
+            again = [*command, "--resume", str(run), "--ranks", str(1 + trial % 3)]
             subprocess.run(again, check=True, capture_output=True)
         furthest = max(furthest, float(np.abs(_weights(run) - expected).max()))
     log.info(
@@ -112,6 +125,31 @@ def kills_of_ranks(folder: Path, draw: random.Random) -> list[str]:
     )  # fmt: skip
     found = [f"resumed weights differ by {furthest}"] if furthest > 1e-5 else []
     return found + ([] if fired > KILLS_OF_RANKS / 2 else ["too few kills hit a rank at work"])
+
+
+def flips(folder: Path, seed: int) -> list[str]:
+    """Single flipped bits in files that split wrote."""
+    folder.mkdir()
+    found = flip(folder, FLIPS, seed)
+    log.info("flips: %d of %d refused by name, %d harmless, %d silent", found.refused, FLIPS, found.harmless,
+             found.silent)  # fmt: skip
+    is_broken = found.silent > 0 or found.refused + found.harmless != FLIPS
+    return ["a flipped bit was read in silence, or refused without the file's name"] if is_broken else []
+
+
+def random_plans(seed: int) -> list[str]:
+    """Random row groups, lanes, windows, ranks, batches and kill points against a plain list."""
+    wrong = plans(PLANS, seed)
+    log.info("plans: %d random epochs, %d wrong", PLANS, len(wrong))
+    return wrong[:3]
+
+
+def exits(folder: Path, times: int) -> list[str]:
+    """Every command: its own code, and gone within 5 s of its last line."""
+    slowest, wrong = commands.exits(folder, times)
+    log.info("exits: %d times each command, at most %.1f s after the last line, %d wrong", times, slowest,
+             len(wrong))  # fmt: skip
+    return wrong[:3]
 
 
 def real_sets(folder: Path) -> list[str]:

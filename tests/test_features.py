@@ -26,10 +26,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from binclf.config import Config
 from binclf.errors import ArtifactError, ConfigError, DataError
-from binclf.features import Block, Encoder, Features, Roles, decode, learn, roles
+from binclf.features import Block, Decoding, Encoder, Features, Lookup, Roles, decode, learn, roles
 from binclf.features.records import FIRST_LEVEL, NULL, OTHER, NumericColumn
 from binclf.labels import LabelRule
-from binclf.parquet import Reader, footer
+from binclf.parquet import Reader, Texts, footer
 from binclf.parquet.files import Found
 from tests import made
 
@@ -110,17 +110,21 @@ class Data:
             self.blocks: list[Block] = [self._decode(reader, group) for group in range(self.groups)]
 
     def _decode(self, reader: Reader, group: int) -> Block:
-        return decode(reader, group, self.roles, self.label, self.config.data.weight)
+        data, log1p = self.config.data, tuple(self.config.features.log1p)
+        how = Decoding(self.roles, self.label, data.weight, log1p)
+        return decode(reader, group, how, moments=True)
 
     def learn(self, owned: Sequence[Sequence[int]] | None = None) -> Features:
         """By one rank, or by as many as there are lists of row groups; all must learn the same."""
         hands = owned if owned is not None else [range(self.groups)]
-        weight = float(sum(block.weights.sum() for block in self.blocks))
+        weights = [np.ones(len(b)) if b.weights is None else b.weights for b in self.blocks]
+        weight = float(sum(each.sum() for each in weights))
 
         def body(rank: int, exchange: Rank) -> Features:
-            return learn(
-                self.config, self.roles, self.blocks.__getitem__, hands[rank], self.groups, weight, exchange
-            )
+            def blocks() -> list[tuple[int, Block]]:
+                return [(group, self.blocks[group]) for group in hands[rank]]
+
+            return learn(self.config, self.roles, blocks, self.groups, weight, exchange)
 
         results = Together(len(hands)).run(body)
         assert all(result == results[0] for result in results)
@@ -129,8 +133,13 @@ class Data:
 
     def encode(self, features: Features) -> tuple[F64, I64]:
         """X and ids of all rows."""
-        pairs = [Encoder(features).encode(block) for block in self.blocks]
-        return np.concatenate([x for x, _ in pairs]).astype(np.float64), np.concatenate([i for _, i in pairs])
+        every = [Encoder(features).encode(block) for block in self.blocks]
+        return np.concatenate([e.x for e in every]).astype(np.float64), np.concatenate([e.ids for e in every])
+
+
+def lookup(features: Features, place: int, values: Sequence[str]) -> npt.NDArray[np.int32]:
+    """Places of values in the weight vector, null's last."""
+    return Lookup(features, place).ids_of_texts(Texts.of(values))
 
 
 def table_of(**columns: Any) -> pa.Table:
@@ -450,7 +459,7 @@ def test_levels_are_sorted_and_rare_ones_share_a_place(tmp_path: Path) -> None:
     assert (column.rare_levels, column.rare_rows, column.missing, column.distinct) == (2, 11, 5, 6)
     assert not column.is_hashed
     assert features.table_size == 2 + 4
-    ids = features.ids(0, ["a", "rare", "never seen", "ü", ""])
+    ids = lookup(features, 0, ["a", "rare", "never seen", "ü", ""])
     assert ids.tolist() == [FIRST_LEVEL + 1, OTHER, OTHER, FIRST_LEVEL + 3, FIRST_LEVEL, NULL]
     _, encoded = data.encode(features)
     assert Counter(encoded[:, 0].tolist()) == {OTHER: 11, NULL: 5, 2: 12, 3: 10, 4: 30, 5: 11}
@@ -496,12 +505,12 @@ def test_at_most_max_levels_are_kept_and_more_are_hashed(
     assert "hashed into 1,024 buckets" in caplog.text
     column = features.categorical[0]
     assert column.levels == ()
-    ids = features.ids(0, [f"tail {i}" for i in range(50)])
+    ids = lookup(features, 0, [f"tail {i}" for i in range(50)])
     assert len(ids) == 51
     assert ((ids >= 0) & (ids < 1024)).all()
     assert column.buckets == len(np.unique(ids[:-1]))
-    assert features.ids(0, ["tail 7"]).tolist() == [ids[7], ids[-1]], "null has a bucket of its own hash"
-    assert features.ids(0, ["never seen"])[0] == features.ids(0, ["a", "never seen"])[1]
+    assert lookup(features, 0, ["tail 7"]).tolist() == [ids[7], ids[-1]], "null has a bucket of its own hash"
+    assert lookup(features, 0, ["never seen"])[0] == lookup(features, 0, ["a", "never seen"])[1]
 
 
 @pytest.mark.parametrize("truth", [300, 3000, 20_000])
@@ -523,7 +532,7 @@ def test_hashed_columns_share_buckets_but_not_hashes(tmp_path: Path) -> None:
     assert [c.is_hashed for c in features.categorical] == [True, True, False]
     assert features.hash_offset == FIRST_LEVEL + 2
     assert features.table_size == features.hash_offset + 2**12
-    one, other = features.ids(0, texts[:64]), features.ids(1, texts[:64])
+    one, other = lookup(features, 0, texts[:64]), lookup(features, 1, texts[:64])
     assert (one != other).mean() > 0.9
     assert min(one.min(), other.min()) >= features.hash_offset
 

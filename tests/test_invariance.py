@@ -14,16 +14,17 @@ import torch
 
 from binclf import artifact, hashing
 from binclf.epoch import checksum_of_all
-from binclf.features import roles
-from binclf.loader import RamStore, StepDataset
+from binclf.loader import Source, StepDataset
+from binclf.loader.tier import attach, choose, open_stores
 from binclf.model import LogisticRegression
 from binclf.objective import log_loss_sum
 from binclf.solvers import minibatch
 from binclf.solvers.problem import Problem
 from binclf.solvers.validation import mean_log_loss
-from binclf.train import learn_features
+from binclf.train import job_of, learn_features
 from binclf.world import World, join
 from tests.ranks import run, small_job
+from tests.trained import decoding
 
 pytestmark = pytest.mark.slow
 
@@ -33,14 +34,15 @@ WORLDS = (1, 2, 3)
 
 def problem_of(world: World, run_dir: Path) -> Problem:
     config, split = artifact.read_config(run_dir), artifact.read_split(run_dir)
-    used = roles(config, split.columns)
-    parts = split.parts.items()
-    stores = {part: RamStore(files, used, split.label, config.data.weight) for part, files in parts}
-    features = learn_features(world, config, used, split, stores["train"])
-    for store in stores.values():
-        store.attach(features)
+    how = decoding(config, split)
+    sources = {part: Source(files, how) for part, files in split.parts.items() if part != "test"}
+    job = job_of(config, sources, world)
+    stores = open_stores(job, choose(job), sources, world)
+    features = learn_features(world, config, how, split, stores["train"])
+    attach(stores, features, world)
     return Problem(
         train=stores["train"],
+        features=features,
         validation=stores.get("validation"),
         weight=split.weight("train"),
         base_rate=split.base_rate("train"),
@@ -51,14 +53,18 @@ def problem_of(world: World, run_dir: Path) -> Problem:
 def fitted(run_dir: Path, dtype: str, mean_of_means: bool) -> dict[str, Any]:
     """The body of a rank: learn and fit, and tell of every row that it saw."""
     seen: list[tuple[int, list[int]]] = []
-    rows_of = StepDataset._rows
+    batch_of = StepDataset.__getitem__
 
-    def watched(self: StepDataset, plan: Any, first: int, end: int) -> Any:
-        rows = rows_of(self, plan, first, end)
-        seen.append((plan.epoch * plan.rows + first, rows.tolist()))
-        return rows
+    def watched(self: StepDataset, index: Any) -> Any:
+        batch, (epoch, first, end) = batch_of(self, index), index
+        assert self._plan is not None
+        assert self._chunk is not None
+        places = [self._plan.count(p, self.rank, self.ranks) for p in (self._chunk.first, first, end)]
+        rows = self._chunk.rows[places[1] - places[0] : places[2] - places[0]]
+        seen.append((epoch * self._plan.rows + first, rows.tolist()))
+        return batch
 
-    StepDataset._rows = watched  # type: ignore[method-assign]
+    StepDataset.__getitem__ = watched  # type: ignore[method-assign]
     if mean_of_means:
         minibatch._Run._step = functools.partialmethod(  # type: ignore[assignment]
             step_of_means, exact=minibatch._Run._step
@@ -66,21 +72,20 @@ def fitted(run_dir: Path, dtype: str, mean_of_means: bool) -> dict[str, Any]:
     with join("cpu") as world:
         problem = problem_of(world, run_dir)
         solution = minibatch.fit(problem, world, dtype=getattr(torch, dtype))
-    assert problem.train.features is not None
     return {
-        "features": json.dumps(problem.train.features.as_json()),
+        "features": json.dumps(problem.features.as_json()),
         "weights": np.concatenate([solution.weights[name] for name in sorted(solution.weights)]),
         "record": dict(solution.record),
         "seen": seen,
     }
 
 
-def step_of_means(self: Any, batch: Any, step: int, *, exact: Any) -> float:
+def step_of_means(self: Any, batch: Any, epoch: int, position: int, *, exact: Any) -> Any:
     """The usual loss: the mean over this rank's rows, which DDP then averages over ranks."""
     own = max(float(batch.w.sum()), 1e-9)
-    share = batch.step_rows * (self.problem.weight / self.problem.train.rows) / self.world.size / own
+    share = batch.step_rows * (self.problem.weight / self.rows) / self.world.size / own
     vars(minibatch)["log_loss_sum"] = lambda *columns: log_loss_sum(*columns) * share
-    return float(exact(self, batch, step))
+    return exact(self, batch, epoch, position)
 
 
 def on_each_world(run_dir: Path, dtype: str, *, mean_of_means: bool = False) -> list[list[dict[str, Any]]]:
@@ -176,8 +181,7 @@ def judged(run_dir: Path, seed: int) -> tuple[str, float]:
     with join("cpu") as world:
         problem = problem_of(world, run_dir)
         assert problem.validation is not None
-        features = problem.train.features
-        assert features is not None
+        features = problem.features
         model = LogisticRegression(features.width, features.table_size)
         torch.manual_seed(seed)
         for weights in model.parameters():

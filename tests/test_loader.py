@@ -1,4 +1,4 @@
-"""Batches are fancy indexing by the plan, whoever reads them, ahead of time or not."""
+"""Batches are fancy indexing by the plan, in every tier, to the bit, whoever reads them and when."""
 
 from __future__ import annotations
 
@@ -7,157 +7,251 @@ import pickle
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
-from binclf.loader import Batch, Loader, Order, RamStore, StepDataset
+from binclf.config import Config
+from binclf.features import Features
+from binclf.loader import Batch, BlockCache, HeldRows, Loader, Order, Source, StepDataset, StreamedRows
+from binclf.loader.memory import held_rows
 from binclf.loader.prefetch import prefetched
-from tests.test_epoch import oracle
-from tests.trained import loaded, people, settings, stores, write
+from binclf.loader.streamed import StreamReader
+from tests.plans import oracle
+from tests.trained import Whole, decoding, people, settings, stores, whole, write
 
 ORDERS = {
-    "shuffled": Order(seed=3, lanes=8, window_rows=5, shuffle=True, batch_rows=37),
-    "one window": Order(seed=4, lanes=7, window_rows=2**30, shuffle=True, batch_rows=1000),
+    "lanes and windows": Order(seed=3, lanes=8, window_rows=5, shuffle=True, batch_rows=37),
+    "all at once": Order(seed=4, lanes=7, window_rows=2**30, shuffle=True, batch_rows=1000),
     "as it is": Order(seed=0, lanes=3, window_rows=16, shuffle=False, batch_rows=64),
-    "few rows": Order(seed=0, lanes=48, window_rows=1, shuffle=True, batch_rows=2),
+    "tiny windows": Order(seed=0, lanes=48, window_rows=1, shuffle=True, batch_rows=2),
+    "windows larger than groups": Order(seed=9, lanes=2, window_rows=90, shuffle=True, batch_rows=50),
 }
+TIERS = ("ram", "disk", "none")
 
 
-def store_of(folder: Path) -> RamStore:
-    """A fresh store over two files with empty and uneven row groups, read in place."""
-    if not (folder / "data").exists():
-        write(folder / "data" / "a.parquet", people(180, 1), [1, 0, 100, 79])
-        write(folder / "data" / "b.parquet", people(71, 2), [71, 0])
-    config = settings(folder / "data", folder / "store", split={"method": "none", "seed": 42})
-    learnt = stores(config)[2]["train"]
-    assert learnt.features is not None
-    store = RamStore(learnt.files, learnt.roles, learnt.label, learnt.weight)  # nothing decoded yet
-    store.attach(learnt.features)
-    return store
+def odd(rows: int, seed: int) -> pa.Table:
+    """People beside columns that are hard to keep: far from 0, beyond 2^24, NaN, dictionaries, no label."""
+    random = np.random.default_rng(seed)
+    table = people(rows, seed)
+    towns = pa.array(random.choice(["Ävila", "", "Bonn"], rows).tolist(), mask=random.random(rows) < 0.1)
+    extra = {
+        "longitude": pa.array(-93.27 + random.normal(0, 0.02, rows)),
+        "clock": pa.array(1_700_000_000 + random.integers(0, 10**6, rows)),
+        "wide": pa.array(random.integers(-(2**40), 2**40, rows), mask=random.random(rows) < 0.1),
+        "holes": pa.array(np.where(random.random(rows) < 0.2, np.nan, random.normal(size=rows))),
+        "single": pa.array(random.normal(size=rows).astype(np.float32)),
+        "town": towns.dictionary_encode(),
+    }
+    for name, column in extra.items():
+        table = table.append_column(name, column)
+    label = pa.array(table["bought"].to_pylist(), pa.bool_(), mask=random.random(rows) < 0.05)
+    return table.set_column(table.schema.get_field_index("bought"), "bought", label)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("loader")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Two files with empty and uneven row groups, read in place, rows without a label dropped."""
+    folder = tmp_path_factory.mktemp("loader")
+    write(folder / "data" / "a.parquet", odd(180, 1), [1, 0, 100, 79])
+    write(folder / "data" / "b.parquet", odd(71, 2), [71, 0])
+    base = settings(folder / "data", folder / "store", split={"method": "none", "seed": 42})
+    return base.model_copy(update={"data": base.data.model_copy(update={"on_null_label": "drop"})})
 
 
-def assert_is_planned(
-    batches: list[list[Batch]], whole: RamStore, order: Order, epoch: int, ranks: int
-) -> None:
-    """Every batch of every rank equals the rows that the oracle's list has at its positions."""
-    rows = np.array(oracle(order.plan(whole.group_rows, epoch)), dtype=np.int64)
-    steps = -(-len(rows) // order.batch_rows)
+@pytest.fixture(scope="module")
+def learnt(config: Config) -> tuple[Source, Features, Whole]:
+    split, features, made = stores(config)
+    return Source(split.parts["train"], decoding(config, split)), features, whole(made["train"])
+
+
+def store_of(tier: str, learnt: tuple[Source, Features, Whole], folder: Path) -> HeldRows | StreamedRows:
+    """A fresh store of a tier."""
+    source, features, _ = learnt
+    if tier == "ram":
+        held = HeldRows(source)
+        held.attach(features)
+        held.fill(range(len(source.group_rows)))
+        return held
+    streamed = StreamedRows(source, BlockCache(folder, 2**40) if tier == "disk" else None)
+    streamed.attach(features)
+    return streamed
+
+
+def assert_is_planned(batches: list[list[Batch]], rows: Whole, plan: Any, order: Order, ranks: int) -> None:
+    """Every batch of every rank equals the rows that the oracle's list has at its positions, to the bit."""
+    listed = np.array(oracle(plan), dtype=np.int64)
+    steps = -(-len(listed) // order.batch_rows)
     for rank, own in enumerate(batches):
         assert len(own) == steps
         for step, batch in enumerate(own):
             first = step * order.batch_rows
-            places = np.arange(first, min(first + order.batch_rows, len(rows)))
-            chosen = rows[places[places % order.lanes % ranks == rank]]
-            assert len(batch) == len(chosen)
-            assert batch.step_rows == len(places)
+            places = np.arange(first, min(first + order.batch_rows, len(listed)))
+            chosen = listed[places[places % order.lanes % ranks == rank]]
+            assert (len(batch), batch.step_rows) == (len(chosen), len(places))
             for name, dtype in (("x", torch.float32), ("ids", torch.int32), ("y", None), ("w", None)):
                 tensor = getattr(batch, name)
                 assert tensor.dtype == (dtype or torch.float32)
-                assert np.array_equal(tensor.numpy(), getattr(whole, name)[chosen])
+                assert np.array_equal(tensor.numpy(), getattr(rows, name)[chosen])
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 @pytest.mark.parametrize("name", ORDERS)
-def test_batches_of_the_prefetch_thread_are_the_planned_rows(folder: Path, name: str, ranks: int) -> None:
-    order, whole = ORDERS[name], loaded(store_of(folder))
-    loaders = [
-        Loader(StepDataset(store_of(folder), order, rank, ranks), workers=0, pin_memory=False)
-        for rank in range(ranks)
-    ]
-    for epoch in (0, 1, 0):
-        assert_is_planned([list(loader.epoch(epoch)) for loader in loaders], whole, order, epoch, ranks)
+@pytest.mark.parametrize("tier", TIERS)
+def test_batches_of_every_tier_are_the_planned_rows(
+    tier: str, name: str, ranks: int, learnt: tuple[Source, Features, Whole], tmp_path: Path
+) -> None:
+    order = ORDERS[name]
+    for run in range(2 if tier == "disk" else 1):  # cold, then warm from an earlier run
+        made = [store_of(tier, learnt, tmp_path) for _ in range(ranks)]
+        loaders = [Loader(StepDataset(store, order, rank, ranks)) for rank, store in enumerate(made)]
+        for epoch in (0, 1, 0):
+            batches = [list(loader.epoch(epoch)) for loader in loaders]
+            assert_is_planned(batches, learnt[2], order.plan(learnt[0].group_rows, epoch), order, ranks)
+        assert run == 0 or list(tmp_path.rglob("*.block"))
+
+
+def test_rows_are_what_the_files_say(learnt: tuple[Source, Features, Whole], config: Config) -> None:
+    source, features, rows = learnt
+    tables = [pq.read_table(path).to_pandas() for path in sorted(Path(config.data.path).iterdir())]
+    table = [frame[frame["bought"].notna()] for frame in tables]
+    labels = np.concatenate([frame["bought"].to_numpy().astype(np.float32) for frame in table])
+    assert np.array_equal(rows.y[:, 0], labels)
+    assert np.array_equal(rows.w[:, 0], np.concatenate([f["w"].to_numpy().astype(np.float32) for f in table]))
+    for place, column in enumerate(features.numeric):
+        values = np.concatenate([frame[column.name].astype(float).to_numpy() for frame in table])
+        if column.is_log1p:
+            values = np.sign(values) * np.log1p(np.abs(values))
+        expected = (np.where(np.isnan(values), column.fill, values) - column.centre) / column.scale
+        np.testing.assert_allclose(rows.x[:, place], expected, rtol=3e-7, atol=3e-6)
+        if column.indicator >= 0:
+            assert np.array_equal(rows.x[:, column.indicator] == 1, np.isnan(values))
+    assert {c.name for c in features.numeric} >= {"longitude", "clock", "wide", "holes", "single"}
+    assert source.rows == len(labels)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tier", ["ram", "none"])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_batches_of_worker_processes_are_the_planned_rows(folder: Path, workers: int) -> None:
-    order, whole = ORDERS["shuffled"], loaded(store_of(folder))
+def test_batches_of_worker_processes_are_the_planned_rows(
+    workers: int, tier: str, learnt: tuple[Source, Features, Whole], tmp_path: Path
+) -> None:
+    order = ORDERS["lanes and windows"]
     loaders = [
-        Loader(StepDataset(store_of(folder), order, rank, 2), workers=workers, pin_memory=False)
+        Loader(StepDataset(store_of(tier, learnt, tmp_path), order, rank, 2), workers=workers)
         for rank in range(2)
     ]
     for epoch in (0, 1):
-        assert_is_planned([list(loader.epoch(epoch)) for loader in loaders], whole, order, epoch, 2)
+        batches = [list(loader.epoch(epoch)) for loader in loaders]
+        assert_is_planned(batches, learnt[2], order.plan(learnt[0].group_rows, epoch), order, 2)
 
 
-def test_steps_may_be_asked_for_in_any_order(folder: Path) -> None:
-    order, whole = ORDERS["shuffled"], loaded(store_of(folder))
-    dataset = StepDataset(store_of(folder), order, 0, 1)
-    steps = range(order.plan(whole.group_rows, 0).steps(order.batch_rows))
-    backwards = {step: dataset[1, step] for step in reversed(steps)}
-    assert dataset[0, 0].checksum != dataset[1, 0].checksum
-    assert_is_planned([[backwards[step] for step in steps]], whole, order, 1, 1)
+@pytest.mark.parametrize("tier", TIERS)
+def test_an_epoch_goes_on_from_any_position_with_other_steps(
+    tier: str, learnt: tuple[Source, Features, Whole], tmp_path: Path
+) -> None:
+    order = ORDERS["lanes and windows"]
+    listed = np.array(oracle(order.plan(learnt[0].group_rows, 1)))
+    for position, batch_rows in ((0, 11), (1, 300), (74, 37), (200, 1), (len(listed) - 1, 5)):
+        dataset = StepDataset(store_of(tier, learnt, tmp_path), replace(order, batch_rows=batch_rows), 0, 1)
+        batches = list(Loader(dataset).epoch(1, position))
+        assert np.array_equal(np.concatenate([b.x.numpy() for b in batches]), learnt[2].x[listed[position:]])
+        assert {len(batch) for batch in batches[:-1]} <= {batch_rows}
 
 
-def test_a_rank_without_rows_in_a_step_has_an_empty_batch_of_the_right_shape(folder: Path) -> None:
-    dataset = StepDataset(store_of(folder), Order(0, 48, 4, shuffle=True, batch_rows=1), 47, 48)
-    batch = dataset[0, 0]
-    assert (len(batch), batch.step_rows, batch.checksum) == (0, 1, 0)
-    assert batch.x.shape == (0, dataset.store.x.shape[1])
-    assert batch.ids.shape == (0, dataset.store.ids.shape[1])
-    assert batch.y.shape == batch.w.shape == (0, 1)
+@pytest.mark.parametrize("tier", TIERS)
+def test_steps_may_be_asked_for_in_any_order(
+    tier: str, learnt: tuple[Source, Features, Whole], tmp_path: Path
+) -> None:
+    order = ORDERS["lanes and windows"]
+    dataset = StepDataset(store_of(tier, learnt, tmp_path), order, 0, 1)
+    plan = order.plan(learnt[0].group_rows, 1)
+    firsts = range(0, plan.rows, order.batch_rows)
+    backwards = {first: dataset[1, first, min(first + 37, plan.rows)] for first in reversed(firsts)}
+    assert dataset[0, 0, 37].checksum != dataset[1, 0, 37].checksum
+    assert_is_planned([[backwards[first] for first in firsts]], learnt[2], plan, order, 1)
 
 
-def test_only_row_groups_that_are_needed_are_decoded(folder: Path) -> None:
-    store = store_of(folder)
-    dataset = StepDataset(store, Order(0, 1, 10, shuffle=False, batch_rows=10), 0, 1)
-    (folder / "data" / "b.parquet").rename(folder / "hidden")
-    try:
-        assert len(dataset[0, 0]) == 10
-    finally:
-        (folder / "hidden").rename(folder / "data" / "b.parquet")
+def test_a_rank_without_rows_in_a_step_has_an_empty_batch_of_the_right_shape(
+    learnt: tuple[Source, Features, Whole], tmp_path: Path
+) -> None:
+    for tier in TIERS:
+        order = Order(0, 48, 1, shuffle=True, batch_rows=1)
+        batch = StepDataset(store_of(tier, learnt, tmp_path), order, 47, 48)[0, 0, 1]
+        assert (len(batch), batch.step_rows, batch.checksum) == (0, 1, 0)
+        assert batch.x.shape == (0, learnt[2].x.shape[1])
+        assert batch.ids.shape == (0, learnt[2].ids.shape[1])
+        assert batch.y.shape == batch.w.shape == (0, 1)
 
 
-def test_numbers_and_codes_are_what_the_file_says(folder: Path) -> None:
-    store = loaded(store_of(folder))
-    table = people(180, 1).to_pandas()
-    features = store.features
-    assert features is not None
-    assert np.array_equal(store.y[:180, 0], table["bought"].to_numpy().astype(np.float32))
-    assert np.array_equal(store.w[:180, 0], table["w"].to_numpy().astype(np.float32))
-    place = [column.name for column in features.numeric].index("visits")
-    column = features.numeric[place]
-    restored = store.x[:180, place] * column.scale + column.centre
-    np.testing.assert_allclose(restored, table["visits"].to_numpy(), rtol=0, atol=1e-4)
-    age = features.numeric[[column.name for column in features.numeric].index("age")]
-    assert np.array_equal(store.x[:180, age.indicator] == 1, table["age"].isna().to_numpy())
+def test_a_batch_that_is_kept_is_not_written_over(learnt: tuple[Source, Features, Whole]) -> None:
+    order = ORDERS["lanes and windows"]
+    dataset = StepDataset(store_of("ram", learnt, Path()), order, 0, 1)
+    dataset.steps_at_once = 1
+    kept = list(Loader(dataset).epoch(0))
+    assert_is_planned([kept], learnt[2], order.plan(learnt[0].group_rows, 0), order, 1)
 
 
-def test_a_dataset_is_sent_to_a_process_without_its_rows(folder: Path) -> None:
-    dataset = StepDataset(store_of(folder), ORDERS["shuffled"], 0, 1)
-    loaded(dataset.store)
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_dataset_is_sent_to_a_process_without_its_rows(
+    tier: str, learnt: tuple[Source, Features, Whole], tmp_path: Path
+) -> None:
+    dataset = StepDataset(store_of(tier, learnt, tmp_path), ORDERS["lanes and windows"], 0, 1)
     sent = pickle.dumps(dataset)
-    assert len(sent) < 8_000
+    assert len(sent) < 12_000
     again: StepDataset = pickle.loads(sent)
     for name in ("x", "ids", "y", "w"):
-        assert torch.equal(getattr(again[1, 2], name), getattr(dataset[1, 2], name))
+        assert torch.equal(getattr(again[1, 74, 111], name), getattr(dataset[1, 74, 111], name))
+
+
+@examples(max_examples=40, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 40), st.integers(1, 3), st.integers(0, 5), st.integers(0, 10**6))
+def test_a_streaming_reader_holds_no_more_than_was_foreseen(
+    learnt: tuple[Source, Features, Whole], lanes: int, window: int, ranks: int, epoch: int, seed: int
+) -> None:
+    ranks = min(ranks, lanes)
+    plan = Order(seed, lanes, window, shuffle=True, batch_rows=1).plan(learnt[0].group_rows, epoch)
+    if plan.is_small:
+        return
+    store = store_of("none", learnt, Path())
+    assert isinstance(store, StreamedRows)
+    for rank in range(ranks):
+        reader = StreamReader(store, plan, rank, ranks)
+        most = 0
+        for first in range(0, plan.rows, 17):
+            reader.read(first, min(first + 17, plan.rows))
+            most = max(most, sum(lane.held for lane in reader._lanes.values()))
+        assert most <= held_rows(plan, rank, ranks)
 
 
 def test_items_come_in_order() -> None:
-    assert list(prefetched(range(100))) == list(range(100))
+    for bundle in (1, 3, 1000):
+        assert list(prefetched(range(100), bundle=bundle)) == list(range(100))
     assert list(prefetched([])) == []
-    assert list(prefetched([None, 0, False])) == [None, 0, False]
+    assert list(prefetched([None, 0, False], bundle=2)) == [None, 0, False]
 
 
-def test_an_exception_is_raised_at_its_place_in_the_consumer() -> None:
+@pytest.mark.parametrize("bundle", [1, 2, 5])
+def test_an_exception_is_raised_at_its_place_in_the_consumer(bundle: int) -> None:
     def items() -> Iterator[int]:
         yield 1
         yield 2
+        yield 3
         raise ValueError("row group 7 is damaged")
 
     seen: list[int] = []
     with pytest.raises(ValueError, match="row group 7 is damaged"):
-        seen.extend(prefetched(items()))
-    assert seen == [1, 2]
+        seen.extend(prefetched(items(), bundle=bundle))
+    assert seen == [1, 2, 3]
 
 
 def test_a_consumer_that_stops_early_leaves_no_thread() -> None:
@@ -184,13 +278,19 @@ def test_stays_at_most_depth_ahead() -> None:
 
 
 def test_a_damaged_row_group_is_raised_where_the_batch_is_awaited(tmp_path: Path) -> None:
-    store = store_of(tmp_path)
+    write(tmp_path / "data" / "a.parquet", people(180, 1), [100, 80])
+    write(tmp_path / "data" / "b.parquet", people(71, 2), [71])
+    config = settings(tmp_path / "data", tmp_path / "store", split={"method": "none", "seed": 42})
+    split, features, _ = stores(config)
+    source = Source(split.parts["train"], decoding(config, split))
     path = tmp_path / "data" / "b.parquet"
     chunk = pq.ParquetFile(path).metadata.row_group(0).column(2)
     content, before = bytearray(path.read_bytes()), path.stat()
     content[chunk.data_page_offset + chunk.total_compressed_size // 4] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a failing disk would leave it
-    loader = Loader(StepDataset(store, ORDERS["as it is"], 0, 1), workers=0, pin_memory=False)
+    store = StreamedRows(source)
+    store.attach(features)
+    loader = Loader(StepDataset(store, ORDERS["as it is"], 0, 1))
     with pytest.raises(ValueError, match=r"column 'income' of b\.parquet, row group 0 is damaged"):
         list(loader.epoch(0))

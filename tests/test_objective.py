@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
-from binclf.objective import log_loss_sum, penalty
+from binclf.objective import log_loss_sum
 
 
 def batch(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -72,11 +72,3 @@ def test_no_rows_have_no_loss_and_no_gradient() -> None:
     assert float(loss.detach()) == 0
     assert z.grad is not None
     assert z.grad.shape == (0, 1)
-
-
-def test_penalty_is_half_l2_times_the_squares_and_its_gradient_l2_times_the_weights() -> None:
-    weights = [torch.tensor([1.0, -2.0], requires_grad=True), torch.tensor([3.0], requires_grad=True)]
-    value = penalty(weights, 0.5)
-    assert float(value.detach()) == pytest.approx(0.5 / 2 * 14)
-    gradients = torch.autograd.grad(value, weights)
-    assert [g.tolist() for g in gradients] == [[0.5, -1.0], [1.5]]

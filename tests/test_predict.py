@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 import binclf
 from binclf import artifact
 from binclf.errors import DataError
-from binclf.features import roles
-from binclf.loader import RamStore
+from binclf.loader import HeldRows, Source
 from binclf.model import LogisticRegression
 from binclf.parquet import Reader
 from binclf.predict import Model, probability
-from tests.trained import loaded, people
+from tests.trained import decoding, people, whole
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +44,14 @@ def test_probabilities_are_those_of_the_model_that_was_trained(
 ) -> None:
     run = artifact.open_run(trained_run)
     split = run.split
-    store = RamStore(split.parts[part], roles(run.config, split.columns), split.label, "w")
+    store = HeldRows(Source(split.parts[part], decoding(run.config, split)))
     store.attach(run.features)
-    loaded(store)
+    store.fill(range(len(store.source.group_rows)))
+    rows = whole(store)
     module = LogisticRegression(run.features.width, run.features.table_size)
     module.load_state_dict({name: torch.from_numpy(np.array(run.weights[name])) for name in run.weights})
     with torch.no_grad():
-        expected = torch.sigmoid(module(torch.from_numpy(store.x), torch.from_numpy(store.ids)))
+        expected = torch.sigmoid(module(torch.from_numpy(rows.x), torch.from_numpy(rows.ids)))
     found: list[np.ndarray] = []
     for file in split.parts[part]:
         with Reader(file.path) as reader:

@@ -18,16 +18,16 @@ from sklearn.linear_model import LogisticRegression as Reference
 from binclf import world
 from binclf.config import Train
 from binclf.errors import ArtifactError, DataError
-from binclf.loader import RamStore
+from binclf.loader import HeldRows
 from binclf.model import LogisticRegression
-from binclf.solvers import checkpoint, minibatch, schedule
+from binclf.solvers import checkpoint, pace, schedule
 from binclf.solvers.averaging import Average
 from binclf.solvers.checkpoint import Checkpoint
 from binclf.solvers.minibatch import fit
 from binclf.solvers.problem import Problem, Solution
 from binclf.solvers.state import optimizer_arrays, restore_optimizer, weights_of
 from binclf.solvers.validation import mean_log_loss
-from tests.trained import loaded, people, settings, stores, write
+from tests.trained import people, settings, stores, whole, write
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam"},
@@ -41,7 +41,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RamStore]:
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, HeldRows]:
     folder = tmp_path_factory.mktemp("solvers")
     write(folder / "data.parquet", people(2000, 1), [900, 1100])
     return stores(settings(folder / "data.parquet", folder / "store"))[2]
@@ -53,12 +53,15 @@ def alone() -> Iterator[world.World]:
         yield met
 
 
-def problem(parts: dict[str, RamStore], *, validated: bool = True, **train: Any) -> Problem:
+def problem(parts: dict[str, HeldRows], *, validated: bool = True, **train: Any) -> Problem:
     """The made problem with these settings."""
-    store = loaded(parts["train"])
-    y, w = store.y[:, 0].astype(float), store.w[:, 0].astype(float)
+    store = parts["train"]
+    rows = whole(store)
+    y, w = rows.y[:, 0].astype(float), rows.w[:, 0].astype(float)
+    assert store.encoder is not None
     return Problem(
         train=store,
+        features=store.encoder.features,
         validation=parts["validation"] if validated else None,
         weight=float(w.sum()),
         base_rate=float((w * y).sum() / w.sum()),
@@ -66,27 +69,29 @@ def problem(parts: dict[str, RamStore], *, validated: bool = True, **train: Any)
     )
 
 
-def dense(store: RamStore, table_size: int) -> np.ndarray:
+def dense(store: HeldRows, table_size: int) -> np.ndarray:
     """Numbers beside one-hot columns."""
-    return np.hstack([loaded(store).x.astype(float), np.eye(table_size)[store.ids].sum(axis=1)])
+    rows = whole(store)
+    return np.hstack([rows.x.astype(float), np.eye(table_size)[rows.ids].sum(axis=1)])
 
 
-def mean_loss(weights: dict[str, np.ndarray], store: RamStore) -> float:
-    z = loaded(store).x.astype(float) @ weights["weight"] + weights["bias"]
-    z = z + weights["table"][store.ids].sum(axis=1)
-    y, w = store.y[:, 0].astype(float), store.w[:, 0].astype(float)
+def mean_loss(weights: dict[str, np.ndarray], store: HeldRows) -> float:
+    rows = whole(store)
+    z = rows.x.astype(float) @ weights["weight"] + weights["bias"]
+    z = z + weights["table"][rows.ids].sum(axis=1)
+    y, w = rows.y[:, 0].astype(float), rows.w[:, 0].astype(float)
     return float((w * (np.logaddexp(0, z) - y * z)).sum() / w.sum())
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd", "momentum", "adagrad"])
 def test_comes_near_the_optimum_of_scikit_learn(
-    name: str, parts: dict[str, RamStore], alone: world.World
+    name: str, parts: dict[str, HeldRows], alone: world.World
 ) -> None:
     l2 = 1e-2
     task = problem(parts, validated=False, epochs=30, l2=l2, batch_rows=100, **OPTIMIZERS[name])
     solution = fit(task, alone)
-    store = parts["train"]
-    design, w = dense(store, len(solution.weights["table"])), store.w[:, 0].astype(float)
+    store = whole(parts["train"])
+    design, w = dense(parts["train"], len(solution.weights["table"])), store.w[:, 0].astype(float)
     reference = Reference(C=1 / (l2 * w.sum()), tol=1e-10, max_iter=1000)
     reference.fit(design, store.y[:, 0], sample_weight=w)
 
@@ -102,27 +107,28 @@ def test_comes_near_the_optimum_of_scikit_learn(
     np.testing.assert_allclose(ours, reference.coef_[0], atol=0.05)
 
 
-def test_the_record_counts_every_row_and_step(parts: dict[str, RamStore], alone: world.World) -> None:
+def test_the_record_counts_every_row_and_step(parts: dict[str, HeldRows], alone: world.World) -> None:
     task = problem(parts, validated=False, epochs=3, batch_rows=100, patience=3)
     record = fit(task, alone).record
-    assert record["steps_per_epoch"] == -(-task.train.rows // 100)
-    assert (record["epochs"], record["rows"]) == (3, 3 * task.train.rows)
+    assert record["steps_per_epoch"] == -(-task.train.source.rows // 100)
+    assert (record["epochs"], record["rows"]) == (3, 3 * task.train.source.rows)
     assert record["steps"] == 3 * record["steps_per_epoch"]
     assert [entry["epoch"] for entry in record["history"]] == [1, 2, 3]
 
 
-def test_the_first_step_starts_from_the_base_rate(parts: dict[str, RamStore], alone: world.World) -> None:
+def test_the_first_step_starts_from_the_base_rate(parts: dict[str, HeldRows], alone: world.World) -> None:
     task = problem(parts, epochs=1, batch_rows=2**20, optimizer="sgd", learning_rate=1e-9)
     rate = task.base_rate
     entropy = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
     assert fit(task, alone).record["history"][0]["train_loss"] == pytest.approx(entropy, rel=1e-6)
 
 
-def test_one_step_of_sgd_is_the_gradient_of_the_mean(parts: dict[str, RamStore], alone: world.World) -> None:
+def test_one_step_of_sgd_is_the_gradient_of_the_mean(parts: dict[str, HeldRows], alone: world.World) -> None:
     task = problem(parts, validated=False, epochs=1, batch_rows=2**20, optimizer="sgd",
                    learning_rate=0.5, l2=0.1)  # fmt: skip
     found = fit(task, alone, dtype=torch.float64).weights
-    store, w = task.train, task.train.w[:, 0].astype(float)
+    store = whole(parts["train"])
+    w = store.w[:, 0].astype(float)
     error = w * (task.base_rate - store.y[:, 0].astype(float)) / w.sum()
     np.testing.assert_allclose(found["weight"], -0.5 * (error @ store.x.astype(float)), atol=1e-12)
     table = np.zeros(len(found["table"]))
@@ -144,17 +150,17 @@ def stopped_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def write_and_stop(folder: Path, state: Checkpoint) -> None:
         real(folder, state)
-        if state.epochs == epochs:
+        if (state.epoch, state.position) == (epochs, 0):
             raise Stopped
 
     monkeypatch.setattr(checkpoint, "write", write_and_stop)
-    monkeypatch.setattr(minibatch, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "YOUNG_SECONDS", 0.0)
 
 
 def told(solution: Solution) -> dict[str, Any]:
     """The record without clocks."""
     history = [{k: v for k, v in entry.items() if k != "seconds"} for entry in solution.record["history"]]
-    return {**solution.record, "history": history}
+    return {**solution.record, "history": history, "part_seconds": 0}
 
 
 @pytest.mark.parametrize("epoch", [1, 4])
@@ -162,7 +168,7 @@ def told(solution: Solution) -> dict[str, Any]:
 def test_resumed_after_any_epoch_has_the_bits_of_an_undisturbed_run(
     name: str,
     epoch: int,
-    parts: dict[str, RamStore],
+    parts: dict[str, HeldRows],
     alone: world.World,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -181,7 +187,7 @@ def test_resumed_after_any_epoch_has_the_bits_of_an_undisturbed_run(
 
 
 def test_a_finished_fit_that_is_resumed_changes_nothing(
-    parts: dict[str, RamStore], alone: world.World, tmp_path: Path
+    parts: dict[str, HeldRows], alone: world.World, tmp_path: Path
 ) -> None:
     task = problem(parts, epochs=30, batch_rows=100, patience=1, optimizer="adam", learning_rate=0.5)
     first = fit(task, alone, checkpoints=tmp_path)
@@ -192,7 +198,7 @@ def test_a_finished_fit_that_is_resumed_changes_nothing(
 
 
 def test_checkpoints_do_not_change_the_fit(
-    parts: dict[str, RamStore], alone: world.World, tmp_path: Path
+    parts: dict[str, HeldRows], alone: world.World, tmp_path: Path
 ) -> None:
     task = problem(parts, epochs=3)
     without, beside = fit(task, alone), fit(task, alone, checkpoints=tmp_path)
@@ -202,7 +208,7 @@ def test_checkpoints_do_not_change_the_fit(
 
 
 def test_early_stop_keeps_the_weights_of_the_best_epoch(
-    parts: dict[str, RamStore], alone: world.World
+    parts: dict[str, HeldRows], alone: world.World
 ) -> None:
     task = problem(parts, epochs=40, batch_rows=50, patience=3, optimizer="adam", learning_rate=0.3)
     solution = fit(task, alone)
@@ -214,43 +220,43 @@ def test_early_stop_keeps_the_weights_of_the_best_epoch(
 
 
 def test_own_schedule_asks_validation_only_in_the_last_quarter(
-    parts: dict[str, RamStore], alone: world.World
+    parts: dict[str, HeldRows], alone: world.World
 ) -> None:
     record = fit(problem(parts, epochs=8, patience=1), alone).record
     assert record["best_epoch"] >= 6
     assert record["epochs"] >= 6
 
 
-def test_steps_too_long_are_told_as_such(parts: dict[str, RamStore], alone: world.World) -> None:
+def test_steps_too_long_are_told_as_such(parts: dict[str, HeldRows], alone: world.World) -> None:
     store = parts["train"]
-    kept = loaded(store).x.copy()
-    store.x *= np.float32(1e30)
+    kept = store.numbers.copy()
+    store.numbers *= np.float32(1e30)
     try:
         task = problem(parts, epochs=5, optimizer="sgd", learning_rate=1000.0)
         with pytest.raises(DataError, match=r"stopped being a number in epoch \d.*train.learning_rate"):
             fit(task, alone)
     finally:
-        store.x[:] = kept
+        store.numbers[:] = kept
 
 
 @pytest.mark.parametrize("validated", [True, False])
 def test_weights_lost_in_the_last_step_of_all_are_told_as_such(
-    validated: bool, parts: dict[str, RamStore], alone: world.World, tmp_path: Path
+    validated: bool, parts: dict[str, HeldRows], alone: world.World, tmp_path: Path
 ) -> None:
     store = parts["train"]
-    kept = loaded(store).x.copy()
-    store.x *= np.float32(1e37)
+    kept = store.numbers.copy()
+    store.numbers *= np.float32(1e37)
     try:
         task = problem(parts, validated=validated, epochs=1, batch_rows=2**20, optimizer="sgd",
                        learning_rate=1000.0)  # fmt: skip
         with pytest.raises(DataError, match=r"stopped being a number in epoch 1.*train.learning_rate"):
             fit(task, alone, checkpoints=tmp_path)
     finally:
-        store.x[:] = kept
+        store.numbers[:] = kept
 
 
-def test_validation_loss_is_the_weighted_mean(parts: dict[str, RamStore], alone: world.World) -> None:
-    model = LogisticRegression(parts["train"].x.shape[1], 30, torch.float64)
+def test_validation_loss_is_the_weighted_mean(parts: dict[str, HeldRows], alone: world.World) -> None:
+    model = LogisticRegression(whole(parts["train"]).x.shape[1], 30, torch.float64)
     with torch.no_grad():
         for tensor in model.parameters():
             tensor.copy_(torch.linspace(-1, 1, len(tensor)))
@@ -261,14 +267,14 @@ def test_validation_loss_is_the_weighted_mean(parts: dict[str, RamStore], alone:
 def state_after(epochs: int) -> Checkpoint:
     random = np.random.default_rng(epochs)
     arrays = {"model.weight": random.normal(size=5).astype(np.float32), "optimizer.0.step": np.array(3.0)}
-    return Checkpoint(epochs, arrays, {"progress": {"steps": 10 * epochs, "best_loss": 0.25}})
+    return Checkpoint(epochs, 100 * epochs, arrays, {"progress": {"steps": 10 * epochs, "best_loss": 0.25}})
 
 
 def test_comes_back_as_it_was(tmp_path: Path) -> None:
     checkpoint.write(tmp_path, state_after(7))
     found = checkpoint.newest(tmp_path)
     assert found is not None
-    assert found.epochs == 7
+    assert (found.epoch, found.position) == (7, 700)
     assert found.record == state_after(7).record
     assert np.array_equal(found.arrays["model.weight"], state_after(7).arrays["model.weight"])
     assert found.arrays["optimizer.0.step"].tolist() == [3.0]
@@ -283,12 +289,12 @@ def test_two_are_kept_and_the_newest_is_taken(tmp_path: Path) -> None:
     for epochs in (8, 9, 10, 11):
         checkpoint.write(tmp_path, state_after(epochs))
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "epoch-000010.safetensors",
-        "epoch-000011.safetensors",
+        "at-000010-000000000001000.safetensors",
+        "at-000011-000000000001100.safetensors",
     ]
     found = checkpoint.newest(tmp_path)
     assert found is not None
-    assert found.epochs == 11
+    assert found.epoch == 11
 
 
 def test_any_flipped_bit_makes_the_one_before_be_taken(
@@ -296,7 +302,7 @@ def test_any_flipped_bit_makes_the_one_before_be_taken(
 ) -> None:
     for epochs in (1, 2):
         checkpoint.write(tmp_path, state_after(epochs))
-    path = tmp_path / "epoch-000002.safetensors"
+    path = tmp_path / "at-000002-000000000000200.safetensors"
     whole = path.read_bytes()
     caplog.set_level(logging.ERROR)
     unnoticed = []
@@ -304,7 +310,7 @@ def test_any_flipped_bit_makes_the_one_before_be_taken(
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
         found = checkpoint.newest(tmp_path)
         assert found is not None
-        if found.epochs != 1:
+        if found.epoch != 1:
             unnoticed.append((place, whole[max(place - 20, 0) : place + 5]))
     assert not unnoticed
 
@@ -318,11 +324,11 @@ def test_a_checkpoint_cut_short_makes_the_one_before_be_taken(share: float) -> N
         folder = Path(name)
         for epochs in (1, 2):
             checkpoint.write(folder, state_after(epochs))
-        path = folder / "epoch-000002.safetensors"
+        path = folder / "at-000002-000000000000200.safetensors"
         path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
         found = checkpoint.newest(folder)
         assert found is not None
-        assert found.epochs == 1
+        assert found.epoch == 1
 
 
 def test_all_damaged_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:

@@ -41,9 +41,10 @@ TRAIN = [sys.executable, "-m", "binclf", "train"]
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A config file of 40 epochs: as TOML, every setting spelled out."""
+    """A config file of 40 epochs, a checkpoint after each step: as TOML, every setting spelled out."""
     folder = tmp_path_factory.mktemp("job")
-    config = small_job(folder, split={"validation_fraction": 0.0}, train={"epochs": EPOCHS, "batch_rows": 64})
+    train = {"epochs": EPOCHS, "batch_rows": 64, "checkpoint_seconds": 0.0}
+    config = small_job(folder, split={"validation_fraction": 0.0}, train=train)
     path = folder / "small.toml"
     path.write_text(as_toml(config))
     return path
@@ -109,8 +110,8 @@ def ranks_of(parent: int) -> dict[int, int]:
 
 def reached(run: Path) -> int:
     """Epochs done, by the newest checkpoint (only two are kept); 0: none."""
-    names = [path.stem for path in (run / "checkpoints").glob("epoch-*.safetensors")]
-    return max((int(name.rpartition("-")[2]) for name in names), default=0)
+    names = [path.stem for path in (run / "checkpoints").glob("at-*.safetensors")]
+    return max((int(name.split("-")[1]) for name in names), default=0)
 
 
 def in_the_middle(job: Path, before: set[Path], process: subprocess.Popen[str]) -> Path:
@@ -146,7 +147,7 @@ def test_a_rank_killed_in_an_epoch_ends_the_command_and_any_other_number_of_rank
 
     done = finished([*TRAIN, str(job), "--ranks", "1", "--resume", str(run), "--json"])
     assert done.returncode == 0, done.stderr
-    assert f"going on after epoch {epochs}" in done.stderr
+    assert f"going on in epoch {epochs + 1}, after" in done.stderr
     summary = json.loads(done.stdout)
     assert summary["run"] == str(run)
     assert (run / artifact.MANIFEST).exists()

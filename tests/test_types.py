@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from binclf.config import Config, parse
 from binclf.errors import BinclfError, ConfigError, DataError
-from binclf.features import decode, roles
+from binclf.features import Decoding, decode, roles
 from binclf.labels import LabelRule
 from binclf.parquet import Column, Found, Reader, Rows, footer
 from binclf.parquet.kinds import kind_of
@@ -181,7 +181,7 @@ def decoded(values: Any, tmp_path: Path) -> tuple[Any, float]:
     path = made.write(tmp_path / "a.parquet", table, group_rows=len(values))
     used = roles(config(), [Column("c", "integer", "int64")])
     with Reader(path, "a.parquet") as reader:
-        block = decode(reader, 0, used, LabelRule("y", "integer", 1, is_stated=False), "")
+        block = decode(reader, 0, Decoding(used, LabelRule("y", "integer", 1, is_stated=False), ""))
     return block.residuals[:, 0].astype(np.float64) + block.centre[0], float(block.centre[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 
 from binclf import artifact
 from binclf.config import Config, parse
-from binclf.features import Features, roles
-from binclf.loader import RamStore
+from binclf.features import Decoding, Features, roles
+from binclf.loader import HeldRows, Source
 from binclf.retrain import retrain
 from binclf.split import Split, ensure
 from binclf.train import learn_features
@@ -94,25 +95,42 @@ class Alone:
         return [content]
 
 
-def stores(config: Config) -> tuple[Split, Features, dict[str, RamStore]]:
-    """The split of a config, what is learnt from train, and a store with features for each part."""
+def decoding(config: Config, split: Split) -> Decoding:
+    """How the config's rows are decoded."""
+    return Decoding(
+        roles(config, split.columns), split.label, config.data.weight, tuple(config.features.log1p)
+    )
+
+
+def stores(config: Config) -> tuple[Split, Features, dict[str, HeldRows]]:
+    """The split of a config, what is learnt from train, and a filled store with features for each part."""
     split = ensure(config)
-    used = roles(config, split.columns)
-    made = {
-        part: RamStore(files, used, split.label, config.data.weight) for part, files in split.parts.items()
-    }
+    how = decoding(config, split)
+    made = {part: HeldRows(Source(files, how)) for part, files in split.parts.items()}
     alone: Any = Alone()
     world: World = alone
-    features = learn_features(world, config, used, split, made["train"])
+    features = learn_features(world, config, how, split, made["train"])
     for store in made.values():
         store.attach(features)
+        store.fill(range(len(store.source.group_rows)))
     return split, features, made
 
 
-def loaded(store: RamStore) -> RamStore:
-    """The store with every row group decoded and encoded."""
-    store.load(range(len(store.group_rows)))
-    return store
+@dataclass(frozen=True)
+class Whole:
+    """All rows of a store as the model takes them, in canonical order."""
+
+    x: np.ndarray  # [N, F]
+    ids: np.ndarray  # [N, C]
+    y: np.ndarray  # [N, 1]
+    w: np.ndarray  # [N, 1]
+
+
+def whole(store: HeldRows) -> Whole:
+    """All rows of a filled store."""
+    rows = store.gather(np.arange(store.source.rows))
+    y = rows.y.astype(np.float32)[:, None]
+    return Whole(rows.x.copy(), rows.ids, y, np.ones_like(y) if rows.w is None else rows.w[:, None])
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,12 @@ from binclf.config import Config, parse
 from binclf.errors import ArtifactError
 from binclf.split import Split, ensure
 
+# how the work is done, not what comes out: a resumed run may have others
+FREE = (
+    "store", "train.ranks", "train.workers", "train.cache", "train.memory_bytes", "train.cache_bytes",
+    "train.checkpoint_seconds",
+)  # fmt: skip
+
 
 def begin(config: Config, resume: Path | None = None) -> Path:
     """Bring the split about and begin a run, or find that one can be resumed.
@@ -38,14 +44,12 @@ def begin(config: Config, resume: Path | None = None) -> Path:
 
 
 def settings_of_result(config: Config) -> dict[str, Any]:
-    """All settings that the result may depend on, by their keys: not the store, ranks or workers."""
+    """All settings that the result may depend on, by their keys."""
     flat: dict[str, Any] = {}
     for section, settings in config.model_dump(mode="json").items():
         nested = settings if isinstance(settings, dict) else {"": settings}
         flat |= {f"{section}.{key}".rstrip("."): value for key, value in nested.items()}
-    for key in ("store", "train.ranks", "train.workers"):
-        del flat[key]
-    return flat
+    return {key: value for key, value in flat.items() if key not in FREE}
 
 
 def _check_resumable(path: Path, config: Config, split: Split) -> None:
@@ -58,7 +62,7 @@ def _check_resumable(path: Path, config: Config, split: Split) -> None:
     if changed:
         raise ArtifactError(
             f"{path} was begun with other settings ({', '.join(changed)}): resume it with its own, "
-            "or start a new run. (train.ranks and train.workers may differ.)"
+            "or start a new run. (Ranks, workers, batch_rows, cache and memory may differ.)"
         )
     if read_split(path).digest != split.digest:
         raise ArtifactError(
@@ -67,6 +71,6 @@ def _check_resumable(path: Path, config: Config, split: Split) -> None:
 
 
 def _differences(one: Config, other: Config) -> list[str]:
-    """Keys whose values differ, but for those that cannot change the result."""
+    """Keys whose values differ, but for those that a run may change on the way."""
     mine, theirs = settings_of_result(one), settings_of_result(other)
-    return sorted(key for key in mine if mine[key] != theirs[key])
+    return sorted(key for key in mine if mine[key] != theirs[key] and key != "train.batch_rows")

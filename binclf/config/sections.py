@@ -182,6 +182,23 @@ class Train(Section):
         "auto", description="auto: CUDA where there is a device, else the CPU."
     )
     seed: int = Field(42, ge=0, le=2**63 - 1, description="Seed of the order of the rows.")
+    cache: Literal["auto", "ram", "disk", "none"] = Field(
+        "auto",
+        description="Where decoded rows are kept: in memory, on disk for later runs too, or nowhere. "
+        "auto: the first that memory_bytes and cache_bytes allow. The result is the same.",
+    )
+    memory_bytes: int = Field(
+        0, ge=0, le=2**60, description="Memory of a rank beside Python's and torch's own. 0: what is free."
+    )
+    cache_bytes: int = Field(
+        0, ge=0, le=2**60, description="Disk for decoded rows, all runs together. 0: half of what is free."
+    )
+    checkpoint_seconds: float = Field(
+        30.0,
+        ge=0.0,
+        le=86400.0,
+        description="Time between checkpoints, beside one after each epoch. 0: after each step.",
+    )
 
 
 class Evaluate(Section):

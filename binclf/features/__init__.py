@@ -5,22 +5,25 @@ indicators) and `ids [B, C] int32` into one weight vector, so that z = x . w + s
 columns in memory.
 """
 
-from binclf.features.block import Block, decode, decoded_columns
+from binclf.features.block import Block, Decoding, decode
 from binclf.features.columns import Roles, roles
-from binclf.features.encode import Encoder
+from binclf.features.encode import Encoded, Encoder
 from binclf.features.learn import Exchange, learn
+from binclf.features.lookup import Lookup
 from binclf.features.records import CategoricalColumn, Features, NumericColumn
 
 __all__ = [
     "Block",
     "CategoricalColumn",
+    "Decoding",
+    "Encoded",
     "Encoder",
     "Exchange",
     "Features",
+    "Lookup",
     "NumericColumn",
     "Roles",
     "decode",
-    "decoded_columns",
     "learn",
     "roles",
 ]

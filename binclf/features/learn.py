@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+Blocks = Callable[[], Iterable[tuple[int, Block]]]
 
 
 class Exchange(Protocol):
@@ -40,19 +41,18 @@ class Exchange(Protocol):
 def learn(
     config: Config,
     roles: Roles,
-    block: Callable[[int], Block],
-    owned: Sequence[int],
+    blocks: Blocks,
     groups: int,
     weight: float,
     exchange: Exchange,
 ) -> Features:
-    """Learn from G row groups, of which this rank looks at the `owned` ones.
+    """Learn from G row groups, of which this rank looks at some.
 
     Args:
         config: for [features].
         roles: the feature columns.
-        block: decodes a row group by its number.
-        owned: numbers of this rank's row groups; all ranks' together are 0..groups-1, once each.
+        blocks: this rank's row groups with their numbers, decoded with moments; all ranks' together are
+            0..groups-1, once each. Called twice where a median is needed.
         groups: G.
         weight: sum of the weights of train.
         exchange: sums over the ranks.
@@ -60,24 +60,24 @@ def learn(
     Returns:
         The same bits for any number of ranks.
     """
-    is_log1p = np.array([c.name in config.features.log1p for c in roles.numeric], dtype=np.bool_)
     moments_of = np.zeros((groups, len(roles.numeric), statistics.FIELDS))
     limit, bits = config.features.max_levels, config.features.hash_bits
     counts = [LevelCounts(c.name, limit, bits) for c in roles.categorical]
     rows = 0
-    for group in owned:
-        decoded = block(group)
-        rows += len(decoded)
-        moments_of[group] = statistics.group_moments(decoded, is_log1p)
+    for group, block in blocks():
+        if block.moments is None:
+            raise AssertionError("decode with moments")
+        rows += len(block)
+        moments_of[group] = block.moments
         for place, count in enumerate(counts):
-            count.add(decoded, place)
+            count.add(block, place)
     moments = statistics.merge(exchange.sum_floats(moments_of))
     rows = int(exchange.sum_integers(np.array([rows], dtype=np.int64))[0])
-    fills = _fills(config, is_log1p, block, owned, moments, weight, exchange)
+    fills = _fills(config, blocks, moments, weight, exchange)
     merged = _merged(counts, exchange)
     categorical, hash_offset = _categorical(config, roles, merged)
     features = Features(
-        numeric=_numeric(config, roles, is_log1p, moments, fills),
+        numeric=_numeric(config, roles, moments, fills),
         categorical=categorical,
         hash_bits=bits,
         hash_offset=hash_offset,
@@ -89,9 +89,7 @@ def learn(
 
 def _fills(
     config: Config,
-    is_log1p: npt.NDArray[np.bool_],
-    block: Callable[[int], Block],
-    owned: Sequence[int],
+    blocks: Blocks,
     moments: statistics.Moments,
     weight: float,
     exchange: Exchange,
@@ -106,8 +104,10 @@ def _fills(
     if len(chosen):
         quantum = weight_quantum(weight)
         counts = np.zeros((len(chosen), statistics.BINS + 2), dtype=np.int64)
-        for group in owned:
-            counts += statistics.median_counts(block(group), is_log1p, chosen, moments, quantum)
+        for _, block in blocks():
+            counts += statistics.median_counts(
+                block.residuals, block.centre, block.weights, chosen, moments, quantum
+            )
         fills[chosen] = statistics.medians(exchange.sum_integers(counts), chosen, moments)
     return fills
 
@@ -115,7 +115,6 @@ def _fills(
 def _numeric(
     config: Config,
     roles: Roles,
-    is_log1p: npt.NDArray[np.bool_],
     moments: statistics.Moments,
     fills: F64,
 ) -> tuple[NumericColumn, ...]:
@@ -129,7 +128,7 @@ def _numeric(
                 name=column.name,
                 kind=column.kind,
                 column=column,
-                is_log1p=bool(is_log1p[place]),
+                is_log1p=column.name in config.features.log1p,
                 centre=float(moments.mean[place]) if config.features.standardise else 0.0,
                 scale=deviation if config.features.standardise and deviation > 0 else 1.0,
                 fill=float(fills[place]),

@@ -1,13 +1,13 @@
 """Counting the levels of a categorical column; above a limit, only which hash buckets are filled.
 
 Counts are integers and buckets are bits, so that merging is exact in any order: the same for any number of
-ranks.
+ranks. Values are counted by their hashes, a block's all at once; a text becomes a Python object only while
+its column has few enough levels to name them.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf import hashing
-from binclf.features.block import Block
-from binclf.parquet.columns import hash_texts
+from binclf.features.block import Block, text_key
+from binclf.parquet import Texts
+
+I64 = npt.NDArray[np.int64]
 
 
 class LevelCounts:
@@ -26,59 +28,70 @@ class LevelCounts:
         """Nothing counted yet; a column with more than `limit` values is counted by its 2^bits buckets."""
         self.name, self.limit, self.bits = name, limit, bits
         self.missing = 0
-        self.rows: Counter[str] = Counter()
+        self.hashes = np.zeros(0, dtype=np.uint64)  # sorted
+        self.counts = np.zeros(0, dtype=np.int64)  # of each hash
+        self.text_of: dict[int, str] = {}  # by hash
         self.filled: npt.NDArray[np.bool_] | None = None  # bool [2^bits]; None: still counting levels
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows per level; empty once the column is hashed."""
+        pairs = zip(self.hashes.tolist(), self.counts.tolist(), strict=True)
+        return {self.text_of[key]: count for key, count in pairs}
 
     def add(self, block: Block, place: int) -> None:
         """Count one block's column."""
-        codes, values = block.codes[:, place], block.values[place]
-        counts = np.bincount(codes + 1, minlength=len(values) + 1)
+        texts, hashes, counts = block.texts[place], block.hashes[place], block.counts[place]
         self.missing += int(counts[0])
         present = np.flatnonzero(counts[1:])
-        self._merge({values[i]: int(counts[i + 1]) for i in present})
+        self._merge(hashes[present], counts[1:][present], texts, present)
 
     def merge(self, record: Mapping[str, Any]) -> None:
         """Add what another rank counted (its `as_json`)."""
         self.missing += record["missing"]
         if record["filled"]:
             packed = np.frombuffer(bytes.fromhex(record["filled"]), dtype=np.uint8)
-            self._fill(np.unpackbits(packed, count=2**self.bits).astype(bool))
+            self._fill(np.flatnonzero(np.unpackbits(packed, count=2**self.bits)))
         else:
-            self._merge(record["rows"])
+            texts = Texts.of(record["rows"])
+            counts = np.array(list(record["rows"].values()), dtype=np.int64)
+            self._merge(texts.hashes(text_key(self.name)), counts, texts, np.arange(len(texts)))
 
     def as_json(self) -> dict[str, Any]:
         """What was counted, for another rank."""
         filled = "" if self.filled is None else np.packbits(self.filled).tobytes().hex()
-        return {"missing": self.missing, "rows": dict(self.rows), "filled": filled}
+        return {"missing": self.missing, "rows": self.rows, "filled": filled}
 
     @property
     def distinct(self) -> int:
         """Distinct values; of a hashed column an estimate (linear counting, Whang et al. 1990)."""
         if self.filled is None:
-            return len(self.rows)
+            return len(self.hashes)
         size, used = len(self.filled), int(self.filled.sum())
         return round(-size * math.log1p(-min(used, size - 1) / size))
 
-    def _merge(self, rows: Mapping[str, int]) -> None:
-        if self.filled is not None:
-            self._fill(self._buckets(list(rows)))
-            return
-        for value, count in rows.items():
-            self.rows[value] += count
-        if len(self.rows) > self.limit:
-            values = list(self.rows)
-            self.rows.clear()
-            self._fill(self._buckets(values))
-
-    def _fill(self, filled: npt.NDArray[np.bool_]) -> None:
+    def _merge(self, hashes: hashing.U64, counts: I64, texts: Texts, places: I64) -> None:
+        """Add counts by hash; text `places[i]` of `texts` is the one of hash i."""
         if self.filled is None:
-            self.filled = self._buckets(list(self.rows))
-            self.rows.clear()
-        self.filled |= filled
+            both = np.concatenate([self.hashes, hashes])
+            distinct, place = np.unique(both, return_inverse=True)
+            if len(distinct) <= self.limit:
+                known = np.isin(hashes, self.hashes)
+                for i in np.flatnonzero(~known).tolist():
+                    self.text_of[int(hashes[i])] = texts[int(places[i])]
+                totals = np.zeros(len(distinct), dtype=np.int64)
+                np.add.at(totals, place, np.concatenate([self.counts, counts]))
+                self.hashes, self.counts = distinct, totals
+                return
+        self._fill(self._buckets(hashes))
 
-    def _buckets(self, values: list[str]) -> npt.NDArray[np.bool_]:
-        filled = np.zeros(2**self.bits, dtype=np.bool_)
-        mask = np.uint64(2**self.bits - 1)
-        hashed = hash_texts(values, hashing.key("bucket", self.name))
-        filled[(hashed & mask).astype(np.int64)] = True
-        return filled
+    def _fill(self, buckets: I64) -> None:
+        if self.filled is None:
+            self.filled = np.zeros(2**self.bits, dtype=np.bool_)
+            self.filled[self._buckets(self.hashes)] = True
+            self.hashes, self.counts = self.hashes[:0], self.counts[:0]
+            self.text_of.clear()
+        self.filled[buckets] = True
+
+    def _buckets(self, hashes: hashing.U64) -> I64:
+        return (hashes & np.uint64(2**self.bits - 1)).astype(np.int64)

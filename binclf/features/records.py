@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from binclf import hashing
 from binclf.errors import ArtifactError
 from binclf.parquet import Column, Kind
-from binclf.parquet.columns import hash_texts
-
-I32 = npt.NDArray[np.int32]
 
 OTHER, NULL, FIRST_LEVEL = 0, 1, 2  # places of a levelled column, from its offset
 
@@ -84,21 +77,6 @@ class Features:
         """V: length of the weight vector that ids index."""
         hashed = any(column.is_hashed for column in self.categorical)
         return self.hash_offset + (2**self.hash_bits if hashed else 0)
-
-    def ids(self, place: int, values: Sequence[str]) -> I32:
-        """Places in the weight vector of a categorical column's values, and of null: int32 [len + 1].
-
-        The last entry is null's, so that a code of -1 finds it.
-        """
-        column = self.categorical[place]
-        if column.is_hashed:
-            mask = np.uint64(2**self.hash_bits - 1)
-            key = hashing.key("bucket", column.name)
-            buckets = np.append(hash_texts(list(values), key), hashing.mix(np.uint64(key)))
-            return (buckets & mask).astype(np.int32) + np.int32(self.hash_offset)
-        known = {level: FIRST_LEVEL + i for i, level in enumerate(column.levels)}
-        ids = np.array([known.get(value, OTHER) for value in values] + [NULL], dtype=np.int32)
-        return ids + np.int32(column.offset)
 
     def as_json(self) -> dict[str, Any]:
         """For `features.json`."""

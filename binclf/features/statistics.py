@@ -8,11 +8,10 @@ called: its sums depend on the number of threads.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from binclf.features.block import Block
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -22,35 +21,32 @@ FIELDS = 6  # weight, mean, m2, missing, low, high
 BINS = 65536
 
 
-def transformed(block: Block, is_log1p: Bools) -> F64:
-    """The block's numbers float64 [n, F]; log1p columns as sign(v) log(1 + |v|); NaN is missing."""
-    values = block.residuals.astype(np.float64) + block.centre
-    if is_log1p.any():
-        chosen = values[:, is_log1p]
-        values[:, is_log1p] = np.sign(chosen) * np.log1p(np.abs(chosen))
-    return values
+def column_moments(
+    raw: npt.NDArray[Any], values: npt.NDArray[Any], absent: Bools, centre: float, weights: F64 | None
+) -> F64:
+    """Weighted moments of one column of one row group, float64 [FIELDS].
 
-
-def group_moments(block: Block, is_log1p: Bools) -> F64:
-    """Weighted moments of one row group, float64 [F, FIELDS]; low and high are in original units."""
-    values = transformed(block, is_log1p)
-    missing = np.isnan(values)
-    weights = np.where(missing, 0.0, block.weights[:, None])
-    weight = weights.sum(axis=0)
-    safe = np.where(weight > 0, weight, 1.0)
-    values = np.where(missing, 0.0, values)
-    # shifted by the centre: the mean of longitudes must not lose the digits that tell them apart
-    shift = np.where(is_log1p, 0.0, block.centre)
-    mean = shift + (weights * (values - shift)).sum(axis=0) / safe
-    m2 = (weights * (values - mean) ** 2).sum(axis=0)
-    out = np.empty((values.shape[1], FIELDS))
-    out[:, 0], out[:, 1], out[:, 2] = weight, np.where(weight > 0, mean, 0.0), m2
-    out[:, 3] = missing.sum(axis=0)
-    filled = np.where(missing, np.inf, block.residuals)
-    out[:, 4] = filled.min(axis=0, initial=np.inf) + block.centre
-    filled = np.where(missing, -np.inf, block.residuals)
-    out[:, 5] = filled.max(axis=0, initial=-np.inf) + block.centre
-    return out + 0.0  # no -0.0, which a sum over ranks would turn into 0.0
+    Args:
+        raw: the column in original units, float [n]; its least and greatest values are told.
+        values: the same as the model takes it (log1p, say), float [n]; NaN is missing.
+        absent: where it is missing, bool [n].
+        centre: near the values: the mean of longitudes must not lose the digits that tell them apart.
+        weights: of the rows, float64 [n]; None: all 1.
+    """
+    missing = int(np.count_nonzero(absent))
+    if missing:
+        raw, values = raw[~absent], values[~absent]
+        weights = None if weights is None else weights[~absent]
+    total = float(len(values) if weights is None else weights.sum())
+    if not len(values):
+        return np.array([0.0, 0.0, 0.0, missing, np.inf, -np.inf])
+    shifted = np.subtract(values, centre, dtype=np.float64)
+    mean = float((shifted if weights is None else shifted * weights).sum()) / (total or 1.0)
+    shifted -= mean
+    shifted *= shifted
+    m2 = float((shifted if weights is None else shifted * weights).sum())
+    found = [total, centre + mean if total > 0 else 0.0, m2, missing, raw.min(), raw.max()]
+    return np.array(found) + 0.0  # no -0.0, which a sum over ranks would turn into 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +85,28 @@ def merge(groups: F64) -> Moments:
     )
 
 
-def median_counts(block: Block, is_log1p: Bools, chosen: I64, moments: Moments, quantum: float) -> I64:
-    """Integer weight of each bin between mean - deviation and mean + deviation.
+def median_counts(
+    residuals: npt.NDArray[np.float32],
+    centre: F64,
+    weights: F64 | None,
+    chosen: I64,
+    moments: Moments,
+    quantum: float,
+) -> I64:
+    """Integer weight of each bin between mean - deviation and mean + deviation, of one row group.
 
     The median lies there: it is at most one standard deviation from the mean. Returns int64
     [len(chosen), BINS + 2]; the first and the last column count what lies outside.
     """
-    values = transformed(block, is_log1p)
-    weights = np.rint(block.weights * quantum)
     counts = np.zeros((len(chosen), BINS + 2), dtype=np.int64)
+    units = None if weights is None else np.rint(weights * quantum)
     for place, column in enumerate(chosen):
-        present = ~np.isnan(values[:, column])
+        values = residuals[:, column].astype(np.float64) + centre[column]
+        present = ~np.isnan(values)
         low, width = _bins(moments, int(column))
-        places = np.floor((values[present, column] - low) / width) + 1
+        places = np.floor((values[present] - low) / width) + 1
         bins = np.clip(places, 0, BINS + 1).astype(np.int64)
-        exact = np.bincount(bins, weights=weights[present], minlength=BINS + 2)
+        exact = np.bincount(bins, weights=None if units is None else units[present], minlength=BINS + 2)
         counts[place] = exact.astype(np.int64)
     return counts
 

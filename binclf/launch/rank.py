@@ -40,6 +40,19 @@ def write_error(error: BaseException, trace: str) -> bool:
     return bool(ours)
 
 
+def one_heap() -> None:
+    """Have glibc keep one heap for all threads, which must be asked before there are any (else a no-op).
+
+    A heap for each thread keeps holes of its own: a rank of bounded memory took a third more.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        libc, arena_max = ctypes.CDLL(None), -8  # M_ARENA_MAX of malloc.h
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(arena_max, 1)
+
+
 def die_with_launcher() -> None:
     """Called by a rank: be killed when the launcher (or torchrun's agent) dies, however it dies (Linux)."""
     if sys.platform != "linux":

@@ -1,21 +1,52 @@
-"""Batches by (epoch, step), from a store, through a DataLoader."""
+"""Batches by (epoch, positions), from a store, through a DataLoader."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from binclf.epoch import EpochPlan, Slab, checksum
+from binclf.epoch import EpochPlan, checksum
+from binclf.features import Encoded
 from binclf.loader.prefetch import prefetched
-from binclf.loader.store import RamStore
+from binclf.loader.source import Source
 
 I64 = npt.NDArray[np.int64]
+
+CHUNK_BYTES = 4 * 2**20  # read at once: many small batches, or a large one
+MOST_CHUNK_ROWS = 65536
+DEPTH = 1  # chunks that the prefetch thread is ahead
+
+
+class Reader(Protocol):
+    """Rows in the order of an epoch."""
+
+    def read(self, first: int, end: int) -> tuple[Encoded, I64]:
+        """This rank's rows of the positions [first, end), and their canonical numbers."""
+
+
+class Store(Protocol):
+    """The rows of a part, however they are kept."""
+
+    source: Source
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row as the model takes it."""
+
+    def reader(self, plan: EpochPlan, rank: int, ranks: int) -> Reader:
+        """One rank's rows in the order of an epoch."""
+
+    def encoded(self, group: int) -> Encoded:
+        """One row group, in canonical order."""
+
+
+Index = tuple[int, int, int]  # epoch, first and end position of a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +77,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The settings of the order: what every rank must agree on."""
+    """The settings of the order and the steps: what every rank must agree on."""
 
     seed: int
     lanes: int
@@ -59,76 +90,96 @@ class Order:
         return EpochPlan(group_rows, self.seed, epoch, self.lanes, self.window_rows, shuffle=self.shuffle)
 
 
-class StepDataset(Dataset[Batch]):
-    """Batches of one rank by (epoch, step)."""
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Batches that were read at once."""
 
-    def __init__(self, store: RamStore, order: Order, rank: int, ranks: int) -> None:
+    epoch: int
+    first: int
+    end: int
+    tensors: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+    rows: I64
+
+
+class StepDataset(Dataset[Batch]):
+    """Batches of one rank by (epoch, first position, end position)."""
+
+    def __init__(self, store: Store, order: Order, rank: int, ranks: int) -> None:
         """A store with features attached."""
         self.store, self.order, self.rank, self.ranks = store, order, rank, ranks
+        own = max(order.batch_rows // ranks, 1)  # rows of a step, about
+        self.steps_at_once = max(min(CHUNK_BYTES // store.row_bytes, MOST_CHUNK_ROWS) // own, 1)
+        self._reader: Reader | None = None
         self._plan: EpochPlan | None = None
-        self._slab: Slab | None = None
+        self._chunk: _Chunk | None = None
+        self._ones = torch.ones((0, 1))
 
-    def __getitem__(self, index: tuple[int, int]) -> Batch:
+    def __getitem__(self, index: Index) -> Batch:
         """The rank's rows of a step."""
-        epoch, step = index
+        epoch, first, end = index
+        chunk = self._chunk
+        if chunk is None or not (chunk.epoch == epoch and chunk.first <= first and end <= chunk.end):
+            chunk = self._chunk = self._read(epoch, first, end)
         plan = self._plan_of(epoch)
-        first = step * self.order.batch_rows
-        end = min(first + self.order.batch_rows, plan.rows)
-        rows = self._rows(plan, first, end)
-        store = self.store
-        return Batch(
-            x=torch.from_numpy(store.x.take(rows, axis=0)),
-            ids=torch.from_numpy(store.ids.take(rows, axis=0)),
-            y=torch.from_numpy(store.y.take(rows, axis=0)),
-            w=torch.from_numpy(store.w.take(rows, axis=0)),
-            step_rows=end - first,
-            checksum=checksum(rows),
-        )
+        base = plan.count(chunk.first, self.rank, self.ranks)
+        low = plan.count(first, self.rank, self.ranks) - base
+        high = plan.count(end, self.rank, self.ranks) - base
+        x, ids, y, w = (tensor[low:high] for tensor in chunk.tensors)
+        return Batch(x, ids, y, w, end - first, checksum(chunk.rows[low:high]))
+
+    def _read(self, epoch: int, first: int, end: int) -> _Chunk:
+        plan = self._plan_of(epoch)
+        assert self._reader is not None
+        last = min(first + self.steps_at_once * (end - first), plan.rows)
+        encoded, rows = self._reader.read(first, last)
+        y = torch.from_numpy(encoded.y.astype(np.float32)).unsqueeze(1)
+        if encoded.w is not None:
+            w = torch.from_numpy(encoded.w).unsqueeze(1)
+        else:
+            if len(self._ones) < len(y):
+                self._ones = torch.ones((len(y), 1))
+            w = self._ones[: len(y)]
+        tensors = (torch.from_numpy(encoded.x), torch.from_numpy(encoded.ids), y, w)
+        return _Chunk(epoch, first, last, tensors, rows)
 
     def _plan_of(self, epoch: int) -> EpochPlan:
         if self._plan is None or self._plan.epoch != epoch:
-            self._plan, self._slab = self.order.plan(self.store.group_rows, epoch), None
+            self._plan = self.order.plan(self.store.source.group_rows, epoch)
+            self._reader, self._chunk = self.store.reader(self._plan, self.rank, self.ranks), None
         return self._plan
 
-    def _rows(self, plan: EpochPlan, first: int, end: int) -> I64:
-        """Canonical row numbers of this rank's positions in [first, end)."""
-        pieces: list[I64] = []
-        while first < end:
-            slab = self._slab
-            if slab is None or not slab.first <= first < slab.end:
-                slab = self._slab = plan.slab_of(first, self.rank, self.ranks)
-                self.store.load(slab.groups)
-            stop = min(end, slab.end)
-            base = plan.count(slab.first, self.rank, self.ranks)
-            low = plan.count(first, self.rank, self.ranks) - base
-            high = plan.count(stop, self.rank, self.ranks) - base
-            pieces.append(slab.rows[low:high])
-            first = stop
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
+class EpochSteps(Sampler[Index]):
+    """The steps of the epoch that is set, from a position on."""
 
-class EpochSteps(Sampler[tuple[int, int]]):
-    """The (epoch, step) pairs of the epoch that is set."""
+    def __init__(self, rows: int, batch_rows: int) -> None:
+        """N and B."""
+        self.rows, self.batch_rows = rows, batch_rows
+        self.epoch, self.position = 0, 0
 
-    def __init__(self, steps: int) -> None:
-        """Each epoch has the same number of steps."""
-        self.steps, self.epoch = steps, 0
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self.epoch, step) for step in range(self.steps))
+    def __iter__(self) -> Iterator[Index]:
+        firsts = range(self.position, self.rows, self.batch_rows)
+        return ((self.epoch, first, min(first + self.batch_rows, self.rows)) for first in firsts)
 
     def __len__(self) -> int:
-        return self.steps
+        return -(-(self.rows - self.position) // self.batch_rows)
 
 
 class Loader:
     """A rank's batches, epoch by epoch."""
 
-    def __init__(self, dataset: StepDataset, *, workers: int, pin_memory: bool) -> None:
-        """With workers, processes by forkserver; else one thread that stays two batches ahead."""
-        steps = dataset.order.plan(dataset.store.group_rows, 0).steps(dataset.order.batch_rows)
-        self.sampler = EpochSteps(steps)
-        self.workers = workers
+    def __init__(
+        self,
+        dataset: StepDataset,
+        *,
+        workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        """With workers, processes by forkserver; else one thread that stays some chunks ahead."""
+        self.dataset, self.workers = dataset, workers
+        self.sampler = EpochSteps(dataset.store.source.rows, dataset.order.batch_rows)
+        if workers:
+            dataset.steps_at_once = 1  # a worker has every nth step only
         self.data = DataLoader(
             dataset,
             sampler=self.sampler,
@@ -141,15 +192,12 @@ class Loader:
             timeout=300 if workers else 0,  # a stopped worker would hang the epoch for ever
         )
 
-    @property
-    def steps(self) -> int:
-        """Steps of an epoch."""
-        return self.sampler.steps
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch, in order."""
-        self.sampler.epoch = number
-        return iter(self.data) if self.workers else prefetched(self.data)
+    def epoch(self, number: int, position: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from a position on, in order."""
+        self.sampler.epoch, self.sampler.position = number, position
+        if self.workers:
+            return iter(self.data)
+        return prefetched(self.data, bundle=self.dataset.steps_at_once, depth=DEPTH)
 
 
 def _as_is(batch: Any) -> Any:  # noqa: ANN401 - a Batch, which torch does not know

@@ -5,8 +5,9 @@ and read row group by row group: a whole-file `iter_batches` keeps the file in m
 object handed to Arrow aborts the interpreter at exit in most runs (both measured on pyarrow 26).
 """
 
-from binclf.parquet.columns import Rows, from_frame
+from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found, Listing, find
+from binclf.parquet.frames import from_frame
 from binclf.parquet.kinds import (
     CATEGORICAL_PARTS,
     PARTS,
@@ -24,6 +25,9 @@ from binclf.parquet.layout import Layout, layout
 from binclf.parquet.parts import feature_codes, feature_numbers
 from binclf.parquet.reading import Footer, Reader, footer, footers
 from binclf.parquet.schema import Schema, Widening, group_rows, union
+from binclf.parquet.singles import matrix, singles, use_system_memory
+from binclf.parquet.tail import footer_digest
+from binclf.parquet.texts import Texts
 from binclf.parquet.writing import ColumnWriter, deal_rows, write_columns, write_frame
 
 __all__ = [
@@ -39,6 +43,7 @@ __all__ = [
     "Reader",
     "Rows",
     "Schema",
+    "Texts",
     "Widening",
     "as_read",
     "closest",
@@ -47,15 +52,19 @@ __all__ = [
     "feature_numbers",
     "find",
     "footer",
+    "footer_digest",
     "footers",
     "from_frame",
     "group_rows",
     "layout",
+    "matrix",
     "moment_text",
     "parse_moment",
     "parse_value",
     "part_of",
+    "singles",
     "union",
+    "use_system_memory",
     "write_columns",
     "write_frame",
     "zone_of",

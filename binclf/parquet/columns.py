@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from binclf import hashing
 from binclf.errors import DataError
 from binclf.parquet.kinds import Column, kind_of
+from binclf.parquet.texts import Texts
 from binclf.parquet.times import microseconds, seconds
 
 F64 = npt.NDArray[np.float64]
@@ -38,6 +38,14 @@ class Rows:
         """What there is."""
         return tuple(Column(f.name, kind_of(f.type), str(f.type)) for f in self.table.schema)
 
+    def where(self, kept: npt.NDArray[np.bool_]) -> Rows:
+        """The rows that are kept, bool [N]."""
+        table = self.table
+        views = [i for i, field in enumerate(table.schema) if pa.types.is_string_view(field.type)]
+        for place in views:  # pyarrow cannot filter them
+            table = table.set_column(place, table.schema.names[place], table.column(place).cast(pa.string()))
+        return Rows(table.filter(pa.array(kept)), self.place)
+
     def numbers(self, name: str) -> F64:
         """A boolean, integer, number, moment or duration column as float64 [N]; null and NaN are NaN.
 
@@ -46,7 +54,7 @@ class Rows:
         Raises:
             DataError: infinite values, or integers that float64 cannot hold.
         """
-        array = self._array(name)
+        array = self.array(name)
         kind = kind_of(array.type)
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
@@ -63,33 +71,37 @@ class Rows:
         elif pa.types.is_decimal(array.type) or pa.types.is_float16(array.type):
             array = array.cast(pa.float64())
         values = np.array(array.to_numpy(zero_copy_only=False), dtype=np.float64)
-        infinite = np.isinf(values)
-        if infinite.any():
-            raise DataError(
-                f"column '{name}' of {self.place} holds {int(infinite.sum())} infinite values, the "
-                f"first in row {int(infinite.argmax())}: numbers must be finite or null. Write null."
-            )
+        self.refuse_infinite(values, name)
         return values
 
-    def codes(self, name: str) -> tuple[I32, list[str]]:
+    def codes(self, name: str) -> tuple[I32, Texts]:
         """A column as codes int32 [N] into its distinct values as text; null is -1.
 
         Integers and booleans are written as Python writes them in lower case: 7, true.
+
+        Raises:
+            DataError: text that is not UTF-8.
         """
         array = self._dictionary(name)
-        values = array.dictionary
-        if pa.types.is_boolean(values.type) or pa.types.is_integer(values.type):
-            values = values.cast(pa.string())
-        texts = self._listed(values, name)
-        codes = _signed(array.indices)
-        if None in texts:  # a null among the dictionary's values
-            hole = np.array([text is None for text in texts] + [False])
+        values, codes = array.dictionary, _signed(array.indices)
+        try:
+            texts = Texts.of_array(values)
+        except UnicodeDecodeError as error:
+            raise self._not_utf8(name) from error
+        if values.null_count:  # a null among the dictionary's values
+            hole = np.append(np.asarray(values.is_null()), False)
             codes = np.where(hole[codes], np.int32(-1), codes).astype(np.int32)
-            texts = ["" if text is None else text for text in texts]
         return codes, texts
 
     def values(self, name: str) -> tuple[I32, list[Any]]:
         """A label-like column as codes int32 [N] into its distinct Python values; null and NaN are -1."""
+        whole = self.array(name)
+        if kind_of(whole.type) in ("boolean", "integer") and not pa.types.is_dictionary(whole.type):
+            ends = pc.min_max(whole)
+            if not whole.null_count and len(whole) and ends["min"].as_py() >= 0 and ends["max"].as_py() <= 1:
+                ones = whole.cast(pa.int8()).to_numpy(zero_copy_only=False)  # the usual label: no look-up
+                is_boolean = pa.types.is_boolean(whole.type)
+                return ones.astype(np.int32), [False, True] if is_boolean else [0, 1]
         array = self._dictionary(name)
         values = self._listed(array.dictionary, name)
         codes = _signed(array.indices)
@@ -102,7 +114,7 @@ class Rows:
         Raises:
             DataError: the column is neither a moment nor an integer.
         """
-        array = self._array(name)
+        array = self.array(name)
         missing = np.asarray(array.is_null())
         kind = kind_of(array.type)
         if pa.types.is_null(array.type):  # a file whose writer saw no value has no type either
@@ -131,7 +143,7 @@ class Rows:
         Raises:
             DataError: the column is of a kind that is no key (floating point, nested).
         """
-        array = self._array(name)
+        array = self.array(name)
         kind = kind_of(array.type)
         null = hashing.mix(np.uint64(hashing.key(seed, _NULL_WORD)))
         if kind != "text" and pa.types.is_dictionary(array.type):
@@ -150,21 +162,23 @@ class Rows:
                 "a boolean or a moment."
             )
         codes, texts = self.codes(name)
-        return np.append(hash_texts(texts, seed), null)[codes]
+        return np.append(texts.hashes(seed), null)[codes]
 
-    def _array(self, name: str) -> Any:  # noqa: ANN401 - pyarrow
-        if name not in self.table.column_names:
+    def array(self, name: str) -> Any:  # noqa: ANN401 - pyarrow
+        """A column as one pyarrow.Array, not copied if the row group has it in one piece."""
+        place = self.table.schema.get_field_index(name)
+        if place < 0:
             raise DataError(f"{self.place} lacks column '{name}'.")
-        column = self.table.column(name)
+        column = self.table.column(place)
         if pa.types.is_dictionary(column.type):
             column = column.unify_dictionaries()
-        array = column.combine_chunks()
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which would copy
         if isinstance(array, pa.ChunkedArray):  # no rows, or more than one array can hold
             array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
         return array
 
     def _dictionary(self, name: str) -> Any:  # noqa: ANN401 - pyarrow
-        array = self._array(name)
+        array = self.array(name)
         if pa.types.is_dictionary(array.type):
             return array
         if pa.types.is_string_view(array.type):
@@ -175,9 +189,21 @@ class Rows:
         try:
             return list(values.to_pylist())
         except UnicodeDecodeError as error:  # Arrow's readers do not look
+            raise self._not_utf8(name) from error
+
+    def _not_utf8(self, name: str) -> DataError:
+        return DataError(f"column '{name}' of {self.place} holds text that is not UTF-8: write it as UTF-8.")
+
+    def refuse_infinite(self, values: npt.NDArray[Any], name: str) -> None:
+        """Raise DataError if any of a column's values is infinite."""
+        if np.isfinite(values).all():
+            return
+        infinite = np.isinf(values)
+        if infinite.any():
             raise DataError(
-                f"column '{name}' of {self.place} holds text that is not UTF-8: write it as UTF-8."
-            ) from error
+                f"column '{name}' of {self.place} holds {int(infinite.sum())} infinite values, the "
+                f"first in row {int(infinite.argmax())}: numbers must be finite or null. Write null."
+            )
 
     def _refuse_huge(self, array: Any, name: str) -> None:  # noqa: ANN401 - pyarrow
         if array.type.bit_width < 64 or len(array) == array.null_count:
@@ -193,32 +219,3 @@ class Rows:
 def _signed(indices: Any) -> I32:  # noqa: ANN401 - pyarrow
     """Dictionary indices as int32, null as -1; writers may have left them unsigned."""
     return np.asarray(indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int32)
-
-
-def hash_texts(texts: list[str], seed: int) -> hashing.U64:
-    """Texts hashed by their UTF-8 bytes, uint64; the only loop is over words of the longest text."""
-    array = pa.array(texts, type=pa.large_string())
-    if not len(array):
-        return np.zeros(0, dtype=np.uint64)
-    _, offsets, data = array.buffers()
-    places = np.frombuffer(offsets, dtype=np.int64)[: len(array) + 1]
-    content = np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, np.uint8)
-    return hashing.hash_texts(content[: places[-1]], places, seed)
-
-
-def from_frame(frame: Any, needed: Collection[str] = ()) -> Rows:  # noqa: ANN401 - or anything else
-    """A pandas DataFrame or a pyarrow Table as rows; a frame's columns that are not needed may be anything.
-
-    Raises:
-        DataError: it is neither, or a column cannot be read.
-    """
-    if isinstance(frame, pa.Table):
-        return Rows(frame, "the table")
-    try:
-        if needed and set(needed) <= set(frame.columns):  # else all, so that a message can tell a likely name
-            frame = frame[list(needed)]
-        return Rows(pa.Table.from_pandas(frame, preserve_index=False), "the frame")
-    except (pa.ArrowException, AttributeError, TypeError, ValueError) as error:
-        raise DataError(
-            f"the frame cannot be read: {error}. Give a pandas DataFrame or a pyarrow Table."
-        ) from error

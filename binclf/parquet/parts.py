@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from binclf.errors import DataError
 from binclf.parquet.columns import F64, I32, I64, Rows
 from binclf.parquet.kinds import Column, zone_of
+from binclf.parquet.texts import Texts
 
 QUARTER, HOUR, DAY = 900_000_000, 3_600_000_000, 86_400_000_000  # microseconds; clocks change on quarters
 LATE = 2_114_380_800_000_000  # 2037-01-01
@@ -50,12 +51,12 @@ def feature_numbers(rows: Rows, column: Column) -> F64:
     return np.where(missing, np.nan, places + _FIRST[column.part])
 
 
-def feature_codes(rows: Rows, column: Column) -> tuple[I32, list[str]]:
+def feature_codes(rows: Rows, column: Column) -> tuple[I32, Texts]:
     """A categorical feature as codes int32 [N] into its distinct values as text; null is -1."""
     if not column.part:
         return rows.codes(column.source)
     places, missing = _places(rows, column)
-    return np.where(missing, -1, places).astype(np.int32), NAMES[column.part]
+    return np.where(missing, -1, places).astype(np.int32), Texts.of(NAMES[column.part])
 
 
 def _places(rows: Rows, column: Column) -> tuple[I64, npt.NDArray[np.bool_]]:

@@ -17,6 +17,7 @@ from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found
 from binclf.parquet.kinds import Column, kind_of
 from binclf.parquet.refusal import first_line, unopened
+from binclf.parquet.tail import tail_of
 
 # what pyarrow raises for damaged bytes: ArrowInvalid, OSError, and for text UnicodeDecodeError
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -73,12 +74,32 @@ def footers(files: Iterable[Found]) -> list[Footer]:
 class Reader:
     """One open Parquet file; row groups are read one at a time and nothing is kept."""
 
-    def __init__(self, path: Path, name: str = "", texts: Sequence[str] = ()) -> None:
-        """Open `path`; `name` is for messages, `texts` are columns to read as dictionaries."""
+    def __init__(self, path: Path, name: str = "", texts: Sequence[str] = (), digest: str = "") -> None:
+        """Open a file.
+
+        Args:
+            path: where it is.
+            name: what messages call it.
+            texts: columns to read as dictionaries.
+            digest: what its footer must have, as `footer_digest` told when it was written; empty: any.
+
+        Raises:
+            DataError: it is gone, no whole Parquet, or has another footer.
+        """
         self.name = name or str(path)
         try:
+            tail = tail_of(path)
+            if digest and tail.digest != digest:
+                raise DamageError(
+                    f"the footer of {self.name} is not what was written: the file was damaged or replaced. "
+                    "Remove it, and split again.",
+                    self.name,
+                )
             self.file: Any = pq.ParquetFile(
-                path, page_checksum_verification=True, read_dictionary=list(texts) or None
+                path,
+                metadata=tail.metadata,
+                page_checksum_verification=True,
+                read_dictionary=list(texts) or None,
             )
         except FileNotFoundError as error:
             raise DataError(f"{self.name} is gone: it was there a moment ago.") from error
@@ -111,7 +132,8 @@ class Reader:
                 f"column '{column}' of {place} is damaged ({first_line(error)}): write the file again.",
                 self.name,
             ) from error
-        lacking = [name for name in columns if name not in table.column_names]
+        found = set(table.column_names)
+        lacking = [name for name in columns if name not in found]
         if lacking:  # pyarrow passes over a name that it does not find
             raise DataError(f"{place} lacks column '{lacking[0]}'.")
         promised = self.file.metadata.row_group(group).num_rows

@@ -16,7 +16,7 @@ from binclf.parquet.kinds import Column, closest
 from binclf.parquet.reading import Footer
 from binclf.parquet.widen import Typed, common, plain_type, why_not
 
-GROUP_BYTES = 4 * 2**20  # of a written row group, decoded as 4 bytes a cell: many can be open at once
+GROUP_BYTES = 2 * 2**20  # of a written row group, decoded as 4 bytes a cell: many can be open at once
 GROUP_ROWS = (
     16384,
     131072,
@@ -85,10 +85,10 @@ def union(footers: Sequence[Footer], ignore: Collection[str] = ()) -> Schema:
 
 
 def group_rows(columns: int) -> int:
-    """Rows of a row group that decodes to about 4 MiB.
+    """Rows of a row group that decodes to about 2 MiB.
 
     >>> group_rows(29), group_rows(1), group_rows(100_000)
-    (36157, 131072, 16384)
+    (18078, 131072, 16384)
     """
     fewest, most = GROUP_ROWS
     return min(max(GROUP_BYTES // (4 * max(columns, 1)), fewest), most)

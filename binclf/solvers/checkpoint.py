@@ -26,21 +26,23 @@ KEPT = 2
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """State after some epochs."""
+    """State at a position of an epoch: all that a run needs to go on, on any number of ranks."""
 
-    epochs: int  # epochs done
+    epoch: int  # from 0
+    position: int  # rows of the epoch that were seen; 0 at its start
     arrays: Mapping[str, Array]
     record: Mapping[str, Any]  # what JSON can hold
 
 
 def write(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, then remove all but the newest two."""
-    path = folder / f"epoch-{checkpoint.epochs:06d}.safetensors"
-    record = json.dumps({"epochs": checkpoint.epochs, **checkpoint.record}, allow_nan=False)
+    path = folder / f"at-{checkpoint.epoch:06d}-{checkpoint.position:015d}.safetensors"
+    state = {"epoch": checkpoint.epoch, "position": checkpoint.position}
+    record = json.dumps({**state, **checkpoint.record}, allow_nan=False)
     # safetensors cannot tell what NumPy's scalars are: arrays of at least one axis only
     arrays = {name: np.ascontiguousarray(np.atleast_1d(a)) for name, a in checkpoint.arrays.items()}
     commit.write_bytes(path, save(arrays, metadata={"record": record, "sum": _sum(arrays, record)}))
-    for old in sorted(folder.glob("epoch-*.safetensors"))[:-KEPT]:
+    for old in sorted(folder.glob("at-*.safetensors"))[:-KEPT]:
         old.unlink()
 
 
@@ -50,7 +52,7 @@ def newest(folder: Path) -> Checkpoint | None:
     Raises:
         ArtifactError: there are checkpoints, and all are damaged.
     """
-    paths = sorted(folder.glob("epoch-*.safetensors"), reverse=True)
+    paths = sorted(folder.glob("at-*.safetensors"), reverse=True)
     for path in paths:
         try:
             return _read(path)
@@ -71,7 +73,7 @@ def _read(path: Path) -> Checkpoint:
     if _sum(arrays, metadata["record"]) != metadata["sum"]:
         raise ValueError("its sum does not agree")
     record = json.loads(metadata["record"])
-    return Checkpoint(record.pop("epochs"), arrays, record)
+    return Checkpoint(record.pop("epoch"), record.pop("position"), arrays, record)
 
 
 def _sum(arrays: Mapping[str, Array], record: str) -> str:

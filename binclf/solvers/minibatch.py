@@ -1,44 +1,39 @@
 """Stochastic gradient descent under DistributedDataParallel, with exact gradients on any number of ranks.
 
 Every step's denominator is known before the step: D = rows of the step x mean weight of train. So a step
-needs no collective but DDP's own, is never divided by zero, and is unbiased.
+needs no collective but DDP's own, is never divided by zero, and is unbiased. The penalty is the optimiser's
+weight decay, equal on all ranks and so outside that factor.
+
+An epoch is run in segments of steps, as many as fit between two checkpoints; how many is measured by rank 0
+and told to all in the sums that end a segment. The state after one is (epoch, position): it may be taken up
+on another number of ranks and with other batches.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
-from binclf import epoch as order_of
-from binclf.config import Train
+from binclf.epoch import checksum_of_all
 from binclf.errors import DataError
 from binclf.loader import Batch, Loader, Order, StepDataset
 from binclf.model import LogisticRegression
-from binclf.objective import l2_of, log_loss_sum, penalty
-from binclf.solvers import checkpoint, schedule
+from binclf.objective import l2_of, log_loss_sum
+from binclf.solvers import checkpoint, schedule, state
 from binclf.solvers.averaging import Average
 from binclf.solvers.checkpoint import Checkpoint
+from binclf.solvers.pace import Pace
 from binclf.solvers.problem import Problem, Progress, Solution
-from binclf.solvers.state import (
-    Weights,
-    optimizer_arrays,
-    prefixed,
-    restore_optimizer,
-    tensors,
-    weights_of,
-)
+from binclf.solvers.state import Weights, prefixed, tensors, weights_of
 from binclf.solvers.validation import mean_log_loss
 from binclf.world import World
 
 log = logging.getLogger(__name__)
-
-CHECKPOINT_SECONDS = 0.5  # epochs shorter than this share a checkpoint: a flush to disk each would be slower
 
 
 def fit(
@@ -53,11 +48,11 @@ def fit(
     Args:
         problem: stores with features attached; the same on all ranks.
         world: the ranks.
-        checkpoints: folder for rank 0's checkpoint after each epoch (two a second at most), or None.
+        checkpoints: folder for rank 0's checkpoints, or None.
         dtype: of the weights; float64 is for tests.
 
     Raises:
-        DataError: the loss stopped being a number, or rows were lost or repeated.
+        DataError: the loss stopped being a number.
     """
     return _Run(problem, world, checkpoints, dtype).go()
 
@@ -66,11 +61,10 @@ class _Run:
     """One fit on one rank."""
 
     def __init__(self, problem: Problem, world: World, checkpoints: Path | None, dtype: torch.dtype) -> None:
-        settings, features = problem.settings, problem.train.features
-        if features is None:
-            raise AssertionError("attach features first")
+        settings, features = problem.settings, problem.features
         self.problem, self.world, self.checkpoints, self.dtype = problem, world, checkpoints, dtype
-        self.batch_rows = settings.batch_rows or schedule.batch_rows(problem.train.rows)
+        self.rows = problem.train.source.rows
+        self.batch_rows = settings.batch_rows or schedule.batch_rows(self.rows)
         order = Order(settings.seed, settings.lanes, settings.window_rows, settings.shuffle, self.batch_rows)
         dataset = StepDataset(problem.train, order, world.rank, world.size)
         is_cuda = world.device.type == "cuda"
@@ -78,22 +72,24 @@ class _Run:
         self.model = LogisticRegression(features.width, features.table_size, dtype).to(world.device)
         with torch.no_grad():
             self.model.bias.fill_(float(np.log(problem.base_rate / (1 - problem.base_rate))))
-        self.parallel = DistributedDataParallel(self.model)
-        self.optimizer = _optimizer(settings, self.model)
-        self.rate: Callable[[float], float] = schedule.rate_of(settings)
-        self.longest = schedule.longest_gradient(settings)
+        self.parallel = world.parallel(self.model)
         self.l2 = l2_of(settings.l2, problem.weight)
+        self.optimizer = state.optimizer_of(settings, self.model, self.l2)
+        self.rate = schedule.rate_of(settings)
+        self.longest = schedule.longest_gradient(settings)
         self.average = Average(self.model, is_on=schedule.is_averaged(settings))
         self.progress = Progress()
         self.best: Weights = {}
-        self.kept_at = float("-inf")
+        self.pace = Pace(settings.checkpoint_seconds)
 
     def go(self) -> Solution:
         settings = self.problem.settings
-        start = self._resume()
-        for epoch in range(start, settings.epochs):
-            self._epoch(epoch)
-            self._keep(epoch + 1)
+        first, position = self._resume()
+        for epoch in range(first, settings.epochs):
+            self._epoch(epoch, position)
+            position = 0
+            if not self.pace.is_young:
+                self._keep(epoch + 1, 0)
             if self._is_stale():
                 log.info("no gain in %d epochs: stopping after %d", settings.patience, epoch + 1)
                 break
@@ -103,75 +99,98 @@ class _Run:
             "optimizer": settings.optimizer,
             "batch_rows": self.batch_rows,
             "l2": self.l2,
-            "steps_per_epoch": self.loader.steps,
+            "steps_per_epoch": -(-self.rows // self.batch_rows),
             "epochs": len(self.progress.history),
             **self.progress.as_json(),
         }
         return Solution(weights, record)
 
-    def _epoch(self, epoch: int) -> None:
-        began = time.perf_counter()
-        loss, rows, checksum = 0.0, 0, 0
-        for step, batch in enumerate(self.loader.epoch(epoch)):
-            loss += self._step(batch.to(self.world.device), epoch * self.loader.steps + step)
-            rows += len(batch)
-            checksum += batch.checksum
-        total = float(self.world.sum_floats(np.array([loss]))[0])
-        self._account(epoch, rows, checksum)
-        seconds = time.perf_counter() - began
-        entry = {
-            "epoch": epoch + 1,
-            "train_loss": total / self.problem.weight,
-            "seconds": round(seconds, 3),
-        }
-        if not (np.isfinite(total) and all(np.isfinite(a).all() for a in self._current().values())):
-            raise DataError(
-                f"the loss stopped being a number in epoch {epoch + 1}: the steps are too long. Use a "
-                "smaller train.learning_rate (0 chooses one), or standardise the features."
-            )
-        self.progress.steps += self.loader.steps
-        self.progress.rows += self.problem.train.rows
-        validation = self._judge(epoch)
-        if validation is not None:
-            entry["validation_loss"] = validation
-        self.progress.history.append(entry)
-        if self.world.rank == 0:
-            told = "" if validation is None else f", validation loss {validation:.6f}"
-            speed = self.problem.train.rows / max(seconds, 1e-9)
-            log.info(
-                "epoch %d of %d: train loss %.6f%s (%s rows/s)",
-                epoch + 1, self.problem.settings.epochs, entry["train_loss"], told, f"{speed:,.0f}",
-            )  # fmt: skip
+    def _epoch(self, epoch: int, position: int) -> None:
+        """The rest of an epoch from a position on."""
+        batches = self.loader.epoch(epoch, position)
+        self.pace.start(self.pace.steps)
+        while position < self.rows:
+            loss = torch.zeros((), dtype=torch.float64, device=self.world.device)
+            rows, checksum = 0, 0
+            for batch in islice(batches, self.pace.steps):
+                loss += self._step(batch.to(self.world.device), epoch, position)
+                position += batch.step_rows
+                rows, checksum = rows + len(batch), checksum + batch.checksum
+            self._pause(epoch, position, float(loss), rows, checksum)
+        self._finish(epoch)
 
-    def _step(self, batch: Batch, step: int) -> float:
+    def _step(self, batch: Batch, epoch: int, position: int) -> torch.Tensor:
         """One step on all ranks; returns this rank's sum of w * loss before it."""
         problem = self.problem
-        total_steps = self.loader.steps * problem.settings.epochs
+        done = (epoch + position / self.rows) / problem.settings.epochs
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(step / total_steps)
-        denominator = batch.step_rows * (problem.weight / problem.train.rows)
+            group["lr"] = self.rate(done)
+        denominator = batch.step_rows * (problem.weight / self.rows)
         logits = self.parallel(batch.x, batch.ids)
         loss = log_loss_sum(logits, batch.y.to(self.dtype), batch.w.to(self.dtype))
-        scaled = loss * (self.world.size / denominator)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(scaled + penalty(self.model.penalised(), self.l2))
+        self.optimizer.zero_grad(set_to_none=False)  # gradients stay views of DDP's buckets
+        torch.autograd.backward(loss * (self.world.size / denominator))
         if self.longest < float("inf"):
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.longest)
         self.optimizer.step()
         self.average.add()
-        return float(loss.detach())
+        return loss.detach()
 
-    def _account(self, epoch: int, rows: int, checksum: int) -> None:
-        """Each row of the epoch was seen once, over all ranks."""
-        word = np.array([checksum % 2**64], dtype=np.uint64).view(np.int64)
-        sums = self.world.sum_integers(np.array([rows, word[0]], dtype=np.int64))
-        expected = self.problem.train.rows
-        seen, found = int(sums[0]), int(sums[1:].view(np.uint64)[0])
-        if seen != expected or found != order_of.checksum_of_all(expected):
-            raise AssertionError(
-                f"epoch {epoch + 1} saw {seen} rows (checksum {found:016x}) of {expected}: "
-                "rows were lost or repeated"
+    def _pause(self, epoch: int, position: int, loss: float, rows: int, checksum: int) -> None:
+        """End a segment: add up what all ranks saw, agree on the next, keep a checkpoint if one is due."""
+        progress, is_first = self.progress, self.world.rank == 0
+        word = int(np.array([checksum % 2**64], dtype=np.uint64).view(np.int64)[0])
+        proposal = self.pace.proposal() if is_first else 0
+        counts = self.world.sum_integers(np.array([rows, word, proposal], dtype=np.int64))
+        progress.part_loss += float(self.world.sum_floats(np.array([loss]))[0])
+        progress.part_rows += int(counts[0])
+        progress.part_checksum = (progress.part_checksum + int(counts[1])) % 2**64
+        progress.part_seconds += time.monotonic() - self.pace.began
+        self._refuse_nonsense(epoch)
+        if is_first and position < self.rows:
+            if self.pace.is_due:
+                self._keep(epoch, position)
+            if self.pace.tells():
+                log.info("epoch %d: %.0f %% of the rows", epoch + 1, 100 * position / self.rows)
+        self.pace.start(int(counts[2]))
+
+    def _refuse_nonsense(self, epoch: int) -> None:
+        if not (
+            np.isfinite(self.progress.part_loss)
+            and all(np.isfinite(a).all() for a in self._current().values())
+        ):
+            raise DataError(
+                f"the loss stopped being a number in epoch {epoch + 1}: the steps are too long. Use a "
+                "smaller train.learning_rate (0 chooses one), or standardise the features."
             )
+
+    def _finish(self, epoch: int) -> None:
+        """End an epoch: each row was seen once, over all ranks; judge, and write its entry."""
+        progress, expected = self.progress, self.rows
+        if progress.part_rows != expected or progress.part_checksum != checksum_of_all(expected):
+            raise AssertionError(
+                f"epoch {epoch + 1} saw {progress.part_rows} rows (checksum {progress.part_checksum:016x}) "
+                f"of {expected}: rows were lost or repeated"
+            )
+        entry = {
+            "epoch": epoch + 1,
+            "train_loss": progress.part_loss / self.problem.weight,
+            "seconds": round(progress.part_seconds, 3),
+        }
+        speed = expected / max(progress.part_seconds, 1e-9)
+        progress.steps += -(-expected // self.batch_rows)
+        progress.rows += expected
+        progress.part_loss, progress.part_rows, progress.part_checksum, progress.part_seconds = 0.0, 0, 0, 0.0
+        validation = self._judge(epoch)
+        if validation is not None:
+            entry["validation_loss"] = validation
+        progress.history.append(entry)
+        if self.world.rank == 0:
+            told = "" if validation is None else f", validation loss {validation:.6f}"
+            log.info(
+                "epoch %d of %d: train loss %.6f%s (%s rows/s)",
+                epoch + 1, self.problem.settings.epochs, entry["train_loss"], told, f"{speed:,.0f}",
+            )  # fmt: skip
 
     def _judge(self, epoch: int) -> float | None:
         """Mean validation log-loss of the current (averaged) weights; the best weights are kept."""
@@ -196,43 +215,32 @@ class _Run:
     def _current(self) -> Weights:
         return weights_of(self.average.model)
 
-    def _keep(self, epochs: int) -> None:
-        """Write a checkpoint, unless the last one is so young that little would be lost with it."""
+    def _keep(self, epoch: int, position: int) -> None:
+        """Write a checkpoint, if this is the rank that does."""
+        self.pace.keep()
         if self.checkpoints is None or self.world.rank != 0:
             return
-        if time.monotonic() - self.kept_at >= CHECKPOINT_SECONDS:
-            checkpoint.write(self.checkpoints, self._checkpoint(epochs))
-            self.kept_at = time.monotonic()
-
-    def _checkpoint(self, epochs: int) -> Checkpoint:
         model = {n: t.numpy(force=True) for n, t in self.model.state_dict().items()}
         arrays = {
             **prefixed("model", model),
-            **prefixed("optimizer", optimizer_arrays(self.optimizer)),
+            **prefixed("optimizer", state.optimizer_arrays(self.optimizer)),
             **prefixed("average", self.average.arrays()),
             **prefixed("best", self.best),
         }
-        return Checkpoint(epochs, arrays, {"progress": self.progress.as_json()})
+        record = {"progress": self.progress.as_json(), "averaged": self.average.steps}
+        checkpoint.write(self.checkpoints, Checkpoint(epoch, position, arrays, record))
 
-    def _resume(self) -> int:
-        """Take up the newest checkpoint; returns the epochs done. Every rank reads the same file."""
+    def _resume(self) -> tuple[int, int]:
+        """Take up the newest checkpoint: its epoch and position. Every rank reads the same file."""
         found = checkpoint.newest(self.checkpoints) if self.checkpoints is not None else None
         if found is None:
-            return 0
+            return 0, 0
         self.model.load_state_dict(tensors(found.arrays, "model"))
-        restore_optimizer(self.optimizer, tensors(found.arrays, "optimizer"))
+        state.restore_optimizer(self.optimizer, tensors(found.arrays, "optimizer"))
         self.best = {name: t.numpy() for name, t in tensors(found.arrays, "best").items()}
         self.progress = Progress(**found.record["progress"])
-        self.average.restore(tensors(found.arrays, "average"), self.progress.steps)
+        self.average.restore(tensors(found.arrays, "average"), found.record["averaged"])
         if self.world.rank == 0:
-            log.info("going on after epoch %d", found.epochs)
-        return self.problem.settings.epochs if self._is_stale() else found.epochs
-
-
-def _optimizer(settings: Train, model: LogisticRegression) -> torch.optim.Optimizer:
-    parameters = list(model.parameters())
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=0.0, momentum=settings.momentum)
-    if settings.optimizer == "adagrad":
-        return torch.optim.Adagrad(parameters, lr=0.0)
-    return torch.optim.Adam(parameters, lr=0.0, fused=True)
+            share = 100 * found.position / self.rows
+            log.info("going on in epoch %d, after %.0f %% of its rows", found.epoch + 1, share)
+        return (self.problem.settings.epochs if self._is_stale() else found.epoch), found.position

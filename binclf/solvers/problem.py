@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from binclf.config import Train
-from binclf.loader import RamStore
+from binclf.features import Features
+from binclf.loader import Store
 from binclf.solvers.state import Weights
 
 
@@ -15,8 +16,9 @@ from binclf.solvers.state import Weights
 class Problem:
     """What is to be fitted, as this rank sees it."""
 
-    train: RamStore
-    validation: RamStore | None
+    train: Store
+    validation: Store | None
+    features: Features
     weight: float  # sum of the weights of train
     base_rate: float  # weighted share of positives in train
     settings: Train
@@ -32,6 +34,10 @@ class Progress:
     stale: int = 0
     steps: int = 0
     rows: int = 0
+    part_loss: float = 0.0  # of the epoch that goes on: sum of w * loss,
+    part_rows: int = 0  # rows and
+    part_checksum: int = 0  # their checksum, over all ranks
+    part_seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """For the checkpoint and for `model.json`."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from binclf.config import Train
 from binclf.model import LogisticRegression
 
 Array = npt.NDArray[Any]
@@ -18,6 +19,18 @@ Weights = dict[str, npt.NDArray[np.float64]]
 def weights_of(model: LogisticRegression) -> Weights:
     """The model's weights as float64: weight [F], table [V], bias [1]."""
     return {name: tensor.numpy(force=True).astype(np.float64) for name, tensor in model.state_dict().items()}
+
+
+def optimizer_of(settings: Train, model: LogisticRegression, l2: float) -> torch.optim.Optimizer:
+    """The optimiser; its weight decay is the gradient of l2/2 |w|^2, the intercept excepted."""
+    groups = [{"params": [model.bias], "weight_decay": 0.0}]
+    if model.penalised():
+        groups.insert(0, {"params": model.penalised(), "weight_decay": l2})
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum)
+    if settings.optimizer == "adagrad":
+        return torch.optim.Adagrad(groups, lr=0.0)
+    return torch.optim.Adam(groups, lr=0.0, fused=True)
 
 
 def optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, Array]:

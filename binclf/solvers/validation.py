@@ -5,32 +5,28 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from binclf.loader import RamStore
+from binclf.loader import Store
+from binclf.loader.source import ahead, threads
 from binclf.model import LogisticRegression
 from binclf.objective import log_loss_sum
 from binclf.world import World
 
 
-def mean_log_loss(model: LogisticRegression, store: RamStore, world: World) -> float:
+def mean_log_loss(model: LogisticRegression, store: Store, world: World) -> float:
     """Weighted mean log-loss of a part, the same bits for any number of ranks.
 
     Row groups are dealt to the ranks; their sums are gathered, each rank adding zeros for the others'
     (which is exact), and added up in canonical order.
     """
-    sums = np.zeros((len(store.group_rows), 2))
-    own = range(world.rank, len(store.group_rows), world.size)
-    store.load(own)
+    groups = len(store.source.group_rows)
+    sums = np.zeros((groups, 2))
     with torch.no_grad():
-        for group in own:
-            rows = slice(int(store.starts[group]), int(store.starts[group + 1]))
-            x, ids, y, w = (
-                torch.from_numpy(array[rows]).to(world.device)
-                for array in (store.x, store.ids, store.y, store.w)
-            )
+        own = range(world.rank, groups, world.size)
+        for group, rows in zip(own, ahead(store.encoded, own, threads()), strict=True):
+            x, ids, y = (torch.from_numpy(a).to(world.device) for a in (rows.x, rows.ids, rows.y))
+            w = torch.ones_like(y) if rows.w is None else torch.from_numpy(rows.w).to(world.device)
             logits = model(x, ids).double()
-            sums[group] = (
-                float(log_loss_sum(logits, y.double(), w.double())),
-                float(w.double().sum()),
-            )
+            y, w = y.double().unsqueeze(1), w.double().unsqueeze(1)
+            sums[group] = (float(log_loss_sum(logits, y, w)), float(w.sum()))
     total = world.sum_floats(sums)
     return float(total[:, 0].sum() / total[:, 1].sum())

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from binclf.errors import ArtifactError, DataError
 from binclf.labels import LabelRule
-from binclf.parquet import Column
+from binclf.parquet import Column, Reader
 
 PART_NAMES = ("train", "validation", "test")
-FORMAT = 1  # of parts and receipts: another number makes other ids
+FORMAT = 2  # of parts and receipts: another number makes other ids
 
 
 Stamp = tuple[int, int, int]  # bytes, modification time in ns, inode: cheap signs that a file is the same
@@ -53,6 +53,7 @@ class PartFile:
     positive_weight: float
     groups: tuple[int, ...]  # rows of each row group; where labels were dropped, those kept
     stamp: Stamp  # of an input file read in place, when the split was made; zeros for a file of ours
+    footer: str  # SHA-256 of the file's footer
 
     def check(self) -> None:
         """Compare the file with its stamp.
@@ -62,6 +63,15 @@ class PartFile:
         """
         if not self.path.exists() or (any(self.stamp) and stamp_of(self.path) != self.stamp):
             raise DataError(f"{self.path} changed or went since the data were split: split again.")
+
+    def reader(self, texts: Sequence[str] = ()) -> Reader:
+        """The file opened, `texts` being columns to read as dictionaries.
+
+        Raises:
+            DataError: it changed since the split, or is damaged.
+        """
+        self.check()
+        return Reader(self.path, self.relative, texts, self.footer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from binclf import hashing
 from binclf.config import Config
 from binclf.errors import DamageError, DataError, together
 from binclf.labels import LabelRule, plain, read_weights, shown
-from binclf.parquet import Reader, Rows, deal_rows, footer, group_rows
+from binclf.parquet import Reader, Rows, deal_rows, footer, footer_digest, group_rows
 from binclf.parquet.files import Found
 from binclf.split import deal
 from binclf.split.checks import null_labels
@@ -224,6 +224,7 @@ def _part_record(task: Task, slot: int, path: Path, slots: I8, columns: _Columns
         "positive_weight": float(columns.weights[positive].sum()),
         "groups": _groups(task, path, mask) if rows else [],
         "stamp": _stamp(task),
+        "footer": footer_digest(path) if rows else "",
     }
 
 

@@ -1,4 +1,4 @@
-"""The only door to torch.distributed: who am I among how many, and sums over all.
+"""How ranks meet.
 
 | started by                | rendezvous                              | world                            |
 |---------------------------|-----------------------------------------|----------------------------------|
@@ -20,62 +20,21 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
 from binclf.errors import ConfigError
-
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
+from binclf.world.ranks import World
 
 RENDEZVOUS = "BINCLF_RENDEZVOUS"  # set by binclf.launch: path of the rendezvous file
 TIMEOUT = datetime.timedelta(seconds=300)  # a peer that does not answer for so long is taken for dead
 
 
 INTERFACE = "GLOO_SOCKET_IFNAME"
+TURN_SECONDS = 5e-4  # of a thread at Python's lock: with the usual 5 ms two decoding threads are 1.5 x slower
 PATIENCE = datetime.timedelta(hours=24)  # for rank 0 to prepare the job, such as to split the data
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """R ranks that add up; rank r of R computes on `device`."""
-
-    rank: int
-    size: int
-    device: torch.device
-    prepared: str = ""  # what rank 0 prepared before the ranks met
-
-    def sum_floats(self, values: F64) -> F64:
-        """Sum over ranks, float64. Exact where for each element all ranks but one hold 0."""
-        return np.asarray(self._sum(torch.from_numpy(np.array(values, dtype=np.float64))).numpy())
-
-    def sum_integers(self, values: I64) -> I64:
-        """Sum over ranks, int64, wrapping: exact in any order."""
-        return np.asarray(self._sum(torch.from_numpy(np.array(values, dtype=np.int64))).numpy())
-
-    def gather(self, content: bytes) -> list[bytes]:
-        """Every rank's bytes, in the order of ranks; never objects, which would be pickled."""
-        sizes = np.zeros(self.size, dtype=np.int64)
-        sizes[self.rank] = len(content)
-        sizes = self.sum_integers(sizes)
-        longest = max(int(sizes.max()), 1)
-        own = torch.zeros(longest, dtype=torch.uint8)
-        own[: len(content)] = torch.frombuffer(bytearray(content or b"\0"), dtype=torch.uint8)[: len(content)]
-        everyone = [torch.zeros(longest, dtype=torch.uint8).to(self.device) for _ in sizes]
-        dist.all_gather(everyone, own.to(self.device))
-        return [
-            bytes(tensor.cpu().numpy()[:size].tobytes()) for tensor, size in zip(everyone, sizes, strict=True)
-        ]
-
-    def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        moved = tensor.to(self.device)
-        dist.all_reduce(moved)
-        return moved.cpu()
 
 
 def is_rank() -> bool:
@@ -104,10 +63,14 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
         os.environ[INTERFACE] = "lo"  # one machine: no look-up of its name
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
+    if chosen.type == "cpu" and local_size > 1:
+        _keep_to_own_cores(local_rank, local_size)
     # One thread computes, others decode and prefetch. Steps are so small that a second thread gains
     # nothing, and where another process wants the core its spinning made an epoch 10-20 times longer.
     threads, hook = torch.get_num_threads(), sys.excepthook  # torch puts its own hook there for good
     torch.set_num_threads(1)
+    turn = sys.getswitchinterval()
+    sys.setswitchinterval(TURN_SECONDS)
     store = _store(rank, size)
     if rank == 0:
         store.set("prepared", prepare())
@@ -121,10 +84,11 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
         timeout=TIMEOUT,
     )
     try:
-        yield World(rank, size, chosen, prepared)
+        yield World(rank, size, chosen, prepared, local_rank, local_size)
     finally:
         dist.destroy_process_group()
         torch.set_num_threads(threads)
+        sys.setswitchinterval(turn)
         sys.excepthook = hook
         if interface:
             del os.environ[INTERFACE]
@@ -144,6 +108,15 @@ def _store(rank: int, size: int) -> Any:  # noqa: ANN401 - torch does not export
     agent_has_it = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     tcp = stores.TCPStore(host, port, size, is_master=rank == 0 and not agent_has_it, timeout=TIMEOUT)
     return stores.PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", tcp)
+
+
+def _keep_to_own_cores(local_rank: int, local_size: int) -> None:
+    """Deal the cores to the ranks: else two ranks' threads crowd one core while another is idle (Linux)."""
+    if sys.platform == "linux":
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) >= local_size:
+            own = cores[len(cores) * local_rank // local_size : len(cores) * (local_rank + 1) // local_size]
+            os.sched_setaffinity(0, own)
 
 
 def _device(setting: str, local_rank: int, local_size: int) -> torch.device:

@@ -1,0 +1,202 @@
+"""Decoded row groups on disk, decoded once for all epochs and all later runs; memory-mapped when read.
+
+One file a row group, named by what it depends on: the part (which is named by its content and the split),
+the columns and rules of decoding, and the format. It is written beside and renamed, so that several runs may
+write the same block at once; and it ends with a checksum of all before it, looked at when a process first
+opens it: a damaged or torn block is decoded again. So nothing needs to be flushed, and nothing is locked: a
+block that another run removes while it is mapped stays mapped, and one that is gone is decoded again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import mmap
+import os
+import secrets
+import shutil
+import time
+import zlib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save
+
+from binclf import hashing
+from binclf.features import Block
+from binclf.loader.source import Source
+from binclf.parquet import Texts
+
+log = logging.getLogger(__name__)
+
+ABANDONED_SECONDS = 86400  # a half-written file older than this was left by a run that was killed
+DTYPES: dict[str, Any] = {
+    "F64": np.float64, "F32": np.float32, "U64": np.uint64, "I64": np.int64, "I32": np.int32,
+    "I8": np.int8, "U8": np.uint8, "BOOL": np.bool_,
+}  # fmt: skip
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class BlockCache:
+    """Blocks of many data sets in one folder of the local disk, at most `limit` bytes."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        """Nothing is looked at yet."""
+        self.folder, self.limit = folder, limit
+        self._verified: set[Path] = set()
+        self._is_full = False
+
+    def block(self, source: Source, group: int) -> Block:
+        """A row group with its moments: from the disk, else decoded and put there.
+
+        Raises:
+            DataError: the part's file changed or is damaged.
+        """
+        file, index = source.place[group]
+        file.check()
+        path = self.home(source, group) / f"{index}.block"
+        block = self._read(path)
+        if block is None:
+            block = source.decode(group, moments=True)
+            self._write(path, block)
+        return block
+
+    def home(self, source: Source, group: int) -> Path:
+        """The folder of the blocks of a row group's file."""
+        return self.folder / hashing.digest([source.place[group][0].id, source.how.digest])[:32]
+
+    def prepare(self, sources: Iterable[Source], needed: int) -> None:
+        """Before a run: mark its blocks as used now, and remove the least recently used of others.
+
+        Args:
+            sources: the run's rows.
+            needed: bytes of all its blocks.
+        """
+        own = {self.home(source, group) for source in sources for group in range(len(source.place))}
+        for folder in own:
+            if folder.is_dir():
+                os.utime(folder)
+        if not self.folder.is_dir():
+            return
+        others = [folder for folder in self.folder.iterdir() if folder.is_dir() and folder not in own]
+        sizes = {folder: _size(folder) for folder in others}
+        excess = needed + sum(sizes.values()) - self.limit
+        for folder in sorted(others, key=_used):
+            if excess <= 0:
+                break
+            log.info("the cache makes room: removing %s (%s bytes)", folder.name, f"{sizes[folder]:,}")
+            shutil.rmtree(folder, ignore_errors=True)  # another run may be removing it too
+            excess -= sizes[folder]
+
+    def _read(self, path: Path) -> Block | None:
+        try:
+            with path.open("rb") as file:
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (FileNotFoundError, ValueError):  # ValueError: it is empty
+            return None
+        view = memoryview(content)
+        if path not in self._verified:
+            if len(view) < 4 or zlib.crc32(view[:-4]) != int.from_bytes(view[-4:], "little"):
+                log.warning("cached block %s is damaged: decoding it again", path)
+                path.unlink(missing_ok=True)
+                return None
+            self._verified.add(path)
+        return _block_of(_arrays(view))
+
+    def _write(self, path: Path, block: Block) -> None:
+        if self._is_full:
+            return
+        content = save(_arrays_of(block))
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.write(zlib.crc32(content).to_bytes(4, "little"))
+            os.replace(temporary, path)
+            self._verified.add(path)
+        except OSError as error:  # the rows are there all the same: they are decoded again each epoch
+            self._is_full = True
+            log.warning("%s cannot be written (%s): going on without caching more", path, error)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def free_bytes(folder: Path) -> int:
+    """What is free on the disk that a folder is, or will be, on."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def cached_bytes(folder: Path) -> int:
+    """What all blocks below a folder take."""
+    return sum(_size(child) for child in folder.iterdir() if child.is_dir()) if folder.is_dir() else 0
+
+
+def _arrays_of(block: Block) -> Arrays:
+    arrays: Arrays = {
+        "residuals": block.residuals, "centre": block.centre, "missing": block.missing,
+        "codes": block.codes, "labels": block.labels,
+    }  # fmt: skip
+    if block.weights is not None:
+        arrays["weights"] = block.weights
+    if block.moments is not None:
+        arrays["moments"] = block.moments
+    for place, (texts, hashes) in enumerate(zip(block.texts, block.hashes, strict=True)):
+        arrays |= {f"data.{place}": texts.data, f"offsets.{place}": texts.offsets, f"hashes.{place}": hashes}
+    arrays |= {f"counts.{place}": counts for place, counts in enumerate(block.counts)}
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _block_of(arrays: Arrays) -> Block:
+    count = sum(name.startswith("hashes.") for name in arrays)
+    return Block(
+        residuals=arrays["residuals"],
+        centre=arrays["centre"],
+        missing=arrays["missing"],
+        codes=arrays["codes"],
+        texts=tuple(Texts(arrays[f"data.{i}"], arrays[f"offsets.{i}"]) for i in range(count)),
+        hashes=tuple(arrays[f"hashes.{i}"] for i in range(count)),
+        labels=arrays["labels"],
+        weights=arrays.get("weights"),
+        moments=arrays.get("moments"),
+        counts=tuple(arrays[f"counts.{i}"] for i in range(count)) if "moments" in arrays else (),
+    )
+
+
+def _arrays(view: memoryview) -> Arrays:
+    """The arrays of a file in the safetensors layout, where they lie."""
+    length = int.from_bytes(view[:8], "little")
+    header = json.loads(bytes(view[8 : 8 + length]))
+    header.pop("__metadata__", None)
+    arrays: Arrays = {}
+    for name, entry in header.items():
+        low, high = entry["data_offsets"]
+        data = view[8 + length + low : 8 + length + high]
+        arrays[name] = np.frombuffer(data, dtype=DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):  # another run may be removing it
+            status = file.stat()
+            if file.suffix == ".tmp" and time.time() - status.st_mtime > ABANDONED_SECONDS:
+                file.unlink()
+            else:
+                total += status.st_size
+    return total
+
+
+def _used(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

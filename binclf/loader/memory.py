@@ -1,0 +1,219 @@
+"""How much memory a tier takes, before it is taken; and how much the machine has, and the process took.
+
+Predicted from the plan of the epochs themselves, not from a rule of thumb: which rows a reader holds at each
+moment follows from row counts, lanes and windows. What a decoder needs beside its result, and what an
+allocator keeps, are the measured constants below.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf.epoch import EpochPlan
+from binclf.loader.steps import CHUNK_BYTES, DEPTH, MOST_CHUNK_ROWS
+from binclf.loader.streamed import SEGMENT_ROWS, target_rows
+from binclf.parquet import use_system_memory
+
+F64 = npt.NDArray[np.float64]
+
+DECODING = 3.0  # bytes that decoding a row group takes at its height, per byte of what comes out
+FIXED = 72 * 2**20  # code of libraries that is loaded when first used, plans, and what allocators keep
+OPTIMISER = 10  # copies of the weights: gradient, two moments, average, best, checkpoint ...
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+POINTS = 2_000_000  # moments at which held rows are counted, at most, before epochs are left out
+
+
+class Grouped(Protocol):
+    """Rows in row groups: a `Source`, or one that is only foreseen."""
+
+    @property
+    def group_rows(self) -> tuple[int, ...]:
+        """Rows of each row group."""
+
+    @property
+    def rows(self) -> int:
+        """N."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a row takes."""
+
+    numbers: int  # columns as they are decoded
+    width: int  # F: with missing indicators
+    categories: int  # C
+    is_weighted: bool
+    table: int = 0  # V
+
+    @property
+    def row(self) -> int:
+        """Bytes of a row as the model takes it, with its label, weight and number."""
+        return 4 * self.width + 4 * self.categories + 1 + 4 * self.is_weighted + 8
+
+    @property
+    def decoded(self) -> int:
+        """Bytes of a row as it is decoded."""
+        return 4 * self.numbers + 16 * self.categories + 9
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Predicted peak of one rank, in bytes beside Python's and torch's own."""
+
+    rows: int  # the rows that are held
+    chunks: int  # batches on their way
+    decoding: int
+    weights: int  # and what the optimiser keeps beside them
+    fixed: int = FIXED
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.rows + self.chunks + self.decoding + self.weights + self.fixed
+
+    def told(self) -> str:
+        """In words."""
+        return (
+            f"{shown(self.rows)} for rows, {shown(self.chunks)} for batches, {shown(self.decoding)} for "
+            f"decoding, {shown(self.weights + self.fixed)} for weights and the rest"
+        )
+
+
+def streaming(
+    shape: Shape,
+    sources: Iterable[Grouped],
+    plans: Iterable[EpochPlan],
+    rank: int,
+    ranks: int,
+    batch_rows: int,
+) -> Need:
+    """Of a rank that streams, or reads the disk cache.
+
+    Args:
+        shape: of a row.
+        sources: train and validation.
+        plans: of the epochs of train.
+        rank: which.
+        ranks: of so many.
+        batch_rows: B.
+    """
+    held, longest = 0, 0
+    points = 0
+    for plan in plans:
+        held = max(held, held_rows(plan, rank, ranks), min(plan.rows, target_rows(plan, rank, ranks)))
+        longest = max(longest, plan.window_rows)
+        points += plan.rows // SEGMENT_ROWS
+        if points > POINTS:
+            held += held // 20  # epochs that are not looked at differ a little
+            break
+    largest = max((rows for source in sources for rows in source.group_rows), default=0)
+    opening = 3 * (longest + largest) * shape.row
+    return Need(
+        rows=held * shape.row + opening,
+        chunks=_chunks(shape, batch_rows, ranks),
+        decoding=_decoding(shape, largest, 2),
+        weights=_weights(shape),
+    )
+
+
+def holding(shape: Shape, sources: Iterable[Grouped], batch_rows: int, ranks: int, threads: int) -> Need:
+    """Of a rank that holds all rows, or sees those that its machine's ranks hold together."""
+    sources = tuple(sources)
+    largest = max((rows for source in sources for rows in source.group_rows), default=0)
+    return Need(
+        rows=sum(source.rows for source in sources) * (4 * shape.numbers + 4 * shape.categories + 5),
+        chunks=_chunks(shape, batch_rows, ranks),
+        decoding=_decoding(shape, largest, threads + 1),
+        weights=_weights(shape),
+    )
+
+
+def held_rows(plan: EpochPlan, rank: int, ranks: int) -> int:
+    """The most rows that a streaming rank holds at any moment of an epoch: decoded, and not given back."""
+    if plan.is_small:
+        return plan.rows
+    longest = plan.lane_rows(0)
+    at = np.arange(0, longest, SEGMENT_ROWS)
+    total = np.zeros(len(at), dtype=np.int64)
+    for lane in plan.lanes_of(rank, ranks):
+        total += plan.held(lane, at)
+    return int(total.max(initial=0)) + SEGMENT_ROWS * len(plan.lanes_of(rank, ranks))
+
+
+def available_bytes() -> int:
+    """Memory that this machine, or the container, can still give."""
+    found = [2**33]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":") for line in meminfo.read_text().splitlines() if ":" in line)
+        found = [int(fields["MemAvailable"].split()[0]) * 1024]
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.exists() and used.exists() and limit.read_text().strip() != "max":
+        found.append(int(limit.read_text()) - int(used.read_text()))
+    return max(min(found), 0)
+
+
+def give_back() -> None:
+    """Have glibc give freed memory back at once instead of keeping it (a no-op elsewhere)."""
+    use_system_memory()
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            for option, value in ((_M_MMAP_THRESHOLD, 2**16), (_M_TRIM_THRESHOLD, 2**20)):
+                libc.mallopt(option, value)
+
+
+class Peak:
+    """The most memory that this process held since now, beside what it holds now (Linux)."""
+
+    def __init__(self) -> None:
+        """Begin to watch."""
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+            self.before: int | None = _status("VmRSS")
+        except OSError:  # not Linux, or not allowed
+            self.before = None
+
+    def bytes(self) -> int | None:
+        """So far; None where it cannot be told."""
+        return None if self.before is None else max(_status("VmHWM") - self.before, 0)
+
+
+def shown(size: float) -> str:
+    """Bytes for people.
+
+    >>> shown(268435456), shown(999)
+    ('256 MiB', '1 KiB')
+    """
+    for unit, count in (("GiB", 2**30), ("MiB", 2**20)):
+        if size >= count:
+            return f"{size / count:.3g} {unit}"
+    return f"{-(-int(size) // 1024)} KiB"
+
+
+def _chunks(shape: Shape, batch_rows: int, ranks: int) -> int:
+    rows = max(min(CHUNK_BYTES // max(shape.row, 1), MOST_CHUNK_ROWS), -(-batch_rows // ranks))
+    return (DEPTH + 3) * rows * (shape.row + 4 * shape.width * (shape.width > shape.numbers))
+
+
+def _decoding(shape: Shape, rows: int, at_once: int) -> int:
+    return int(DECODING * rows * shape.decoded * at_once)
+
+
+def _weights(shape: Shape) -> int:
+    return OPTIMISER * 4 * (shape.width + shape.table + 1)
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")

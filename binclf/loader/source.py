@@ -1,0 +1,81 @@
+"""The row groups of one part: how many rows each has, and each decoded when asked for."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf.features import Block, Decoding, decode
+from binclf.split import PartFile
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+class Source:
+    """The row groups of one part's files, numbered in canonical order."""
+
+    def __init__(self, files: Iterable[PartFile], how: Decoding) -> None:
+        """Nothing is read yet."""
+        self.files, self.how = tuple(files), how
+        self.place = [(f, g) for f in self.files for g in range(len(f.groups))]
+        self.group_rows: tuple[int, ...] = tuple(f.groups[g] for f, g in self.place)
+        self.starts = np.concatenate([[0], np.cumsum(self.group_rows)]).astype(np.int64)
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return int(self.starts[-1])
+
+    def span(self, group: int) -> slice:
+        """Canonical row numbers of a row group."""
+        return slice(int(self.starts[group]), int(self.starts[group + 1]))
+
+    def decode(
+        self,
+        group: int,
+        *,
+        out: tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]] | None = None,
+        moments: bool = False,
+    ) -> Block:
+        """Decode one row group.
+
+        Raises:
+            DataError: the file changed, or is damaged.
+        """
+        file, index = self.place[group]
+        with file.reader(self.how.texts) as reader:
+            block = decode(reader, index, self.how, out=out, moments=moments)
+        if len(block) != self.group_rows[group]:
+            raise AssertionError(
+                f"{file.path}, row group {index}: {len(block)} labelled rows, and the split counted "
+                f"{self.group_rows[group]}"
+            )
+        return block
+
+
+def threads() -> int:
+    """Decoding threads of this rank: the machine's cores, shared with its other ranks."""
+    return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+def ahead(call: Callable[[Item], Made], items: Iterable[Item], count: int) -> Iterator[Made]:
+    """`map` by `count` threads, in order, never more than that many results ahead of the consumer."""
+    with ThreadPoolExecutor(count, thread_name_prefix="decode") as pool:
+        waiting: deque[Future[Made]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(call, item))
+                if len(waiting) > count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,6 @@
+"""The only door to torch.distributed: who am I among how many, and sums over all."""
+
+from binclf.world.join import is_rank, join
+from binclf.world.ranks import World
+
+__all__ = ["World", "is_rank", "join"]

@@ -1,0 +1,73 @@
+"""Every command run to its end: the code it ends with, and how long after its last words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tests.ranks import as_toml, small_job
+
+SECONDS = 5.0  # within which a command is gone after its last line
+
+
+def exits(folder: Path, times: int) -> tuple[float, list[str]]:
+    """Run each command so many times; the longest wait after a last line, and what was wrong."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "small.toml"
+    config.write_text(as_toml(small_job(folder, train={"epochs": 1})))
+    run = ["retrain", str(config)]
+    code, _, words = finish(run)
+    if code:
+        return 0.0, [f"{run}: {code}: {words}"]
+    trained = max((folder / "runs").glob("small-*/manifest.json")).parent
+    commands: list[tuple[list[str], int]] = [
+        (["check", str(config)], 0),
+        (["plan", str(config)], 0),
+        (["split", str(config)], 0),
+        (["train", str(config)], 0),
+        (["train", str(config), "--ranks", "2"], 0),
+        (["evaluate", str(trained)], 0),
+        (["evaluate", str(trained), str(folder / "data")], 0),
+        (["report", str(trained)], 0),
+        (["plan", str(config), "train.nonsense=1"], 2),
+        (["split", str(config), f"data.path={folder / 'nowhere'}"], 10),
+        (["report", str(folder)], 12),
+    ]
+    slowest, wrong = 0.0, list[str]()
+    for number in range(times):
+        score = ["score", str(trained), str(folder / "data"), str(folder / f"scored-{number}")]
+        for command, expected in [*commands, (score, 0)]:
+            code, seconds, words = finish(command)
+            slowest = max(slowest, seconds)
+            if code != expected or seconds > SECONDS:
+                wrong.append(f"{command[0]} ended with {code} after {seconds:.1f} s: {words[-500:]}")
+    return slowest, wrong
+
+
+def finish(arguments: list[str]) -> tuple[int, float, str]:
+    """A command's code, the seconds between its last output and its end, and its words."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "binclf", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines, last = list[str](), [time.monotonic()]
+    assert process.stdout is not None
+    stream = process.stdout
+
+    def listen() -> None:
+        with stream:
+            for line in stream:
+                lines.append(line)
+                last[0] = time.monotonic()
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    code = process.wait(timeout=120)
+    seconds = time.monotonic() - last[0]
+    listener.join()
+    return code, seconds, "".join(lines)

@@ -1,0 +1,16 @@
+"""Every command ends at once, with its own code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands import exits
+
+
+@pytest.mark.slow
+def test_every_command_is_gone_soon_after_its_last_line_with_its_own_code(tmp_path: Path) -> None:
+    slowest, wrong = exits(tmp_path / "job", 1)
+    assert wrong == []
+    assert slowest < 5

@@ -1,0 +1,62 @@
+"""No flipped bit is read in silence: pages by their checksums, footers by their digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from binclf.errors import DataError
+from binclf.parquet import tail
+from tests.flips import flip, parts, read
+
+
+def test_none_of_many_flips_is_read_in_silence(tmp_path: Path) -> None:
+    found = flip(tmp_path, 120, seed=1)
+    assert found.silent == 0
+    assert found.refused + found.harmless == 120
+    assert found.refused > 100
+
+
+def test_without_page_checksums_most_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: the test can see what the checksums see."""
+    real = pq.ParquetFile
+
+    def unchecked(path: Any, **options: Any) -> Any:
+        return real(path, **{**options, "page_checksum_verification": False})
+
+    monkeypatch.setattr(pq, "ParquetFile", unchecked)
+    assert flip(tmp_path, 60, seed=1).silent > 20
+
+
+def test_another_footer_is_refused_by_name_and_only_the_digest_sees_it(tmp_path: Path) -> None:
+    file = max(parts(tmp_path), key=lambda part: part.rows)
+    whole = file.path.read_bytes()
+    content = pq.ParquetFile(file.path).metadata.schema.names
+    damaged = whole.replace(b"number", b"numbes")  # in the footer alone: pages know no names
+    assert "number" in content
+    assert damaged != whole
+    file.path.write_bytes(damaged)
+    assert pq.read_table(file.path).num_rows == file.rows  # a whole Parquet file to all others
+    with pytest.raises(
+        DataError, match=rf"the footer of {file.relative} is not what was written.*split again"
+    ):
+        read(file)
+
+
+def test_a_footer_is_parsed_once_for_each_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = max(parts(tmp_path), key=lambda part: part.rows)
+    seen: list[Any] = []
+    real = pq.read_metadata
+    tail._tail.cache_clear()
+
+    def counted(source: Any) -> Any:
+        seen.append(source)
+        return real(source)
+
+    monkeypatch.setattr(pq, "read_metadata", counted)
+    for _ in range(5):
+        read(file)
+    assert len(seen) == 1
