@@ -110,8 +110,7 @@ def attach(stores: Mapping[str, AnyStore], features: Features, world: World) -> 
         store.attach(features)
     train = stores["train"]
     if isinstance(train, HeldRows):
-        own = None if train.is_shared else range(len(train.source.group_rows))
-        train.fill(_share(train, world) if own is None else own)
+        train.fill(_share(train, world) if train.is_shared else range(len(train.source.group_rows)))
         train.lacking = world.sum_integers(train.lacking.astype(np.int64)) > 0
 
 

@@ -101,7 +101,7 @@ class _Run:
             "l2": self.l2,
             "steps_per_epoch": -(-self.rows // self.batch_rows),
             "epochs": len(self.progress.history),
-            **self.progress.as_json(),
+            **self.progress.record(),
         }
         return Solution(weights, record)
 

@@ -40,8 +40,12 @@ class Progress:
     part_seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """For the checkpoint and for `model.json`."""
+        """For the checkpoint."""
         return dict(vars(self))
+
+    def record(self) -> dict[str, Any]:
+        """For `model.json`: of whole epochs."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("part_")}
 
 
 @dataclass(frozen=True, slots=True)
