@@ -112,7 +112,11 @@ def _settings(meta: dict[str, Any], weight: str, store: str) -> dict[str, Any]:
 
 
 def _retrained(settings: dict[str, Any], path: Path, split: dict[str, Any]) -> Path:
-    return retrain(config.parse(settings | {"data": settings["data"] | {"path": str(path)}, "split": split}))
+    return Path(
+        str(
+            retrain(config.parse(settings | {"data": settings["data"] | {"path": str(path)}, "split": split}))
+        )
+    )
 
 
 def _test_loss(run: Path) -> float:
@@ -123,7 +127,8 @@ def _scikit_learn(run: Path, meta: dict[str, Any], weight: str) -> float:
     """Test log-loss of scikit-learn fitted on the training part of a run."""
     split = artifact.read_split(run)
     train, test = (
-        pd.concat([pd.read_parquet(file.path) for file in split.parts[part]]) for part in ("train", "test")
+        pd.concat([pd.read_parquet(str(file.path)) for file in split.parts[part]])
+        for part in ("train", "test")
     )
     for frame in (train, test):
         for name in meta["categorical"]:

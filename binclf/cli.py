@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from binclf import artifact, launch
 from binclf.config import Config, load
 from binclf.errors import BinclfError
+from binclf.storage import place_of
 
 OUR_FAULT = 70
 CODES = (
@@ -141,26 +142,26 @@ def _train(options: argparse.Namespace) -> Result | None:
     from binclf.retrain import finish, retrain, summary
 
     config = _config(options)
-    resume = Path(options.resume) if options.resume else None
+    resume = place_of(options.resume) if options.resume else None
     if not launch.is_rank():
         return summary(retrain(config, resume=resume))
     from binclf import train
     from binclf.world import join
 
     with join(config.train.device, lambda: str(artifact.begin(config, resume))) as world:
-        run_dir = Path(world.prepared)
+        run_dir = place_of(world.prepared)
         with artifact.working(run_dir) if world.rank == 0 else nullcontext():
             train.train_in(world, config, run_dir)
     if world.rank != 0:
         return None
-    finish(Path(world.prepared))
-    return summary(Path(world.prepared))
+    finish(place_of(world.prepared))
+    return summary(place_of(world.prepared))
 
 
 def _rank(options: argparse.Namespace) -> None:
     from binclf import train
 
-    train.train(Path(options.run_dir))
+    train.train(place_of(options.run_dir))
 
 
 def _evaluate(options: argparse.Namespace) -> Result:
@@ -175,7 +176,7 @@ def _report(options: argparse.Namespace) -> Result:
     text = report.read(options.run_dir)
     return {
         "run": options.run_dir,
-        "report": str(Path(options.run_dir) / "report.md"),
+        "report": str(place_of(options.run_dir) / "report.md"),
         "text": text,
     }
 

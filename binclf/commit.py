@@ -19,17 +19,24 @@ from pathlib import Path
 from typing import Any
 
 from binclf.errors import ArtifactError, BusyError, StorageError
+from binclf.storage import Place, Remote, beside_locally, local_home
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; renamed to `path` when the block ends well, removed when not.
+def beside(path: Place) -> Iterator[Path]:
+    """A local name to write to; it becomes `path` when the block ends well, and is removed when not.
+
+    On a disk it lies beside `path` and is renamed. To an object store it is sent when it is whole.
 
     Raises:
-        StorageError: the disk is full, read-only or gone.
+        StorageError: the disk is full, read-only or gone, or the store does not take it.
     """
+    if isinstance(path, Remote):
+        with beside_locally(path) as temporary:
+            yield temporary
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +50,7 @@ def beside(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def storage_error(error: OSError, path: Path) -> OSError:
+def storage_error(error: OSError, path: Place) -> OSError:
     """The disk's own errors in words that help; any other error as it is."""
     if isinstance(error, StorageError) or error.errno is None:
         return error
@@ -71,18 +78,18 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Place, content: bytes) -> None:
     """Write a file whole or not at all."""
     with beside(path) as temporary:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
+def write_json(path: Place, value: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
     """Write JSON whole or not at all; NaN and infinity are refused, as JSON has neither."""
     write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401 - the caller knows the shape
+def read_json(path: Place) -> Any:  # noqa: ANN401 - the caller knows the shape
     """Read JSON.
 
     Raises:
@@ -96,19 +103,17 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - the caller knows the shape
         raise ArtifactError(f"{path} is not JSON ({error}): it was damaged or edited.") from error
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's content; other threads run meanwhile."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock file `path`; the kernel frees it however the holder ends.
+def locked(place: Place, *, wait: bool) -> Iterator[None]:
+    """Hold the lock file `place`; the kernel frees it however the holder ends.
+
+    Object stores have no locks: there it holds among the processes of this machine only. What several
+    machines may write at once is named by its content, so that it does not matter who was last.
 
     Raises:
         BusyError: another process holds it and `wait` is false.
     """
+    path = _lock_file(place) if isinstance(place, Remote) else place
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o640)
@@ -120,10 +125,14 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
         except BlockingIOError as error:
             if not wait:
                 raise BusyError(
-                    f"{path.parent} is in use by another process: wait for it, then run this again."
+                    f"{place.parent} is in use by another process: wait for it, then run this again."
                 ) from error
-            log.info("waiting for another process that works in %s", path.parent)
+            log.info("waiting for another process that works in %s", place.parent)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
+
+
+def _lock_file(place: Remote) -> Path:
+    return local_home() / "locks" / f"{hashlib.sha256(str(place).encode()).hexdigest()}.lock"

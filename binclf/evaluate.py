@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from binclf import artifact, predict
@@ -17,10 +16,11 @@ from binclf.metrics import Tally, calibration, curves, metrics
 from binclf.parquet import Footer, Reader, find, footer_digest, footers
 from binclf.predict import Model
 from binclf.split import PART_NAMES
+from binclf.storage import Place
 
 log = logging.getLogger(__name__)
 
-Place = tuple[Path, str, int, str]  # file, what messages call it, row group, digest of its footer
+RowGroup = tuple[Place, str, int, str]  # file, what messages call it, row group, digest of its footer
 
 
 def of_parts(run: artifact.Run) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def of_parts(run: artifact.Run) -> dict[str, Any]:
     return found
 
 
-def evaluate(path: str | Path, data: str | Path | None = None) -> dict[str, Any]:
+def evaluate(path: str | Place, data: str | Place | None = None) -> dict[str, Any]:
     """Metrics of a finished run: on its own parts as sealed, or on other labelled data.
 
     Raises:
@@ -73,12 +73,14 @@ def evaluate(path: str | Path, data: str | Path | None = None) -> dict[str, Any]
     return {"run": run.id, "data": metrics(tally), "dropped_null_label": unlabelled}
 
 
-def tally_of(model: Model, places: Sequence[Place], label: LabelRule, weight: str, quantum: float) -> Tally:
+def tally_of(
+    model: Model, places: Sequence[RowGroup], label: LabelRule, weight: str, quantum: float
+) -> Tally:
     """Score row groups in threads and add their tallies up; rows without a label are passed over."""
     columns = [*model.columns(), label.column, *([weight] if weight else [])]
     texts = [c.name for c in model.features.categorical if c.kind == "text"]
 
-    def one(numbered: tuple[int, Place]) -> Tally:
+    def one(numbered: tuple[int, RowGroup]) -> Tally:
         number, (path, name, group, digest) = numbered
         with Reader(path, name, texts, digest) as reader:
             rows = reader.read(group, columns)
@@ -108,7 +110,7 @@ def _check_columns(foot: Footer, label: LabelRule, weight: str) -> None:
             )
 
 
-def _check_labels(places: Iterable[Place], label: LabelRule) -> int:
+def _check_labels(places: Iterable[RowGroup], label: LabelRule) -> int:
     """Rows without a label; over all files there are at most two values."""
     unlabelled, seen = 0, set[str]()
     for path, name, group, digest in places:
@@ -124,7 +126,7 @@ def _check_labels(places: Iterable[Place], label: LabelRule) -> int:
     return unlabelled
 
 
-def _total_weight(places: Iterable[Place], weight: str) -> float:
+def _total_weight(places: Iterable[RowGroup], weight: str) -> float:
     total = 0.0
     for path, name, group, digest in places:
         with Reader(path, name, digest=digest) as reader:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from binclf.parquet import (
     from_frame,
     zone_of,
 )
+from binclf.storage import Place
 
 F64 = npt.NDArray[np.float64]
 
@@ -153,7 +153,7 @@ def of_run(run: artifact.Run) -> Model:
     )
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Place) -> Model:
     """Load the model of a finished run.
 
     Raises:

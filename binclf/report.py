@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from binclf import artifact, commit
+from binclf.storage import Place
 
 PICTURES = ("roc", "pr", "calibration")
 SHOWN_COEFFICIENTS = 15
@@ -204,7 +204,7 @@ def _svg(draw: Callable[[Any], None]) -> bytes:
     return buffer.getvalue()
 
 
-def read(path: str | Path) -> str:
+def read(path: str | Place) -> str:
     """The report of a finished run, as Markdown.
 
     Raises:

@@ -13,6 +13,7 @@ from binclf.config import Config
 from binclf.errors import BinclfError, BusyError, ConfigError, DataError
 from binclf.evaluate import of_parts
 from binclf.launch import launch
+from binclf.storage import Place
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +23,10 @@ ROWS_THAT_PAY = 16384  # of a rank in each step
 def retrain(
     config: Config,
     *,
-    resume: Path | None = None,
+    resume: Place | None = None,
     in_process: bool = True,
     on_line: Callable[[str], None] | None = None,
-) -> Path:
+) -> Place:
     """Train on the config's data and seal the run.
 
     Args:
@@ -44,7 +45,7 @@ def retrain(
 
 
 def fit(
-    run_dir: Path,
+    run_dir: Place,
     *,
     in_process: bool = True,
     on_line: Callable[[str], None] | None = None,
@@ -71,12 +72,12 @@ def fit(
         raise
 
 
-def how_to_resume(run_dir: Path) -> str:
+def how_to_resume(run_dir: Place) -> str:
     """What to tell of a run that was interrupted."""
     return f"the run is unfinished; go on with: binclf retrain {run_dir}/config.json --resume {run_dir}"
 
 
-def finish(run_dir: Path) -> None:
+def finish(run_dir: Place) -> None:
     """Evaluate a fitted run, write its report and seal it."""
     with artifact.working(run_dir):
         run = artifact.open_run(run_dir, sealed=False)
@@ -88,7 +89,7 @@ def finish(run_dir: Path) -> None:
     log.info("%s", report.verdict(part, found["metrics"][part]).replace("**", ""))
 
 
-def summary(run_dir: Path) -> dict[str, Any]:
+def summary(run_dir: Place) -> dict[str, Any]:
     """What a command or a flow tells of a sealed run: its place, its metrics, where the report is."""
     metrics = commit.read_json(run_dir / "metrics.json")
     part = report.judged_part(metrics)

@@ -11,13 +11,13 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from binclf import artifact, commit, predict
 from binclf.errors import ArtifactError, DataError
 from binclf.parquet import ColumnWriter, Footer, Reader, find, footers
 from binclf.predict import Model, probability
+from binclf.storage import Place, fingerprint_of, place_of, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ RECEIPTS = "_receipts"  # readers of Parquet directories pass over names with '_
 ADDED = ("probability", "decision", "model")
 
 
-def score(run: str | Path, source: str | Path, output: str | Path) -> dict[str, Any]:
+def score(run: str | Place, source: str | Place, output: str | Place) -> dict[str, Any]:
     """Score all Parquet files of `source` into the directory `output`.
 
     An output has the id columns of the run's config, then `probability` (float64), `decision` (bool) and
@@ -43,9 +43,9 @@ def score(run: str | Path, source: str | Path, output: str | Path) -> dict[str, 
     model, ids = predict.of_run(opened), opened.config.data.ids
     feet = footers(find(source).files)
     _check(model, ids, feet)
-    output = Path(output)
+    output = place_of(output)
     with commit.locked(output / RECEIPTS / ".lock", wait=False):
-        written: list[Path] = []
+        written: list[Place] = []
         try:
             with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="score") as pool:
                 done = list(pool.map(lambda foot: _one(model, ids, foot, output, written), feet))
@@ -86,11 +86,13 @@ def _check(model: Model, ids: Sequence[str], feet: Sequence[Footer]) -> None:
         raise DataError("\n".join(problems[:20]))
 
 
-def _one(model: Model, ids: Sequence[str], foot: Footer, output: Path, written: list[Path]) -> dict[str, Any]:
+def _one(
+    model: Model, ids: Sequence[str], foot: Footer, output: Place, written: list[Place]
+) -> dict[str, Any]:
     """Score one file, unless that was done before."""
     target = output / foot.relative
     receipt_path = output / RECEIPTS / f"{foot.relative}.json"
-    fingerprint = commit.sha256(foot.path)
+    fingerprint = fingerprint_of(foot.path)
     if receipt_path.exists() and target.exists():
         receipt: dict[str, Any] = commit.read_json(receipt_path)
         _refuse_foreign(receipt, model, fingerprint, target)
@@ -115,8 +117,8 @@ def _one(model: Model, ids: Sequence[str], foot: Footer, output: Path, written: 
         receipt = {
             "model": model.id,
             "input": foot.relative,
-            "input_sha256": fingerprint,
-            "output_sha256": commit.sha256(temporary),
+            "input_fingerprint": fingerprint,
+            "output_sha256": sha256_of(temporary),
             "rows": done,
             "positive_decisions": decisions,
         }
@@ -127,14 +129,14 @@ def _one(model: Model, ids: Sequence[str], foot: Footer, output: Path, written: 
     return receipt | {"scored_before": 0}
 
 
-def _refuse_foreign(receipt: Mapping[str, Any], model: Model, fingerprint: str, target: Path) -> None:
+def _refuse_foreign(receipt: Mapping[str, Any], model: Model, fingerprint: str, target: Place) -> None:
     if receipt["model"] != model.id:
         raise ArtifactError(
             f"{target} was scored by {receipt['model']}, not by {model.id}: choose another output."
         )
-    if receipt["input_sha256"] != fingerprint:
+    if receipt["input_fingerprint"] != fingerprint:
         raise ArtifactError(
             f"{target} was scored from other content than its input has now: choose another output."
         )
-    if commit.sha256(target) != receipt["output_sha256"]:
+    if sha256_of(target) != receipt["output_sha256"]:
         raise ArtifactError(f"{target} was altered since it was scored: remove it and score again.")

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,12 +26,13 @@ from binclf.solvers import schedule
 from binclf.solvers.minibatch import fit
 from binclf.solvers.problem import Problem, Solution
 from binclf.split import Split
+from binclf.storage import Place
 from binclf.world import World, join
 
 log = logging.getLogger(__name__)
 
 
-def train(run_dir: Path) -> None:
+def train(run_dir: Place) -> None:
     """Be one rank of a training: learn features, fit, and (rank 0) write the model into the run.
 
     Raises:
@@ -44,7 +44,7 @@ def train(run_dir: Path) -> None:
         train_in(world, config, run_dir)
 
 
-def train_in(world: World, config: Config, run_dir: Path) -> None:
+def train_in(world: World, config: Config, run_dir: Place) -> None:
     """`train` in a world that is already met."""
     began = time.perf_counter()
     check_ranks(world.size, config.train.lanes)
@@ -129,7 +129,7 @@ def learn_features(world: World, config: Config, how: Decoding, split: Split, st
 
 
 def _write(
-    run_dir: Path,
+    run_dir: Place,
     config: Config,
     split: Split,
     features: Features,
@@ -154,7 +154,7 @@ def _write(
 
 
 def _write_receipts(
-    run_dir: Path, split: Split, solution: Solution, foreseen: Mapping[str, Any], tier: Tier, peak: Peak
+    run_dir: Place, split: Split, solution: Solution, foreseen: Mapping[str, Any], tier: Tier, peak: Peak
 ) -> None:
     """Rows in and rows out, and what was predicted beside what it took."""
     receipt = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
-from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from binclf.storage import place_of
 
 
 def key_of(name: str, what: str) -> str:
@@ -17,7 +18,7 @@ def key_of(name: str, what: str) -> str:
 
 def show_run(name: str, summary: dict[str, Any]) -> None:
     """Publish a run's report, pictures included, and its metrics."""
-    run_dir = Path(summary["run"])
+    run_dir = place_of(summary["run"])
     text = (run_dir / "report.md").read_text()
     for picture in run_dir.glob("*.svg"):
         data = base64.b64encode(picture.read_bytes()).decode()

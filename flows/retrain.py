@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
@@ -19,6 +18,7 @@ from binclf import artifact
 from binclf.config import Config, load
 from binclf.errors import BinclfError
 from binclf.retrain import finish, fit, summary
+from binclf.storage import place_of
 from flows.artifacts import show_run
 
 
@@ -33,15 +33,15 @@ def split_data(config: Config) -> str:
 @task(name="train")
 def train(run_dir: str) -> str:
     """Fit the model in child processes; what rank 0 logs appears here."""
-    fit(Path(run_dir), in_process=False, on_line=get_run_logger().info)
+    fit(place_of(run_dir), in_process=False, on_line=get_run_logger().info)
     return run_dir
 
 
 @task(name="evaluate")
 def evaluate(run_dir: str) -> dict[str, Any]:
     """Metrics of each part, the report, and the seal."""
-    finish(Path(run_dir))
-    return summary(Path(run_dir))
+    finish(place_of(run_dir))
+    return summary(place_of(run_dir))
 
 
 @task(name="show")

@@ -24,7 +24,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from benchmarks.oracles import SETS, measure
-from binclf import commit
+from binclf.storage import sha256_of
 from tests import commands, made
 from tests.flips import flip
 from tests.plans import plans
@@ -172,7 +172,7 @@ def real_sets(folder: Path) -> list[str]:
 
 
 def _sums(parts: Path) -> dict[str, str]:
-    return {p.name: commit.sha256(p) for p in sorted((parts / "parts").iterdir()) if p.suffix == ".parquet"}
+    return {p.name: sha256_of(p) for p in sorted((parts / "parts").iterdir()) if p.suffix == ".parquet"}
 
 
 def _newest(runs: Path) -> Path:

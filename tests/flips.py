@@ -13,6 +13,7 @@ from binclf.errors import DataError
 from binclf.parquet import tail
 from binclf.split import PartFile, ensure
 from tests import made
+from tests.trained import on_disk
 
 
 @dataclass
@@ -44,11 +45,12 @@ def flip(folder: Path, count: int, seed: int) -> Flips:
     expected = {file.path: pq.read_table(file.path).to_pandas() for file in files}
     for _ in range(count):
         file = draw.choice(files)
-        whole = file.path.read_bytes()
+        path = on_disk(file.path)
+        whole = path.read_bytes()
         damaged = bytearray(whole)
         damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
-        file.path.write_bytes(damaged)
-        tail._tail.cache_clear()  # as another process, or a later one, would find it
+        path.write_bytes(damaged)
+        tail.forget()  # as another process, or a later one, would find it
         try:
             table = read(file)
         except DataError as error:
@@ -56,5 +58,5 @@ def flip(folder: Path, count: int, seed: int) -> Flips:
         else:
             same = table.to_pandas().equals(expected[file.path])
             found.harmless, found.silent = found.harmless + same, found.silent + (not same)
-        file.path.write_bytes(whole)
+        path.write_bytes(whole)
     return found

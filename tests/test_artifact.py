@@ -12,9 +12,9 @@ import pytest
 
 import binclf
 from binclf import artifact, hashing, train
-from binclf.commit import sha256
 from binclf.errors import ArtifactError
 from binclf.retrain import fit, retrain
+from binclf.storage import sha256_of
 from tests.trained import people, settings, write
 
 FILES = {
@@ -32,7 +32,7 @@ def run(trained_run: Path, tmp_path: Path) -> Path:
 def test_a_run_has_its_files_and_a_manifest_with_their_hashes(trained_run: Path) -> None:
     manifest = json.loads((trained_run / "manifest.json").read_text())
     assert {path.name for path in trained_run.iterdir()} == FILES | {"manifest.json"}
-    assert manifest["files"] == {name: sha256(trained_run / name) for name in FILES}
+    assert manifest["files"] == {name: sha256_of(trained_run / name) for name in FILES}
     newest = max(trained_run.iterdir(), key=lambda path: path.stat().st_mtime_ns)
     assert newest.name == "manifest.json"
 
@@ -88,7 +88,7 @@ def test_a_manifest_cannot_name_files_outside(run: Path) -> None:
     path = run / "manifest.json"
     manifest = json.loads(path.read_text())
     (run.parent / "other.json").write_text("{}")
-    manifest["files"]["../other.json"] = sha256(run.parent / "other.json")
+    manifest["files"]["../other.json"] = sha256_of(run.parent / "other.json")
     manifest["digest"] = hashing.digest({k: v for k, v in manifest.items() if k != "digest"})
     path.write_text(json.dumps(manifest))
     with pytest.raises(ArtifactError, match=r"lacks \.\./other\.json"):

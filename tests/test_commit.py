@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import subprocess
 import sys
@@ -116,12 +115,6 @@ def test_missing_and_damaged_json_name_the_file(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(ArtifactError, match=r"a\.json is not JSON"):
             commit.read_json(path)
-
-
-def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
-    content = os.urandom(100_000)
-    (tmp_path / "a").write_bytes(content)
-    assert commit.sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
 
 
 def test_a_held_lock_is_busy_for_another_process_until_it_ends(tmp_path: Path) -> None:

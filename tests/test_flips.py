@@ -11,6 +11,7 @@ import pytest
 from binclf.errors import DataError
 from binclf.parquet import tail
 from tests.flips import flip, parts, read
+from tests.trained import on_disk
 
 
 def test_none_of_many_flips_is_read_in_silence(tmp_path: Path) -> None:
@@ -38,7 +39,7 @@ def test_another_footer_is_refused_by_name_and_only_the_digest_sees_it(tmp_path:
     damaged = whole.replace(b"number", b"numbes")  # in the footer alone: pages know no names
     assert "number" in content
     assert damaged != whole
-    file.path.write_bytes(damaged)
+    on_disk(file.path).write_bytes(damaged)
     assert pq.read_table(file.path).num_rows == file.rows  # a whole Parquet file to all others
     with pytest.raises(
         DataError, match=rf"the footer of {file.relative} is not what was written.*split again"
@@ -50,7 +51,7 @@ def test_a_footer_is_parsed_once_for_each_content(tmp_path: Path, monkeypatch: p
     file = max(parts(tmp_path), key=lambda part: part.rows)
     seen: list[Any] = []
     real = pq.read_metadata
-    tail._tail.cache_clear()
+    tail.forget()
 
     def counted(source: Any) -> Any:
         seen.append(source)

@@ -24,7 +24,7 @@ from binclf.solvers.validation import mean_log_loss
 from binclf.train import job_of, learn_features
 from binclf.world import World, join
 from tests.ranks import run, small_job
-from tests.trained import decoding
+from tests.trained import decoding, on_disk
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +112,7 @@ def worlds(
 ) -> list[list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("job")
     config = small_job(folder, split={"method": "none"}, train=ORDERS[request.param])
-    found = on_each_world(artifact.begin(config), "float64")
+    found = on_each_world(on_disk(artifact.begin(config)), "float64")
     if request.param == "a rank that runs dry":
         assert max(sum(not rows for _, rows in rank["seen"]) for rank in found[2]) > 100
     return found
@@ -164,14 +164,14 @@ def test_all_ranks_of_a_world_have_the_same_bits(worlds: list[list[dict[str, Any
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_weights_in_float32_agree_to_1e_5_on_any_number_of_ranks(tmp_path: Path, optimizer: str) -> None:
     config = small_job(tmp_path, split={"method": "none"}, train={"optimizer": optimizer, "epochs": 8})
-    worlds = on_each_world(artifact.begin(config), "float32")
+    worlds = on_each_world(on_disk(artifact.begin(config)), "float32")
     assert [difference(ranks, worlds[0]) for ranks in worlds] == pytest.approx([0, 0, 0], abs=1e-5)
 
 
 def test_the_usual_mean_of_local_means_does_depend_on_the_ranks(tmp_path: Path) -> None:
     """The negative control: what the comparison would say of the loss that everybody writes."""
     config = small_job(tmp_path, split={"method": "none"}, train={"batch_rows": 16})
-    worlds = on_each_world(artifact.begin(config), "float64", mean_of_means=True)
+    worlds = on_each_world(on_disk(artifact.begin(config)), "float64", mean_of_means=True)
     assert difference(worlds[1], worlds[0]) > 1e-3
     assert difference(worlds[2], worlds[0]) > 1e-3
 

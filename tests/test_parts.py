@@ -24,6 +24,7 @@ from binclf.parquet.parts import NAMES
 from binclf.predict import load
 from binclf.retrain import retrain
 from tests import made
+from tests.trained import on_disk
 
 # pyarrow's own call to pandas, on a column with a time zone
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning:DeprecationWarning")
@@ -271,7 +272,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Config]:
         "train": {"epochs": 3},
     }
     config = parse(settings_of)
-    return retrain(config), config
+    return on_disk(retrain(config)), config
 
 
 def test_derived_features_are_learnt_kept_and_read_back(people: tuple[Path, Config]) -> None:

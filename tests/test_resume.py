@@ -21,7 +21,7 @@ from binclf.solvers.problem import Problem
 from binclf.world import World, join
 from tests.ranks import run, small_job
 from tests.test_invariance import problem_of
-from tests.trained import people, settings, stores, whole, write
+from tests.trained import on_disk, people, settings, stores, whole, write
 
 
 class Killed(Exception):
@@ -165,7 +165,7 @@ def test_killed_at_three_steps_and_taken_up_by_2_1_and_3_ranks_ends_with_the_sam
         config = small_job(
             tmp_path / name, split={"method": "none"}, train={"epochs": 4, "batch_rows": 64, "patience": 0}
         )
-        return artifact.begin(config), config
+        return on_disk(artifact.begin(config)), config
 
     expected = run(1, part_of_a_run, run_dir=begun("whole")[0], steps=0)[0]
     run_dir, _ = begun("killed")

@@ -29,7 +29,7 @@ MANY = settings(max_examples=300, deadline=None)
 def foot(relative: str, columns: dict[str, Any]) -> Footer:
     """A footer as a file with these Arrow types would have it."""
     made_of = tuple(Column(name, kind_of(kind), str(kind)) for name, kind in columns.items())
-    return Footer(relative=relative, path=Path(relative), bytes=1, groups=(1,), columns=made_of)
+    return Footer(relative=relative, path=Path(relative), stamp=(1, 0, 0), groups=(1,), columns=made_of)
 
 
 # Which types have one in common: against the values themselves

@@ -17,6 +17,7 @@ from binclf.features import Decoding, Features, roles
 from binclf.loader import HeldRows, Source
 from binclf.retrain import retrain
 from binclf.split import Split, ensure
+from binclf.storage import Place
 from binclf.train import learn_features
 from binclf.world import World
 
@@ -145,6 +146,12 @@ def people_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained_run(people_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed run over `people_dir`. Look, and copy before you change it."""
-    run = retrain(settings(people_dir, tmp_path_factory.mktemp("store")))
+    run = on_disk(retrain(settings(people_dir, tmp_path_factory.mktemp("store"))))
     assert artifact.is_sealed(run)
     return run
+
+
+def on_disk(place: Place) -> Path:
+    """A place that is known to be a local path."""
+    assert isinstance(place, Path)
+    return place

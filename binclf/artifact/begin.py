@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from pathlib import Path
 from typing import Any
 
 from binclf import commit
@@ -12,6 +11,7 @@ from binclf.artifact.seal import is_sealed, read_config, read_split
 from binclf.config import Config, parse
 from binclf.errors import ArtifactError
 from binclf.split import Split, ensure
+from binclf.storage import Place, place_of
 
 # how the work is done, not what comes out: a resumed run may have others
 FREE = (
@@ -20,7 +20,7 @@ FREE = (
 )  # fmt: skip
 
 
-def begin(config: Config, resume: Path | None = None) -> Path:
+def begin(config: Config, resume: Place | None = None) -> Place:
     """Bring the split about and begin a run, or find that one can be resumed.
 
     Returns:
@@ -36,7 +36,7 @@ def begin(config: Config, resume: Path | None = None) -> Path:
         commit.write_json(resume / "config.json", config.model_dump(mode="json"))  # ranks may differ
         return resume
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    path = Path(config.store) / f"{config.name}-{stamp}-{secrets.token_hex(3)}"
+    path = place_of(config.store) / f"{config.name}-{stamp}-{secrets.token_hex(3)}"
     path.mkdir(parents=True)
     commit.write_json(path / "split.json", split.as_json())
     commit.write_json(path / "config.json", config.model_dump(mode="json"))
@@ -52,7 +52,7 @@ def settings_of_result(config: Config) -> dict[str, Any]:
     return {key: value for key, value in flat.items() if key not in FREE}
 
 
-def _check_resumable(path: Path, config: Config, split: Split) -> None:
+def _check_resumable(path: Place, config: Config, split: Split) -> None:
     if not (path / "config.json").exists():
         raise ArtifactError(f"{path} is no run: it has no config.json. Name a run directory.")
     began = read_config(path)

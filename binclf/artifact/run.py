@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from binclf.config import Config, parse
 from binclf.errors import ArtifactError
 from binclf.features import Features
 from binclf.split import Split
+from binclf.storage import Place, place_of
 
 SHAPES = {"weight": "width", "table": "table_size"}  # what features say of each array's length
 
@@ -25,7 +25,7 @@ SHAPES = {"weight": "width", "table": "table_size"}  # what features say of each
 class Run:
     """A finished training, read back and verified."""
 
-    path: Path
+    path: Place
     config: Config
     split: Split
     features: Features
@@ -39,7 +39,7 @@ class Run:
         return str(self.record["run"])
 
 
-def open_run(path: str | Path, *, sealed: bool = True) -> Run:
+def open_run(path: str | Place, *, sealed: bool = True) -> Run:
     """Read a run and verify every file against the manifest.
 
     Args:
@@ -49,9 +49,9 @@ def open_run(path: str | Path, *, sealed: bool = True) -> Run:
     Raises:
         ArtifactError: there is no run, it is not finished, or a file was altered, added or lost.
     """
-    path = Path(path)
     if str(path).startswith("models:"):
         raise ArtifactError(f"{path} is a registry's address: this version takes run directories.")
+    path = place_of(path)
     if not (path / "config.json").exists():
         raise ArtifactError(f"{path} is no run: it has no config.json. Name a run directory.")
     if sealed and not is_sealed(path):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from binclf.config import Config, parse
 from binclf.errors import ArtifactError
 from binclf.features import Features
 from binclf.split import Split
+from binclf.storage import Place, Remote, remove_tree, sha256_of
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -28,7 +27,7 @@ CHECKPOINTS = "checkpoints"
 Weights = Mapping[str, npt.NDArray[np.float64]]
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Place) -> Config:
     """The config of a run, sealed or not.
 
     Raises:
@@ -37,13 +36,13 @@ def read_config(path: Path) -> Config:
     return parse(commit.read_json(path / "config.json"), origin=str(path / "config.json"))
 
 
-def read_split(path: Path) -> Split:
+def read_split(path: Place) -> Split:
     """The split of a run, sealed or not."""
     return Split.from_json(commit.read_json(path / "split.json"))
 
 
 @contextmanager
-def working(path: Path) -> Iterator[None]:
+def working(path: Place) -> Iterator[None]:
     """Be the only process that writes into an unsealed run.
 
     Raises:
@@ -60,12 +59,12 @@ def working(path: Path) -> Iterator[None]:
                 (path / ".lock").unlink(missing_ok=True)
 
 
-def is_sealed(path: Path) -> bool:
+def is_sealed(path: Place) -> bool:
     """Whether the run is finished."""
     return (path / MANIFEST).exists()
 
 
-def write_model(path: Path, features: Features, weights: Weights, record: Mapping[str, Any]) -> None:
+def write_model(path: Place, features: Features, weights: Weights, record: Mapping[str, Any]) -> None:
     """Write features, weights and the model's record into an unsealed run."""
     commit.write_json(path / "features.json", features.as_json())
     arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
@@ -83,15 +82,15 @@ def write_model(path: Path, features: Features, weights: Weights, record: Mappin
     )
 
 
-def seal(path: Path) -> None:
+def seal(path: Place) -> None:
     """Finish a run: checkpoints go, and the manifest with every file's SHA-256 is written last."""
-    shutil.rmtree(path / CHECKPOINTS, ignore_errors=True)
-    files = {name: commit.sha256(path / name) for name in _sealed_files(path)}
+    remove_tree(path / CHECKPOINTS)
+    files = {name: sha256_of(path / name) for name in _sealed_files(path)}
     manifest = {"format": FORMAT, "binclf": package_version(), "run": path.name, "files": files}
     commit.write_json(path / MANIFEST, {**manifest, "digest": hashing.digest(manifest)})
 
 
-def verified(path: Path) -> dict[str, bytes]:
+def verified(path: Place) -> dict[str, bytes]:
     """The content of every file of a sealed run, each read once and found as the manifest says."""
     manifest = commit.read_json(path / MANIFEST)
     if not isinstance(manifest, dict) or manifest.pop("digest", "") != hashing.digest(manifest):
@@ -124,7 +123,8 @@ def package_version() -> str:
         return "not installed"
 
 
-def _sealed_files(path: Path) -> list[str]:
+def _sealed_files(path: Place) -> list[str]:
     """What a seal covers: every file but hidden ones and the manifest."""
-    files = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-    return sorted(file.relative_to(path).as_posix() for file in files if file.name != MANIFEST)
+    found = path.files() if isinstance(path, Remote) else (f for f in path.rglob("*") if f.is_file())
+    names = [f.relative_to(path).as_posix() for f in found if not f.name.startswith(".")]  # type: ignore[arg-type]
+    return sorted(name for name in names if name.rpartition("/")[2] != MANIFEST)

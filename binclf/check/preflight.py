@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from binclf.check.layouts import Found, look_at_layouts
@@ -24,6 +23,7 @@ from binclf.split.checks import refuse_straddling_groups, third_values
 from binclf.split.intake import Intake, take_in
 from binclf.split.plan import by_time
 from binclf.split.scan import Scan, deciding_columns, scan
+from binclf.storage import Remote, place_of
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,13 @@ def _columns(config: Config, used: Roles) -> dict[str, list[str]]:
 
 def _storage(config: Config, found: Found) -> None:
     """Whether the store could be written; it is not made."""
-    place = Path(config.store)
+    place = place_of(config.store)
+    if isinstance(place, Remote):  # whether it can be written is known only by writing
+        try:
+            place.files()
+        except BinclfError as error:
+            found.problems.append(error)
+        return
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from binclf.config.sections import Config
 from binclf.errors import ConfigError
+from binclf.storage import Place, check_uri, is_uri, place_of
 
 
-def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+def load(path: str | Place, overrides: Iterable[str] = ()) -> Config:
     """Read a config from TOML (or the `config.json` of a run).
 
     Relative paths in the file are relative to the file, so that a job runs from anywhere; those in
@@ -25,7 +26,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         ConfigError: the file is missing or not TOML, or a setting is unknown, out of bounds,
             contradictory or without effect; all of them are named at once.
     """
-    path = Path(path)
+    path = place_of(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -70,7 +71,7 @@ def parse(settings: Mapping[str, Any], overrides: Iterable[str] = (), *, origin:
         raise ConfigError(_in_words(error, origin)) from error
 
 
-def _read_json(text: str, path: Path) -> dict[str, Any]:
+def _read_json(text: str, path: Place) -> dict[str, Any]:
     try:
         settings = json.loads(text)
     except ValueError as error:
@@ -101,17 +102,17 @@ def _apply(changes: dict[str, Any], override: str) -> None:
         section[parts[1]] = value
 
 
-def _resolve(settings: dict[str, Any], base: Path) -> None:
+def _resolve(settings: dict[str, Any], base: Place) -> None:
     """Make data.path and store absolute, in place."""
     holders = [(settings, "store"), (settings.get("data"), "path")]
     for holder, key in holders:
         if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key]:
-            if "://" in holder[key]:
-                raise ConfigError(
-                    f"{'data.path' if key == 'path' else key} = '{holder[key]}' is a URI: "
-                    "this version reads and writes local paths. Copy the files, or mount the store."
-                )
-            holder[key] = str(base / Path(holder[key]).expanduser())
+            if is_uri(holder[key]):
+                check_uri(holder[key], "data.path" if key == "path" else key)
+                holder[key] = str(place_of(holder[key]))
+            else:
+                local = Path(holder[key]).expanduser()
+                holder[key] = str(local if local.is_absolute() else base / str(local))
 
 
 def _in_words(error: ValidationError, origin: str) -> str:

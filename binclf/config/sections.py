@@ -43,7 +43,10 @@ Names = tuple[str, ...]
 class Data(Section):
     """Which Parquet, and what its columns are for."""
 
-    path: str = Field(description="Parquet to learn from: a file, a directory (read recursively) or a glob.")
+    path: str = Field(
+        description="Parquet to learn from: a file, a directory (read recursively) or a glob; a path or "
+        "a URI, such as s3://bucket/folder."
+    )
     label: str = Field(description="Column with the answer: two values, such as true and false.")
     positive: Text = Field(
         "",
@@ -218,7 +221,10 @@ class Config(Section):
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
         description="Name of the model: a-z, 0-9, '.', '_', '-'; at most 64.",
     )
-    store: str = Field("runs", description="Directory for the runs and the split data.")
+    store: str = Field(
+        "runs",
+        description="Directory for the runs and the split data: a path or a URI, such as s3://bucket/runs.",
+    )
     data: Data
     split: Split = Split()
     features: Features = Features()

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +48,8 @@ class BlockCache:
     def __init__(self, folder: Path, limit: int) -> None:
         """Nothing is looked at yet."""
         self.folder, self.limit = folder, limit
-        self._verified: set[Path] = set()
+        # by inode too: another thread may have put a good block where one has a damaged one mapped
+        self._verified: set[tuple[Path, int, int]] = set()
         self._is_full = False
 
     def block(self, source: Source, group: int) -> Block:
@@ -96,16 +97,17 @@ class BlockCache:
     def _read(self, path: Path) -> Block | None:
         try:
             with path.open("rb") as file:
+                known = _known(path, file)
                 content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (FileNotFoundError, ValueError):  # ValueError: it is empty
             return None
         view = memoryview(content)
-        if path not in self._verified:
+        if known not in self._verified:
             if len(view) < 4 or zlib.crc32(view[:-4]) != int.from_bytes(view[-4:], "little"):
                 log.warning("cached block %s is damaged: decoding it again", path)
                 path.unlink(missing_ok=True)
                 return None
-            self._verified.add(path)
+            self._verified.add(known)
         return _block_of(_arrays(view))
 
     def _write(self, path: Path, block: Block) -> None:
@@ -118,13 +120,21 @@ class BlockCache:
             with temporary.open("wb") as file:
                 file.write(content)
                 file.write(zlib.crc32(content).to_bytes(4, "little"))
+                file.flush()
+                known = _known(path, file)
             os.replace(temporary, path)
-            self._verified.add(path)
+            self._verified.add(known)
         except OSError as error:  # the rows are there all the same: they are decoded again each epoch
             self._is_full = True
             log.warning("%s cannot be written (%s): going on without caching more", path, error)
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _known(path: Path, file: BinaryIO) -> tuple[Path, int, int]:
+    """The file that is open under a name: its inode, and when it was last written."""
+    status = os.fstat(file.fileno())
+    return path, status.st_ino, status.st_mtime_ns
 
 
 def free_bytes(folder: Path) -> int:

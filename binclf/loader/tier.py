@@ -17,6 +17,7 @@ from binclf.loader.memory import Grouped, Need, Shape, available_bytes, give_bac
 from binclf.loader.source import Source, threads
 from binclf.loader.steps import Order
 from binclf.loader.streamed import StreamedRows
+from binclf.storage import local_home, place_of
 from binclf.world import World
 
 AnyStore = HeldRows | StreamedRows
@@ -55,8 +56,9 @@ class Job:
 
 
 def cache_folder(config: Config) -> Path:
-    """Where decoded rows are kept on disk: always a local place."""
-    return Path(config.store) / "cache"
+    """Where decoded rows are kept on disk: always a local place, beside the parts where that is one."""
+    store = place_of(config.store)
+    return store / "cache" if isinstance(store, Path) else local_home() / "blocks"
 
 
 def choose(job: Job) -> Tier:

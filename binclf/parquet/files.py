@@ -8,13 +8,16 @@ again). The order is that of the relative path: modification times never count.
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
 
 from binclf.errors import DataError
+from binclf.storage import Place, Remote, place_of
 
 SUFFIXES = (".parquet", ".pq")
 
@@ -24,7 +27,7 @@ class Found:
     """One Parquet file of a data set."""
 
     relative: str  # posix path below the data set's root: its name for ever
-    path: Path  # where it is on this machine
+    path: Place  # where it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +39,31 @@ class Listing:
     is_single_file: bool  # the path named one file itself
 
 
-def find(path: str | Path, ignore: str | Path = "") -> Listing:
-    """List the Parquet files that a file, directory or glob means, each once.
+def find(path: str | Place, ignore: str | Place = "") -> Listing:
+    """List the Parquet files that a file, directory, glob or URI means, each once.
 
     Args:
-        path: the file, directory or glob.
+        path: the file, directory or glob; in an object store, by its URI.
         ignore: a directory of our own whose files are not input, such as the store; empty: none.
 
     Raises:
         DataError: the path does not exist, or holds no Parquet.
+        StorageError: the object store does not answer.
     """
-    text = str(path)
-    given = Path(text)
+    given = place_of(path)
     if given.is_file():
         return Listing((Found(given.name, given),), (), is_single_file=True)
-    if given.is_dir():
-        root, candidates = given, _walk(given)
-    elif has_magic(text):
-        root = _fixed_prefix(given)
-        pattern = str(given.relative_to(root))
-        matches = root.glob(pattern)
-        candidates = (p for m in matches for p in (_walk(m) if m.is_dir() else (m,)))
-    else:
-        raise DataError(f"{text} does not exist: name a Parquet file, a directory or a glob.")
+    found = _in_store(given) if isinstance(given, Remote) else _on_disk(given)
+    if found is None:
+        raise DataError(f"{path} does not exist: name a Parquet file, a directory or a glob.")
+    root, candidates = found
     files: list[Found] = []
     skipped: list[tuple[str, str]] = []
-    own = Path(ignore).resolve() if str(ignore) else None
+    own = place_of(ignore).resolve() if str(ignore) else None
     for candidate in dict.fromkeys(candidates):  # patterns such as ** find the same file twice
-        relative = candidate.relative_to(root).as_posix()
+        relative = candidate.relative_to(root).as_posix()  # type: ignore[arg-type]
         reason = _reason_to_skip(candidate, relative)
-        if own is not None and candidate.resolve().is_relative_to(own):
+        if own is not None and candidate.resolve().is_relative_to(own):  # type: ignore[arg-type]
             reason = f"it lies in {own.name}, which binclf writes"
         if reason:
             skipped.append((relative, reason))
@@ -73,8 +71,44 @@ def find(path: str | Path, ignore: str | Path = "") -> Listing:
             files.append(Found(relative, candidate))
     if not files:
         seen = f" ({len(skipped)} others are passed over: {_some(sorted(skipped))})" if skipped else ""
-        raise DataError(f"{text} holds no Parquet files{seen}: files end in .parquet or .pq.")
-    return Listing(tuple(sorted(files)), tuple(sorted(skipped)), is_single_file=False)
+        raise DataError(f"{path} holds no Parquet files{seen}: files end in .parquet or .pq.")
+    by_name = sorted(files, key=lambda file: file.relative)
+    return Listing(tuple(by_name), tuple(sorted(skipped)), is_single_file=False)
+
+
+Candidates = tuple[Place, list[Place]]  # the data set's root, and what may be its files
+
+
+def _on_disk(given: Path) -> Candidates | None:
+    if given.is_dir():
+        return given, list(_walk(given))
+    if not has_magic(str(given)):
+        return None
+    root = _fixed_prefix(given)
+    matches = root.glob(str(given.relative_to(root)))
+    return root, [p for m in matches for p in (_walk(m) if m.is_dir() else (m,))]
+
+
+def _in_store(given: Remote) -> Candidates | None:
+    """One listing, whatever is asked; a folder that a glob finds counts with all below it."""
+    if not has_magic(given.key):
+        files = given.files()
+        return (given, list(files)) if files else None
+    prefix = _fixed_prefix(Path(given.key)).as_posix()
+    root = Remote(given.scheme, prefix, given.options)
+    pattern = _expression(given.key.removeprefix(f"{prefix}/"))
+    return root, [f for f in root.files() if pattern.match(f.relative_to(root).as_posix())]
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    """A glob as a regular expression for a relative path, or for one below it; `**` is any folders."""
+    parts = [
+        "(?:[^/]+/)*" if part == "**" else re.sub(r"(?<!\\)\.", "[^/]", fnmatch.translate(part)[4:-3]) + "/"
+        for part in pattern.split("/")
+    ]
+    return re.compile(
+        "".join(parts).removesuffix("/") + r"(?:/.*)?\Z" if pattern[-2:] != "**" else "".join(parts)
+    )
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -97,14 +131,14 @@ def _fixed_prefix(pattern: Path) -> Path:
     return Path(*fixed) if fixed else Path()
 
 
-def _reason_to_skip(path: Path, relative: str) -> str:
+def _reason_to_skip(path: Place, relative: str) -> str:
     if any(part.startswith((".", "_")) for part in relative.split("/")):
         return "its name begins with '.' or '_'"
     if path.is_symlink() and not path.is_file():
         return "a symbolic link to something other than a file"
     if not path.name.endswith(SUFFIXES):
         return "it does not end in .parquet or .pq"
-    if not path.is_file():
+    if isinstance(path, Path) and not path.is_file():  # a store lists objects only
         return "not a regular file"
     return ""
 

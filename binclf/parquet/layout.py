@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from binclf.parquet.files import Found
 from binclf.parquet.reading import Reader
+from binclf.storage import read_at
 
 PAGE_HEAD = 64  # bytes: the fields before the checksum take at most 19
 
@@ -59,9 +60,7 @@ def _widen(ranges: dict[str, tuple[int, int]], name: str, statistics: object) ->
 
 def _has_checksum(file: Found, offset: int) -> bool:
     """Whether a page's header has field 4, the CRC; pyarrow does not tell."""
-    with file.path.open("rb") as content:
-        content.seek(offset)
-        head = content.read(PAGE_HEAD)
+    head = read_at(file.path, offset, PAGE_HEAD)
     place = 0
     for _ in range(3):  # type and both sizes, each an i32 as a varint
         if head[place : place + 1] != bytes([_I32_NEXT]):

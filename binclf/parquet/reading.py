@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,15 +15,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from binclf.errors import DamageError, DataError
+from binclf.errors import DamageError, DataError, StorageError
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found
 from binclf.parquet.kinds import Column, kind_of
 from binclf.parquet.refusal import first_line, unopened
 from binclf.parquet.tail import tail_of
+from binclf.storage import Place, Remote, Stamp, read_at, stamp_of, stamp_of_open
 
 # what pyarrow raises for damaged bytes: ArrowInvalid, OSError, and for text UnicodeDecodeError
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+_CHANGED = "{} changed or went since the data were split: split again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +33,15 @@ class Footer:
     """What a Parquet file says of itself; no data is read for it."""
 
     relative: str
-    path: Path
-    bytes: int
+    path: Place
+    stamp: Stamp  # when the footer was read
     groups: tuple[int, ...]  # rows of each row group
     columns: tuple[Column, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the file."""
+        return self.stamp[0]
 
     @property
     def rows(self) -> int:
@@ -59,7 +69,7 @@ def footer(file: Found) -> Footer:
         return Footer(
             relative=file.relative,
             path=file.path,
-            bytes=file.path.stat().st_size,
+            stamp=reader.stamp,
             groups=tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups)),
             columns=tuple(Column(f.name, kind_of(f.type), str(f.type)) for f in schema),
         )
@@ -74,37 +84,58 @@ def footers(files: Iterable[Found]) -> list[Footer]:
 class Reader:
     """One open Parquet file; row groups are read one at a time and nothing is kept."""
 
-    def __init__(self, path: Path, name: str = "", texts: Sequence[str] = (), digest: str = "") -> None:
+    def __init__(
+        self,
+        place: Place,
+        name: str = "",
+        texts: Sequence[str] = (),
+        digest: str = "",
+        stamp: Stamp | None = None,
+    ) -> None:
         """Open a file.
 
         Args:
-            path: where it is.
+            place: where it is.
             name: what messages call it.
             texts: columns to read as dictionaries.
             digest: what its footer must have, as `footer_digest` told when it was written; empty: any.
+            stamp: what `stamp_of` told when its rows were counted; None: any.
 
         Raises:
-            DataError: it is gone, no whole Parquet, or has another footer.
+            DataError: it is gone, changed, no whole Parquet, or has another footer.
+            StorageError: the store does not answer.
         """
-        self.name = name or str(path)
+        self.place, self.name, self.texts = place, name or str(place), list(texts) or None
         try:
-            tail = tail_of(path)
+            source = place if isinstance(place, Path) else place.open()
+            self.stamp = stamp_of(place) if isinstance(place, Path) else stamp_of_open(source)
+            if stamp not in (None, self.stamp):
+                raise DataError(_CHANGED.format(place))
+            tail = tail_of(place, self.stamp, source)
             if digest and tail.digest != digest:
                 raise DamageError(
                     f"the footer of {self.name} is not what was written: the file was damaged or replaced. "
                     "Remove it, and split again.",
                     self.name,
                 )
-            self.file: Any = pq.ParquetFile(
-                path,
-                metadata=tail.metadata,
-                page_checksum_verification=True,
-                read_dictionary=list(texts) or None,
-            )
+            self.file: Any = self._parquet(source, tail.metadata)
+        except StorageError:
+            raise
         except FileNotFoundError as error:
-            raise DataError(f"{self.name} is gone: it was there a moment ago.") from error
+            is_part = bool(digest) or stamp is not None
+            gone = f"{self.name} is gone: it was there a moment ago."
+            raise DataError(_CHANGED.format(place) if is_part else gone) from error
         except _DAMAGE as error:
-            raise unopened(error, path, self.name) from error
+            raise unopened(error, place, self.name) from error
+
+    def _parquet(self, source: Any, metadata: Any) -> Any:  # noqa: ANN401 - pyarrow
+        return pq.ParquetFile(
+            source,
+            metadata=metadata,
+            page_checksum_verification=True,
+            read_dictionary=self.texts,
+            pre_buffer=isinstance(self.place, Remote),  # the columns' ranges are fetched together
+        )
 
     def __enter__(self) -> Reader:
         return self
@@ -115,7 +146,7 @@ class Reader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.file.close()
+        self.file.close(force=True)
 
     def read(self, group: int, columns: Sequence[str]) -> Rows:
         """Some columns of one row group.
@@ -127,11 +158,7 @@ class Reader:
         try:
             table = self.file.read_row_group(group, columns=list(columns), use_threads=False)
         except _DAMAGE as error:
-            column = self._damaged(group, columns)
-            raise DamageError(
-                f"column '{column}' of {place} is damaged ({first_line(error)}): write the file again.",
-                self.name,
-            ) from error
+            table = self._once_more(group, columns, error)
         found = set(table.column_names)
         lacking = [name for name in columns if name not in found]
         if lacking:  # pyarrow passes over a name that it does not find
@@ -154,10 +181,43 @@ class Reader:
             wanted = pa.schema([schema.field(name) for name in columns])
             yield Rows(wanted.empty_table(), self.name)
 
-    def _damaged(self, group: int, columns: Sequence[str]) -> str:
+    def _once_more(self, group: int, columns: Sequence[str], error: BaseException) -> Any:  # noqa: ANN401
+        """What could not be read: an object's bytes fetched anew, to tell the store's faults from the file's.
+
+        Raises:
+            DamageError: the bytes are damaged.
+            StorageError: the store does not give them.
+        """
+        if isinstance(self.place, Path):
+            raise self._damage(self.file, group, columns, error) from error
+        with self._copied(group) as file:
+            try:
+                return file.read_row_group(group, columns=list(columns), use_threads=False)
+            except _DAMAGE as again:
+                raise self._damage(file, group, columns, again) from again
+
+    @contextmanager
+    def _copied(self, group: int) -> Iterator[Any]:
+        """One row group of an object in a local file, at its own place."""
+        meta = self.file.metadata.row_group(group)
+        chunks = [meta.column(place) for place in range(meta.num_columns)]
+        low = min((c.dictionary_page_offset or c.data_page_offset for c in chunks), default=0)
+        content = read_at(self.place, low, sum(c.total_compressed_size for c in chunks))
+        with tempfile.NamedTemporaryFile(prefix="binclf-") as copy:
+            os.ftruncate(copy.fileno(), self.stamp[0])
+            os.pwrite(copy.fileno(), content, low)
+            yield self._parquet(copy.name, self.file.metadata)
+
+    def _damage(self, file: Any, group: int, columns: Sequence[str], error: BaseException) -> DamageError:  # noqa: ANN401
         for column in columns:
             try:
-                self.file.read_row_group(group, columns=[column], use_threads=False)
+                file.read_row_group(group, columns=[column], use_threads=False)
             except _DAMAGE:
-                return column
-        return ", ".join(columns)
+                break
+        else:
+            column = ", ".join(columns)
+        return DamageError(
+            f"column '{column}' of {self.name}, row group {group} is damaged ({first_line(error)}): "
+            "write the file again.",
+            self.name,
+        )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
 
 from binclf.errors import BinclfError, DamageError, StorageError
+from binclf.storage import Place, read_at
 
 HEAD = 1024  # bytes that are looked at
 
@@ -23,7 +23,7 @@ _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def unopened(error: BaseException, path: Path, name: str) -> BinclfError:
+def unopened(error: BaseException, path: Place, name: str) -> BinclfError:
     """The error to raise for a file that the reader of Parquet refused.
 
     Args:
@@ -51,11 +51,10 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0].rstrip(".")
 
 
-def _other_format(path: Path) -> str:
+def _other_format(path: Place) -> str:
     """What a file is that is no Parquet; empty if that cannot be told."""
     try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
+        head = read_at(path, 0, HEAD)
     except OSError:
         return ""  # the reader's own words say why
     if not head or head.startswith(b"PAR1"):

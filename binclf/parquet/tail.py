@@ -2,23 +2,31 @@
 
 Pages carry checksums, the footer carries none: of 1,000 flips of a bit in it two gave other data in silence.
 So its SHA-256 is kept where a file of ours is listed, and compared whenever the file is opened.
+
+Parsed footers are kept in memory, few of them, for those of wide files take megabytes. The bytes of those in
+object stores are kept on the local disk too, so that a file's footer is fetched once for all processes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from binclf.storage import Kept, Place, Remote, Stamp, problem, stamp_of, stamp_of_open
+
 MAGIC = b"PAR1"
-KEPT = 256  # parsed footers: of wide files they take megabytes
-Stamp = tuple[int, int, int]
+KEPT = 256  # parsed footers
+FIRST_BYTES = 2**16  # of an object's end that are asked for at once: most footers fit
+
+_footers = Kept("footers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +37,94 @@ class Tail:
     digest: str  # SHA-256 of its bytes; empty where there is none
 
 
-def tail_of(path: Path) -> Tail:
+class _Recent:
+    """The tails that were asked for last."""
+
+    def __init__(self) -> None:
+        self.tails: OrderedDict[tuple[str, Stamp], Tail] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def get(self, key: tuple[str, Stamp]) -> Tail | None:
+        with self.lock:
+            if key in self.tails:
+                self.tails.move_to_end(key)
+            return self.tails.get(key)
+
+    def put(self, key: tuple[str, Stamp], tail: Tail) -> Tail:
+        with self.lock:
+            self.tails[key] = tail
+            while len(self.tails) > KEPT:
+                self.tails.popitem(last=False)
+        return tail
+
+
+_recent = _Recent()
+
+
+def forget() -> None:
+    """Have every footer read and parsed anew, as another process would."""
+    _recent.tails.clear()
+
+
+def footer_digest(place: Place) -> str:
+    """SHA-256 of a file's footer."""
+    if isinstance(place, Path):
+        return tail_of(place, stamp_of(place)).digest
+    with problem(place, "read"), place.open() as file:
+        return tail_of(place, stamp_of_open(file), file).digest
+
+
+def tail_of(place: Place, stamp: Stamp, file: Any = None) -> Tail:  # noqa: ANN401 - pyarrow.NativeFile
     """The footer of a file as it is now.
+
+    Args:
+        place: the file.
+        stamp: its stamp, as it is now.
+        file: the same, open, where it is an object in a store.
 
     Raises:
         OSError, pyarrow.ArrowException: it cannot be read.
     """
-    status = path.stat()
-    return _tail(str(path), (status.st_size, status.st_mtime_ns, status.st_ino))
+    key = (str(place), stamp)
+    tail = _recent.get(key)
+    if tail is None:
+        content = _local(place, stamp[0]) if isinstance(place, Path) else _stored(place, stamp, file)
+        tail = _recent.put(key, _parsed(content))
+    return tail
 
 
-def footer_digest(path: Path) -> str:
-    """SHA-256 of a file's footer."""
-    return tail_of(path).digest
+def _parsed(content: bytes) -> Tail:
+    if not content:
+        return Tail(None, "")
+    return Tail(pq.read_metadata(pa.BufferReader(MAGIC + content)), hashlib.sha256(content).hexdigest())
 
 
-@lru_cache(KEPT)
-def _tail(path: str, stamp: Stamp) -> Tail:
-    size = stamp[0]
+def _length(end: bytes, size: int) -> int:
+    """Bytes from the begin of the footer to the end of the file; 0 if it is no Parquet."""
+    length = int.from_bytes(end[-8:-4], "little") + 8
+    return length if end[-4:] == MAGIC and length + 4 <= size else 0
+
+
+def _local(path: Path, size: int) -> bytes:
     handle = os.open(path, os.O_RDONLY)
     try:
-        end = os.pread(handle, 8, max(size - 8, 0))
-        length = int.from_bytes(end[:4], "little")
-        if end[4:] != MAGIC or length + 12 > size:
-            return Tail(None, "")
-        content = os.pread(handle, length + 8, size - 8 - length)
+        length = _length(os.pread(handle, 8, max(size - 8, 0)), size)
+        return os.pread(handle, length, size - length)
     finally:
         os.close(handle)
-    return Tail(pq.read_metadata(pa.BufferReader(MAGIC + content)), hashlib.sha256(content).hexdigest())
+
+
+def _stored(place: Remote, stamp: Stamp, file: Any) -> bytes:  # noqa: ANN401 - pyarrow.NativeFile
+    key, size = f"{place} {stamp}", stamp[0]
+    kept = _footers.get(key)
+    if kept is not None:
+        return kept
+    with problem(place, "read"):
+        end = bytes(file.read_at(min(FIRST_BYTES, size), max(size - FIRST_BYTES, 0)))
+        length = _length(end, size)
+        if length > len(end):
+            end = bytes(file.read_at(length, size - length))
+    content = end[len(end) - length :]
+    if content:
+        _footers.put(key, content)
+    return content

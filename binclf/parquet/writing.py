@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from binclf.parquet.columns import Rows
 from binclf.parquet.reading import Reader
+from binclf.storage import Place
 
 
 class _PartWriter:
@@ -50,7 +51,7 @@ class _PartWriter:
 
 
 def deal_rows(
-    source: Path,
+    source: Place,
     name: str,
     part_of_row: npt.NDArray[np.int8],
     targets: Mapping[int, Path],

@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from safetensors.numpy import load, save
 
 from binclf import commit
 from binclf.errors import ArtifactError
+from binclf.storage import Place
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Checkpoint:
     record: Mapping[str, Any]  # what JSON can hold
 
 
-def write(folder: Path, checkpoint: Checkpoint) -> None:
+def write(folder: Place, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, then remove all but the newest two."""
     path = folder / f"at-{checkpoint.epoch:06d}-{checkpoint.position:015d}.safetensors"
     state = {"epoch": checkpoint.epoch, "position": checkpoint.position}
@@ -42,18 +42,18 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
     # safetensors cannot tell what NumPy's scalars are: arrays of at least one axis only
     arrays = {name: np.ascontiguousarray(np.atleast_1d(a)) for name, a in checkpoint.arrays.items()}
     commit.write_bytes(path, save(arrays, metadata={"record": record, "sum": _sum(arrays, record)}))
-    for old in sorted(folder.glob("at-*.safetensors"))[:-KEPT]:
+    for old in _all(folder)[:-KEPT]:
         old.unlink()
 
 
-def newest(folder: Path) -> Checkpoint | None:
+def newest(folder: Place) -> Checkpoint | None:
     """The newest checkpoint that is whole; None if there is none at all.
 
     Raises:
         ArtifactError: there are checkpoints, and all are damaged.
     """
-    paths = sorted(folder.glob("at-*.safetensors"), reverse=True)
-    for path in paths:
+    paths = _all(folder)
+    for path in reversed(paths):
         try:
             return _read(path)
         except (ValueError, KeyError, SafetensorError) as error:
@@ -63,7 +63,12 @@ def newest(folder: Path) -> Checkpoint | None:
     return None
 
 
-def _read(path: Path) -> Checkpoint:
+def _all(folder: Place) -> list[Place]:
+    """The checkpoints of a folder, oldest first."""
+    return sorted(folder.glob("at-*.safetensors"), key=lambda path: path.name)
+
+
+def _read(path: Place) -> Checkpoint:
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     if length > len(content):

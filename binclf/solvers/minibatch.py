@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import time
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,6 +30,7 @@ from binclf.solvers.pace import Pace
 from binclf.solvers.problem import Problem, Progress, Solution
 from binclf.solvers.state import Weights, prefixed, tensors, weights_of
 from binclf.solvers.validation import mean_log_loss
+from binclf.storage import Place
 from binclf.world import World
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def fit(
     problem: Problem,
     world: World,
     *,
-    checkpoints: Path | None = None,
+    checkpoints: Place | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Solution:
     """Fit the weights; going on from the newest checkpoint in `checkpoints` if there is one.
@@ -60,7 +60,7 @@ def fit(
 class _Run:
     """One fit on one rank."""
 
-    def __init__(self, problem: Problem, world: World, checkpoints: Path | None, dtype: torch.dtype) -> None:
+    def __init__(self, problem: Problem, world: World, checkpoints: Place | None, dtype: torch.dtype) -> None:
         settings, features = problem.settings, problem.features
         self.problem, self.world, self.checkpoints, self.dtype = problem, world, checkpoints, dtype
         self.rows = problem.train.source.rows

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binclf import commit, hashing
+from binclf import hashing
 from binclf.config import Config
 from binclf.errors import ConfigError, DataError, together
 from binclf.labels import LabelRule
@@ -28,7 +28,8 @@ from binclf.parquet import (
 from binclf.split import deal
 from binclf.split.checks import null_times, refuse_straddling_groups
 from binclf.split.intake import Quarantined, take_in, tell
-from binclf.split.records import FORMAT, PART_NAMES, Stamp, Task, stamp_of
+from binclf.split.records import FORMAT, PART_NAMES, Task
+from binclf.storage import fingerprint_of
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,8 @@ def plan(config: Config, damaged: Mapping[str, str] = MappingProxyType({})) -> P
     if intake.problems or intake.label is None:
         raise together(intake.problems)
     feet, label = intake.feet, intake.label
-    stamps = [stamp_of(foot.path) for foot in feet]  # before the bytes are read for the fingerprint
     with ThreadPoolExecutor(thread_name_prefix="fingerprint") as pool:
-        prints = list(pool.map(commit.sha256, [file.path for file in feet]))
+        prints = list(pool.map(fingerprint_of, [foot.path for foot in feet]))
     common = {
         "format": FORMAT,
         "label": asdict(label),
@@ -87,8 +87,8 @@ def plan(config: Config, damaged: Mapping[str, str] = MappingProxyType({})) -> P
         refuse_straddling_groups(config, feet)
     in_place = config.split.method == "none"
     tasks = tuple(
-        _task(foot, stamp, fingerprint, common | selection, slots, in_place=in_place)
-        for foot, stamp, fingerprint, (selection, slots) in zip(feet, stamps, prints, dealt, strict=True)
+        _task(foot, fingerprint, common | selection, slots, in_place=in_place)
+        for foot, fingerprint, (selection, slots) in zip(feet, prints, dealt, strict=True)
     )
     if listing.skipped:
         log.info("%d files passed over, such as %s (%s)", len(listing.skipped), *listing.skipped[0])
@@ -101,7 +101,7 @@ def plan(config: Config, damaged: Mapping[str, str] = MappingProxyType({})) -> P
 def _duplicates(tasks: Sequence[Task]) -> tuple[str, ...]:
     """Files whose content an earlier file has too; told, since their rows count twice."""
     first_of: dict[str, str] = {}
-    found = tuple(t.relative for t in tasks if first_of.setdefault(t.sha256, t.relative) != t.relative)
+    found = tuple(t.relative for t in tasks if first_of.setdefault(t.fingerprint, t.relative) != t.relative)
     if found:
         log.warning(
             "%d files have the same content as an earlier one, so their rows count twice: %s",
@@ -113,7 +113,6 @@ def _duplicates(tasks: Sequence[Task]) -> tuple[str, ...]:
 
 def _task(
     foot: Footer,
-    stamp: Stamp,
     fingerprint: str,
     selection: dict[str, Any],
     slots: tuple[str, ...],
@@ -124,10 +123,10 @@ def _task(
         id=hashing.digest([foot.relative, fingerprint, selection])[:24],
         relative=foot.relative,
         path=foot.path,
-        sha256=fingerprint,
+        fingerprint=fingerprint,
         rows=foot.rows,
         columns=len(foot.columns),
-        stamp=stamp,
+        stamp=foot.stamp,  # from before the content was fingerprinted
         selection=selection,
         slots=slots,
         in_place=in_place,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from binclf import commit as committing
@@ -13,11 +12,12 @@ from binclf.errors import DataError, together
 from binclf.split.checks import third_values
 from binclf.split.plan import Plan
 from binclf.split.records import PART_NAMES, PartFile, Split, part_file
+from binclf.storage import Place, place_of
 
 
-def home(config: Config) -> Path:
+def home(config: Config) -> Place:
     """Where parts, receipts and splits are kept: shared by all models of a store."""
-    return Path(config.store) / "split"
+    return place_of(config.store) / "split"
 
 
 def commit(config: Config, todo: Plan, receipts: Sequence[Mapping[str, Any]]) -> Split:

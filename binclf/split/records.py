@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from binclf.errors import ArtifactError, DataError
 from binclf.labels import LabelRule
 from binclf.parquet import Column, Reader
+from binclf.storage import Place, Stamp, place_of, stamp_of
 
 PART_NAMES = ("train", "validation", "test")
 FORMAT = 2  # of parts and receipts: another number makes other ids
-
-
-Stamp = tuple[int, int, int]  # bytes, modification time in ns, inode: cheap signs that a file is the same
-
-
-def stamp_of(path: Path) -> Stamp:
-    """The stamp of a file as it is now; it never takes part in an id or an order."""
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +21,8 @@ class Task:
 
     id: str  # names its outputs: digest of relative path, content and selection
     relative: str
-    path: Path
-    sha256: str  # of the input file's content
+    path: Place
+    fingerprint: str  # of the input file's content
     rows: int
     columns: int
     stamp: Stamp  # when it was fingerprinted
@@ -44,7 +35,7 @@ class Task:
 class PartFile:
     """The rows of one input file that belong to one part."""
 
-    path: Path
+    path: Place
     relative: str  # of the input file
     id: str
     rows: int
@@ -61,7 +52,11 @@ class PartFile:
         Raises:
             DataError: it changed since the split, so its rows are not those that were counted.
         """
-        if not self.path.exists() or (any(self.stamp) and stamp_of(self.path) != self.stamp):
+        try:
+            found = stamp_of(self.path)
+        except FileNotFoundError:
+            found = None
+        if found is None or (any(self.stamp) and found != self.stamp):
             raise DataError(f"{self.path} changed or went since the data were split: split again.")
 
     def reader(self, texts: Sequence[str] = ()) -> Reader:
@@ -70,8 +65,8 @@ class PartFile:
         Raises:
             DataError: it changed since the split, or is damaged.
         """
-        self.check()
-        return Reader(self.path, self.relative, texts, self.footer)
+        stamp = self.stamp if any(self.stamp) else None
+        return Reader(self.path, self.relative, texts, self.footer, stamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +132,6 @@ class Split:
 
 def part_file(record: Mapping[str, Any]) -> PartFile:
     """A `PartFile` from JSON."""
-    fields = {**record, "path": Path(record["path"]), "groups": tuple(record["groups"])}
+    fields = {**record, "path": place_of(record["path"]), "groups": tuple(record["groups"])}
     fields["stamp"] = tuple(record["stamp"])
     return PartFile(**fields)

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,8 @@ from binclf.split.checks import null_labels
 from binclf.split.intake import found_damaged
 from binclf.split.plan import plan
 from binclf.split.receipt import commit, home
-from binclf.split.records import PART_NAMES, Split, Task, stamp_of
+from binclf.split.records import PART_NAMES, Split, Task
+from binclf.storage import Place, place_of, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ def ensure(config: Config) -> Split:
             found_damaged(config, errors, damaged)
 
 
-def _attempt(task: Task, where: Path) -> dict[str, Any] | DamageError:
+def _attempt(task: Task, where: Place) -> dict[str, Any] | DamageError:
     try:
         return perform(task, where)
     except DamageError as error:
         return error
 
 
-def perform(task: Task, where: Path) -> dict[str, Any]:
+def perform(task: Task, where: Place) -> dict[str, Any]:
     """Deal one input file into its parts; if that was done before, only its receipt is read.
 
     Returns the receipt, which JSON can hold: rows read, dropped, and of each slot a `PartFile` (as a
@@ -73,7 +73,7 @@ def perform(task: Task, where: Path) -> dict[str, Any]:
         DataError: the file is damaged, or labels, weights, keys or times are not what they must be.
     """
     receipt_path = where / "parts" / f"{task.id}.json"
-    outputs = [task.path]
+    outputs: list[Place] = [task.path]
     if not task.in_place:
         outputs = [where / "parts" / f"{task.id}-{slot}.parquet" for slot in range(len(task.slots))]
     if receipt_path.exists():
@@ -90,7 +90,7 @@ def perform(task: Task, where: Path) -> dict[str, Any]:
         _write(task, slots, outputs)
     receipt = {
         "relative": task.relative,
-        "sha256": task.sha256,
+        "fingerprint": task.fingerprint,
         "rows": task.rows,
         "dropped_null_label": int((columns.labels < 0).sum()),
         "label_values": sorted({plain(value) for value in columns.label_values}),
@@ -187,7 +187,7 @@ def _deal(task: Task, columns: _Columns) -> I8:
     return np.where(labels < 0, np.int8(-1), columns.keys).astype(np.int8)
 
 
-def _write(task: Task, slots: I8, outputs: Sequence[Path]) -> None:
+def _write(task: Task, slots: I8, outputs: Sequence[Place]) -> None:
     """All outputs of a file, each written beside and renamed; empty ones are not written."""
     with ExitStack() as stack:
         targets = {
@@ -206,11 +206,15 @@ def _stamp(task: Task) -> list[int]:
 
 def _refuse_changed(task: Task) -> None:
     """What was read must be what was fingerprinted, or parts would stand under another content's name."""
-    if not task.path.exists() or stamp_of(task.path) != task.stamp:
+    try:
+        found = stamp_of(task.path)
+    except FileNotFoundError:
+        found = None
+    if found != task.stamp:
         raise DataError(f"{task.relative} changed or went while it was being split: split again.")
 
 
-def _part_record(task: Task, slot: int, path: Path, slots: I8, columns: _Columns) -> dict[str, Any]:
+def _part_record(task: Task, slot: int, path: Place, slots: I8, columns: _Columns) -> dict[str, Any]:
     mask = slots == slot
     rows = int(mask.sum())
     positive = mask & (columns.labels == 1)
@@ -228,7 +232,7 @@ def _part_record(task: Task, slot: int, path: Path, slots: I8, columns: _Columns
     }
 
 
-def _groups(task: Task, path: Path, mask: npt.NDArray[np.bool_]) -> list[int]:
+def _groups(task: Task, path: Place, mask: npt.NDArray[np.bool_]) -> list[int]:
     feet = footer(Found(task.relative, path)).groups
     if not task.in_place:
         return list(feet)
@@ -237,4 +241,4 @@ def _groups(task: Task, path: Path, mask: npt.NDArray[np.bool_]) -> list[int]:
 
 
 def _is_there(record: Mapping[str, Any]) -> bool:
-    return not record["rows"] or Path(record["path"]).exists()
+    return not record["rows"] or place_of(record["path"]).exists()

@@ -1,0 +1,41 @@
+"""Where things lie: a local path, or an object in a store by its URI, with one set of names for both.
+
+A local place is a `pathlib.Path`. A `Remote` has those of its methods that binclf needs, over `pyarrow.fs`
+(S3 and what speaks its protocol, Google Cloud Storage, Azure, HDFS). Nothing above this room asks which of
+the two it has, but for what only a disk can do: locks, mapped memory and renaming (see `commit`).
+"""
+
+from binclf.storage.address import check_uri, is_uri
+from binclf.storage.local import Kept, local_home
+from binclf.storage.place import (
+    Place,
+    Stamp,
+    beside_locally,
+    fingerprint_of,
+    place_of,
+    read_at,
+    remove_tree,
+    sha256_of,
+    stamp_of,
+    stamp_of_open,
+)
+from binclf.storage.remote import Remote, problem
+
+__all__ = [
+    "Kept",
+    "Place",
+    "Remote",
+    "Stamp",
+    "beside_locally",
+    "check_uri",
+    "fingerprint_of",
+    "is_uri",
+    "local_home",
+    "place_of",
+    "problem",
+    "read_at",
+    "remove_tree",
+    "sha256_of",
+    "stamp_of",
+    "stamp_of_open",
+]
