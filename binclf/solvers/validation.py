@@ -23,10 +23,11 @@ def mean_log_loss(model: LogisticRegression, store: Store, world: World) -> floa
     with torch.no_grad():
         own = range(world.rank, groups, world.size)
         for group, rows in zip(own, ahead(store.encoded, own, threads()), strict=True):
-            x, ids, y = (torch.from_numpy(a).to(world.device) for a in (rows.x, rows.ids, rows.y))
+            labels = rows.y.astype(np.float64)  # copied: those of a cached block cannot be written
+            x, ids, y = (torch.from_numpy(a).to(world.device) for a in (rows.x, rows.ids, labels))
             w = torch.ones_like(y) if rows.w is None else torch.from_numpy(rows.w).to(world.device)
             logits = model(x, ids).double()
-            y, w = y.double().unsqueeze(1), w.double().unsqueeze(1)
+            y, w = y.unsqueeze(1), w.double().unsqueeze(1)
             sums[group] = (float(log_loss_sum(logits, y, w)), float(w.sum()))
     total = world.sum_floats(sums)
     return float(total[:, 0].sum() / total[:, 1].sum())

@@ -100,9 +100,9 @@ class Split:
     def as_json(self) -> dict[str, Any]:
         """For `split.json`."""
         record = asdict(self)
-        for files in record["parts"].values():
-            for file in files:
-                file["path"] = str(file["path"])
+        for part, files in self.parts.items():
+            for entry, file in zip(record["parts"][part], files, strict=True):
+                entry["path"] = str(file.path)
         return record
 
     @classmethod

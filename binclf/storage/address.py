@@ -48,6 +48,9 @@ def check_uri(text: str, setting: str) -> None:
     unknown = sorted(set(options) - S3_OPTIONS) if parts.scheme == "s3" else []
     if unknown:
         known = ", ".join(sorted(S3_OPTIONS))
-        raise ConfigError(f"{setting} = '{text}': unknown option '{unknown[0]}'. There are {known}.")
+        raise ConfigError(
+            f"{setting} = '{text}': after '?' stand options ({known}), and '{unknown[0]}' is none. In a glob "
+            "write * or [...]."
+        )
     if not parts.netloc and parts.scheme not in ("hdfs", "viewfs"):
         raise ConfigError(f"{setting} = '{text}' names no bucket: {parts.scheme}://BUCKET/FOLDER.")

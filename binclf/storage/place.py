@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from binclf.storage.address import is_uri
+from binclf.storage.address import check_uri, is_uri
 from binclf.storage.remote import PIECE_BYTES, Remote, problem
 
 Place = Path | Remote
@@ -24,6 +24,9 @@ def place_of(text: str | Place) -> Place:
 
     >>> place_of("s3://bucket/a") / "b", place_of("file:///data") / "b"
     (Remote(scheme='s3', key='bucket/a/b', options=''), PosixPath('/data/b'))
+
+    Raises:
+        ConfigError: a URI that cannot be used.
     """
     if not isinstance(text, str):
         return text
@@ -31,6 +34,7 @@ def place_of(text: str | Place) -> Place:
         return Path(text)
     if text.startswith("file://"):
         return Path(unquote(urlsplit(text).path))
+    check_uri(text, "address")
     return Remote.parse(text)
 
 

@@ -111,7 +111,8 @@ class Remote:
 
     def open(self) -> Any:  # noqa: ANN401 - pyarrow.NativeFile
         """The object, open for reading at any place: one request."""
-        return filesystem(self).open_input_file(self.key)
+        with problem(self, "read"):
+            return filesystem(self).open_input_file(self.key)
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Remove the object."""

@@ -1,0 +1,104 @@
+"""A bucket of a test's own on a real S3 server at 127.0.0.1 (see `tests.bucket_server`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import fs
+
+from binclf.storage import Remote
+from tests.ranks import wait_until
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An empty bucket, and the server's other side."""
+
+    address: str  # of the server, http://127.0.0.1:PORT
+    root: Remote
+
+    def counts(self) -> dict[str, int]:
+        """Requests by method since the last call."""
+        with urllib.request.urlopen(f"{self.address}/_counts") as answer:
+            found: dict[str, int] = json.load(answer)
+        return found
+
+    def fail(self, times: int, match: str = "", status: int = 503) -> None:
+        """The next requests whose path has a text fail."""
+        self._faults(fail=times, match=match, status=status)
+
+    def slow(self, times: int, seconds: float, match: str = "") -> None:
+        """The next requests whose path has a text wait."""
+        self._faults(slow=times, match=match, seconds=seconds)
+
+    def calm(self) -> None:
+        """No more faults."""
+        self._faults()
+
+    def put(self, name: str, source: Path) -> Remote:
+        """Send a file."""
+        (self.root / name).upload(source)
+        return self.root / name
+
+    def put_folder(self, name: str, folder: Path) -> Remote:
+        """Send all files below a folder."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.put(f"{name}/{path.relative_to(folder).as_posix()}", path)
+        return self.root / name
+
+    def _faults(self, **faults: Any) -> None:
+        request = urllib.request.Request(
+            f"{self.address}/_faults", json.dumps(faults).encode(), method="POST"
+        )
+        urllib.request.urlopen(request).close()
+
+
+@pytest.fixture(scope="session")
+def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server for all tests of the session."""
+    folder = tmp_path_factory.mktemp("s3")
+    command = [sys.executable, "-m", "tests.bucket_server", str(folder / "port")]
+    with (folder / "log").open("w") as words:
+        server = subprocess.Popen(command, stdout=words, stderr=words, cwd=Path(__file__).parents[1])
+    try:
+        port = wait_until(lambda: (folder / "port").exists() and (folder / "port").read_text(), 60, "S3")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def bucket(
+    s3_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Bucket]:
+    """A bucket, the environment to reach it, and a local home of its own."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_address)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("BINCLF_CACHE", str(tmp_path / "home"))
+    name = f"b{abs(hash(request.node.nodeid)) % 10**12}-{os.getpid()}"
+    maker = fs.S3FileSystem(
+        endpoint_override=s3_address.removeprefix("http://"),
+        scheme="http",
+        region="us-east-1",
+        allow_bucket_creation=True,
+    )
+    maker.create_dir(name)
+    found = Bucket(s3_address, Remote("s3", name))
+    found.counts()
+    yield found
+    found.calm()
