@@ -11,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -157,8 +157,8 @@ class Remote:
 
     def remove_tree(self) -> None:
         """Remove all objects below this place."""
-        for file in self.files():
-            file.unlink(missing_ok=True)
+        with problem(self, "removed"), suppress(FileNotFoundError):
+            filesystem(self).delete_dir(self.key)
 
     def _kind(self) -> str:
         with problem(self, "read"):
