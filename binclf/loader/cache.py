@@ -30,6 +30,7 @@ from binclf import hashing
 from binclf.features import Block
 from binclf.loader.source import Source
 from binclf.parquet import Texts
+from binclf.storage import Place
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class BlockCache:
         self.folder, self.limit = folder, limit
         # by inode too: another thread may have put a good block where one has a damaged one mapped
         self._verified: set[tuple[Path, int, int]] = set()
+        self._asked: set[Place] = set()
         self._is_full = False
 
     def block(self, source: Source, group: int) -> Block:
@@ -59,7 +61,9 @@ class BlockCache:
             DataError: the part's file changed or is damaged.
         """
         file, index = source.place[group]
-        file.check()
+        if isinstance(file.path, Path) or file.path not in self._asked:  # a store is asked once a run
+            file.check()
+            self._asked.add(file.path)
         path = self.home(source, group) / f"{index}.block"
         block = self._read(path)
         if block is None:
