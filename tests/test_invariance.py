@@ -53,18 +53,17 @@ def problem_of(world: World, run_dir: Path) -> Problem:
 def fitted(run_dir: Path, dtype: str, mean_of_means: bool) -> dict[str, Any]:
     """The body of a rank: learn and fit, and tell of every row that it saw."""
     seen: list[tuple[int, list[int]]] = []
-    batch_of = StepDataset.__getitem__
+    batches_of = StepDataset.__getitems__
 
-    def watched(self: StepDataset, index: Any) -> Any:
-        batch, (epoch, first, end) = batch_of(self, index), index
+    def watched(self: StepDataset, steps: Any) -> Any:
+        batches = batches_of(self, steps)
         assert self._plan is not None
-        assert self._chunk is not None
-        places = [self._plan.count(p, self.rank, self.ranks) for p in (self._chunk.first, first, end)]
-        rows = self._chunk.rows[places[1] - places[0] : places[2] - places[0]]
-        seen.append((epoch * self._plan.rows + first, rows.tolist()))
-        return batch
+        for epoch, first, end in steps:
+            rows = RowOrder(self._plan, self.rank, self.ranks).rows(first, end)
+            seen.append((epoch * self._plan.rows + first, rows.tolist()))
+        return batches
 
-    StepDataset.__getitem__ = watched  # type: ignore[method-assign]
+    StepDataset.__getitems__ = watched  # type: ignore[method-assign]
     if mean_of_means:
         minibatch._Run._step = functools.partialmethod(  # type: ignore[assignment]
             step_of_means, exact=minibatch._Run._step
