@@ -15,6 +15,7 @@ import torch
 from binclf import artifact
 from binclf.epoch import checksum, checksum_of_all
 from binclf.loader import Source, StepDataset
+from binclf.loader.order import RowOrder
 from binclf.loader.tier import attach, choose, open_stores
 from binclf.model import LogisticRegression
 from binclf.objective import log_loss_sum

@@ -104,7 +104,8 @@ class HeldRows:
             list(self._pool.map(part, cuts, cuts[1:]))
         x = self._of().complete(numbers, np.flatnonzero(self.lacking))
         w = None if self.w is None else self.w.take(rows)
-        return Encoded(x, self.ids.take(rows, axis=0), self.y.take(rows), w)
+        ids = self.ids.take(rows, axis=0) if self.ids.size else np.empty((len(rows), 0), dtype=np.int32)
+        return Encoded(x, ids, self.y.take(rows), w)
 
     def encoded(self, group: int) -> Encoded:
         """One row group; decoded now, if this rank has not done so before."""

@@ -72,6 +72,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
+        if device == self.x.device:
+            return self
         x, ids, y, w = (t.to(device, non_blocking=True) for t in (self.x, self.ids, self.y, self.w))
         return Batch(x, ids, y, w, self.step_rows, self.checksum)
 
@@ -108,7 +110,7 @@ class StepDataset(Dataset[Batch]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, steps: Sequence[Index]) -> list[Batch]:
-        """The rank's rows of steps that follow each other in an epoch, read at once: what a DataLoader asks."""
+        """The rank's rows of steps that follow each other, read at once: what a DataLoader asks for."""
         epoch, first, _ = steps[0]
         plan = self._plan_of(epoch)
         assert self._reader is not None
