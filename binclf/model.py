@@ -34,7 +34,7 @@ class LogisticRegression(nn.Module):
         """Logits [B, 1] from x [B, F] and ids [B, C] (integers); B may be 0."""
         logits = self.bias.expand(x.shape[0])
         if self.weight is not None:
-            logits = logits + x.to(self.dtype) @ self.weight
+            logits = torch.addmv(logits, x.to(self.dtype), self.weight)
         if self.table is not None:
             chosen = self.table.index_select(0, ids.reshape(-1))
             logits = logits + chosen.reshape(ids.shape).sum(dim=1)

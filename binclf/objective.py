@@ -28,5 +28,4 @@ def log_loss_sum(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> torc
 
     On logits, since the sigmoid first would lose the gradient of confident mistakes in float32.
     """
-    losses = functional.binary_cross_entropy_with_logits(logits, y, reduction="none")
-    return (w * losses).sum()
+    return functional.binary_cross_entropy_with_logits(logits, y, weight=w, reduction="sum")

@@ -207,6 +207,26 @@ def test_the_checksum_tells_a_lost_a_repeated_and_a_swapped_row(rows: int, data:
     assert (checksum(every[:half]) + checksum(every[half:])) % 2**64 == good
 
 
+def test_the_checksum_is_the_sum_of_the_words_that_it_says() -> None:
+    rows = [0, 1, 2, 5, 10**10, 2**62 + 1]
+    words = [(row + 1) * 0x9E3779B97F4A7C15 % 2**64 for row in rows]
+    expected = sum(word + 2 * word * (word ^ 0xD1B54A32D192ED03) for word in words) % 2**64
+    assert checksum(np.array(rows, dtype=np.int64)) == expected
+
+
+def test_the_checksum_tells_faults_whose_sums_and_squares_agree() -> None:
+    for lost, repeated in (([1, 4], [2, 3]), ([1, 5, 6], [2, 3, 7]), ([0, 3, 5, 6], [1, 2, 4, 7])):
+        for shift in range(0, 10**6, 1009):
+            one, other = (checksum(np.array(rows, dtype=np.int64) + shift) for rows in (lost, repeated))
+            assert one != other
+
+
+def test_every_row_has_a_word_of_its_own() -> None:
+    words = {checksum(np.array([row])) for row in range(50_000)}
+    assert len(words) == 50_000
+    assert 0 not in words
+
+
 def test_the_checksum_of_all_rows_is_that_of_their_numbers_across_chunks() -> None:
     rows = 2**20 + 3
     assert checksum_of_all(rows) == checksum(np.arange(rows, dtype=np.int64))

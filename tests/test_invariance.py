@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from binclf import artifact, hashing
-from binclf.epoch import checksum_of_all
+from binclf import artifact
+from binclf.epoch import checksum, checksum_of_all
 from binclf.loader import Source, StepDataset
+from binclf.loader.order import RowOrder
 from binclf.loader.tier import attach, choose, open_stores
 from binclf.model import LogisticRegression
 from binclf.objective import log_loss_sum
@@ -53,18 +54,17 @@ def problem_of(world: World, run_dir: Path) -> Problem:
 def fitted(run_dir: Path, dtype: str, mean_of_means: bool) -> dict[str, Any]:
     """The body of a rank: learn and fit, and tell of every row that it saw."""
     seen: list[tuple[int, list[int]]] = []
-    batch_of = StepDataset.__getitem__
+    batches_of = StepDataset.__getitems__
 
-    def watched(self: StepDataset, index: Any) -> Any:
-        batch, (epoch, first, end) = batch_of(self, index), index
+    def watched(self: StepDataset, steps: Any) -> Any:
+        batches = batches_of(self, steps)
         assert self._plan is not None
-        assert self._chunk is not None
-        places = [self._plan.count(p, self.rank, self.ranks) for p in (self._chunk.first, first, end)]
-        rows = self._chunk.rows[places[1] - places[0] : places[2] - places[0]]
-        seen.append((epoch * self._plan.rows + first, rows.tolist()))
-        return batch
+        for epoch, first, end in steps:
+            rows = RowOrder(self._plan, self.rank, self.ranks).rows(first, end)
+            seen.append((epoch * self._plan.rows + first, rows.tolist()))
+        return batches
 
-    StepDataset.__getitem__ = watched  # type: ignore[method-assign]
+    StepDataset.__getitems__ = watched  # type: ignore[method-assign]
     if mean_of_means:
         minibatch._Run._step = functools.partialmethod(  # type: ignore[assignment]
             step_of_means, exact=minibatch._Run._step
@@ -223,4 +223,4 @@ def test_validation_loss_has_the_same_bits_where_row_groups_are_large(tmp_path: 
 def test_checksum_of_rows_tells_a_lost_a_repeated_and_a_swapped_row() -> None:
     whole = np.arange(ROWS)
     for wrong in (whole[1:], np.append(whole, 5), np.append(whole[1:], 1)):
-        assert int(hashing.mix(wrong.astype(np.uint64)).sum(dtype=np.uint64)) != checksum_of_all(ROWS)
+        assert checksum(wrong.astype(np.int64)) != checksum_of_all(ROWS)

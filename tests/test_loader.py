@@ -234,14 +234,14 @@ def test_a_streaming_reader_holds_no_more_than_was_foreseen(
 
 
 def test_items_come_in_order() -> None:
-    for bundle in (1, 3, 1000):
-        assert list(prefetched(range(100), bundle=bundle)) == list(range(100))
+    for depth in (1, 3, 1000):
+        assert list(prefetched(range(100), depth)) == list(range(100))
     assert list(prefetched([])) == []
-    assert list(prefetched([None, 0, False], bundle=2)) == [None, 0, False]
+    assert list(prefetched([None, 0, False, []])) == [None, 0, False, []]
 
 
-@pytest.mark.parametrize("bundle", [1, 2, 5])
-def test_an_exception_is_raised_at_its_place_in_the_consumer(bundle: int) -> None:
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_an_exception_is_raised_at_its_place_in_the_consumer(depth: int) -> None:
     def items() -> Iterator[int]:
         yield 1
         yield 2
@@ -250,7 +250,7 @@ def test_an_exception_is_raised_at_its_place_in_the_consumer(bundle: int) -> Non
 
     seen: list[int] = []
     with pytest.raises(ValueError, match="row group 7 is damaged"):
-        seen.extend(prefetched(items(), bundle=bundle))
+        seen.extend(prefetched(items(), depth))
     assert seen == [1, 2, 3]
 
 
@@ -270,7 +270,7 @@ def test_stays_at_most_depth_ahead() -> None:
             made.append(number)
             yield number
 
-    stream = prefetched(items(), depth=2)
+    stream = prefetched(items(), 2)
     next(stream)
     time.sleep(0.3)
     assert 2 <= len(made) <= 5  # one consumed, two ready, one in hand

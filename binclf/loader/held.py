@@ -18,7 +18,7 @@ from binclf.loader.source import Source, ahead, threads
 
 I64 = npt.NDArray[np.int64]
 
-MANY = 16384  # rows that are worth a second thread to gather
+MANY = 16384  # rows that are worth more than one thread to gather
 
 
 class HeldRows:
@@ -47,6 +47,7 @@ class HeldRows:
         self._buffers = Buffers()
         self.encoder: Encoder | None = None
         self._is_copy = False
+        self._spare = max(threads() - 1, 1)  # threads that gather: one core is for the one that computes
         self._pool: ThreadPoolExecutor | None = None
 
     @staticmethod
@@ -90,20 +91,21 @@ class HeldRows:
             self.fill(range(len(self.source.group_rows)))
             self._is_copy = False
         numbers = self._buffers.take(len(rows), self.numbers.shape[1])
-        count = threads() if len(rows) >= MANY else 1
-        cuts = [len(rows) * i // count for i in range(count + 1)]
 
         def part(low: int, high: int) -> None:
             self.numbers.take(rows[low:high], axis=0, out=numbers[low:high], mode="clip")
 
+        count = self._spare if len(rows) >= MANY else 1
         if count == 1:
             part(0, len(rows))
         else:  # memory answers two threads nearly twice as fast as one
+            cuts = [len(rows) * i // count for i in range(count + 1)]
             self._pool = self._pool or ThreadPoolExecutor(count, thread_name_prefix="gather")
             list(self._pool.map(part, cuts, cuts[1:]))
         x = self._of().complete(numbers, np.flatnonzero(self.lacking))
         w = None if self.w is None else self.w.take(rows)
-        return Encoded(x, self.ids.take(rows, axis=0), self.y.take(rows), w)
+        ids = self.ids.take(rows, axis=0) if self.ids.size else np.empty((len(rows), 0), dtype=np.int32)
+        return Encoded(x, ids, self.y.take(rows), w)
 
     def encoded(self, group: int) -> Encoded:
         """One row group; decoded now, if this rank has not done so before."""

@@ -19,12 +19,12 @@ def places(
 
     The places are among the rank's own rows of these positions, in order.
     """
-    own = len(plan.lanes_of(rank, ranks))
-    before = plan.count(first, rank, ranks)
-    for lane in plan.lanes_of(rank, ranks):
-        low, high = plan.offset(first, lane), plan.offset(end, lane)
+    lanes = np.arange(rank, plan.lanes, ranks)
+    lows, highs = (-((lanes - position) // plan.lanes) for position in (first, end))
+    own, before = len(lanes), plan.count(first, rank, ranks)
+    starts = np.arange(own) + own * lows - before
+    for lane, low, high, start in np.stack([lanes, lows, highs, starts], axis=1).tolist():
         if low < high:
-            start = plan.count(lane + plan.lanes * low, rank, ranks) - before
             yield lane, low, high, slice(start, start + own * (high - low - 1) + 1, own)
 
 
@@ -42,10 +42,15 @@ class RowOrder:
         count = plan.count(end, self.rank, self.ranks) - plan.count(first, self.rank, self.ranks)
         rows = np.empty(count, dtype=np.int64)
         for lane, low, high, where in places(plan, first, end, self.rank, self.ranks):
-            rows[where] = self._lane(lane, low, high)
+            window = self._windows.get(lane)
+            if window is not None and window.first <= low and high <= window.end:
+                rows[where] = window.rows[low - window.first : high - window.first]
+            else:
+                rows[where] = self._over_windows(lane, low, high)
         return rows
 
-    def _lane(self, lane: int, low: int, high: int) -> I64:
+    def _over_windows(self, lane: int, low: int, high: int) -> I64:
+        """A lane's rows [low, high), opening the windows that they are in."""
         pieces: list[I64] = []
         while low < high:
             window = self._windows.get(lane)

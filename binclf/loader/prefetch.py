@@ -5,43 +5,38 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def prefetched(items: Iterable[T], *, bundle: int = 1, depth: int = 2) -> Iterator[T]:
-    """The items, made by a thread that stays `depth` bundles ahead; its exception is raised here.
+def prefetched(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+    """The items, made by a thread that stays `depth` of them ahead; its exception is raised here.
 
-    Bundles, since each handing over costs both threads a turn at Python's lock.
+    Each handing over costs both threads a turn at Python's lock: the items should be large.
     """
-    ready: queue.Queue[tuple[list[T], BaseException | None, bool]] = queue.Queue(depth)
+    ready: queue.Queue[tuple[list[T], BaseException | None]] = queue.Queue(depth)
     stop = threading.Event()
 
     def produce() -> None:
-        source = iter(items)
-        made: list[T] = []
         try:
-            while True:
-                made = []
-                made.extend(islice(source, bundle))
-                if not made or not _put(ready, (made, None, False), stop):
-                    break
-            _put(ready, ([], None, True), stop)
+            for item in items:
+                if not _put(ready, ([item], None), stop):
+                    return
+            _put(ready, ([], None), stop)
         except BaseException as error:
-            _put(ready, (made, error, True), stop)
+            _put(ready, ([], error), stop)
 
     thread = threading.Thread(target=produce, name="prefetch", daemon=True)
     thread.start()
     try:
         while True:
-            made, error, is_end = ready.get()
-            yield from made
+            made, error = ready.get()
             if error is not None:
                 raise error
-            if is_end:
+            if not made:
                 return
+            yield made.pop()
     finally:
         stop.set()
         thread.join()

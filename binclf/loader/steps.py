@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import chain, pairwise
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
+        if device == self.x.device:
+            return self
         x, ids, y, w = (t.to(device, non_blocking=True) for t in (self.x, self.ids, self.y, self.w))
         return Batch(x, ids, y, w, self.step_rows, self.checksum)
 
@@ -90,17 +93,6 @@ class Order:
         return EpochPlan(group_rows, self.seed, epoch, self.lanes, self.window_rows, shuffle=self.shuffle)
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Batches that were read at once."""
-
-    epoch: int
-    first: int
-    end: int
-    tensors: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-    rows: I64
-
-
 class StepDataset(Dataset[Batch]):
     """Batches of one rank by (epoch, first position, end position)."""
 
@@ -111,27 +103,31 @@ class StepDataset(Dataset[Batch]):
         self.steps_at_once = max(min(CHUNK_BYTES // store.row_bytes, MOST_CHUNK_ROWS) // own, 1)
         self._reader: Reader | None = None
         self._plan: EpochPlan | None = None
-        self._chunk: _Chunk | None = None
         self._ones = torch.ones((0, 1))
 
     def __getitem__(self, index: Index) -> Batch:
         """The rank's rows of a step."""
-        epoch, first, end = index
-        chunk = self._chunk
-        if chunk is None or not (chunk.epoch == epoch and chunk.first <= first and end <= chunk.end):
-            chunk = self._chunk = self._read(epoch, first, end)
-        plan = self._plan_of(epoch)
-        base = plan.count(chunk.first, self.rank, self.ranks)
-        low = plan.count(first, self.rank, self.ranks) - base
-        high = plan.count(end, self.rank, self.ranks) - base
-        x, ids, y, w = (tensor[low:high] for tensor in chunk.tensors)
-        return Batch(x, ids, y, w, end - first, checksum(chunk.rows[low:high]))
+        return self.__getitems__([index])[0]
 
-    def _read(self, epoch: int, first: int, end: int) -> _Chunk:
+    def __getitems__(self, steps: Sequence[Index]) -> list[Batch]:
+        """The rank's rows of steps that follow each other, read at once: what a DataLoader asks for."""
+        epoch, first, _ = steps[0]
         plan = self._plan_of(epoch)
         assert self._reader is not None
-        last = min(first + self.steps_at_once * (end - first), plan.rows)
-        encoded, rows = self._reader.read(first, last)
+        encoded, rows = self._reader.read(first, steps[-1][2])
+        tensors = self._tensors(encoded)
+        counts = [plan.count(position, self.rank, self.ranks) for position in (first, *(s[2] for s in steps))]
+        if len(rows) != counts[-1] - counts[0]:
+            raise AssertionError(f"{len(rows)} rows of {counts[-1] - counts[0]}: rows were lost or repeated")
+        batches: list[Batch] = []
+        for (_, low, end), *cut in zip(steps, counts, counts[1:], strict=False):
+            own = slice(cut[0] - counts[0], cut[1] - counts[0])
+            x, ids, y, w = (tensor[own] for tensor in tensors)
+            batches.append(Batch(x, ids, y, w, end - low, checksum(rows[own])))
+        return batches
+
+    def _tensors(self, encoded: Encoded) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """As a Batch has them."""
         y = torch.from_numpy(encoded.y.astype(np.float32)).unsqueeze(1)
         if encoded.w is not None:
             w = torch.from_numpy(encoded.w).unsqueeze(1)
@@ -139,30 +135,30 @@ class StepDataset(Dataset[Batch]):
             if len(self._ones) < len(y):
                 self._ones = torch.ones((len(y), 1))
             w = self._ones[: len(y)]
-        tensors = (torch.from_numpy(encoded.x), torch.from_numpy(encoded.ids), y, w)
-        return _Chunk(epoch, first, last, tensors, rows)
+        return torch.from_numpy(encoded.x), torch.from_numpy(encoded.ids), y, w
 
     def _plan_of(self, epoch: int) -> EpochPlan:
         if self._plan is None or self._plan.epoch != epoch:
             self._plan = self.order.plan(self.store.source.group_rows, epoch)
-            self._reader, self._chunk = self.store.reader(self._plan, self.rank, self.ranks), None
+            self._reader = self.store.reader(self._plan, self.rank, self.ranks)
         return self._plan
 
 
-class EpochSteps(Sampler[Index]):
-    """The steps of the epoch that is set, from a position on."""
+class EpochSteps(Sampler[list[Index]]):
+    """The steps of the epoch that is set, from a position on; some at once."""
 
-    def __init__(self, rows: int, batch_rows: int) -> None:
-        """N and B."""
-        self.rows, self.batch_rows = rows, batch_rows
+    def __init__(self, rows: int, batch_rows: int, at_once: int) -> None:
+        """N, B, and how many steps are read at once."""
+        self.rows, self.batch_rows, self.at_once = rows, batch_rows, at_once
         self.epoch, self.position = 0, 0
 
-    def __iter__(self) -> Iterator[Index]:
-        firsts = range(self.position, self.rows, self.batch_rows)
-        return ((self.epoch, first, min(first + self.batch_rows, self.rows)) for first in firsts)
+    def __iter__(self) -> Iterator[list[Index]]:
+        ends = [*range(self.position, self.rows, self.batch_rows), self.rows]
+        for place in range(0, len(ends) - 1, self.at_once):
+            yield [(self.epoch, *step) for step in pairwise(ends[place : place + self.at_once + 1])]
 
     def __len__(self) -> int:
-        return -(-(self.rows - self.position) // self.batch_rows)
+        return -(-(self.rows - self.position) // (self.batch_rows * self.at_once))
 
 
 class Loader:
@@ -175,15 +171,13 @@ class Loader:
         workers: int = 0,
         pin_memory: bool = False,
     ) -> None:
-        """With workers, processes by forkserver; else one thread that stays some chunks ahead."""
-        self.dataset, self.workers = dataset, workers
-        self.sampler = EpochSteps(dataset.store.source.rows, dataset.order.batch_rows)
-        if workers:
-            dataset.steps_at_once = 1  # a worker has every nth step only
+        """With workers, processes by forkserver; else one thread that stays a chunk ahead."""
+        self.workers = workers
+        at_once = 1 if workers else dataset.steps_at_once  # a worker has every nth chunk only
+        self.sampler = EpochSteps(dataset.store.source.rows, dataset.order.batch_rows, at_once)
         self.data = DataLoader(
             dataset,
-            sampler=self.sampler,
-            batch_size=None,
+            batch_sampler=self.sampler,
             collate_fn=_as_is,
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -195,10 +189,9 @@ class Loader:
     def epoch(self, number: int, position: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from a position on, in order."""
         self.sampler.epoch, self.sampler.position = number, position
-        if self.workers:
-            return iter(self.data)
-        return prefetched(self.data, bundle=self.dataset.steps_at_once, depth=DEPTH)
+        chunks: Iterator[list[Batch]] = iter(self.data) if self.workers else prefetched(self.data, DEPTH)
+        return chain.from_iterable(chunks)
 
 
-def _as_is(batch: Any) -> Any:  # noqa: ANN401 - a Batch, which torch does not know
-    return batch
+def _as_is(batches: list[Batch]) -> list[Batch]:
+    return batches

@@ -23,14 +23,15 @@ class Average:
         self.source = model
         self.model = copy.deepcopy(model).requires_grad_(requires_grad=False) if is_on else model
         self.steps = 0
+        # memory that stays where it is: looking for the parameters takes longer than averaging them
+        self._own, self._source = ([p.data for p in m.parameters()] for m in (self.model, self.source))
 
     def add(self) -> None:
         """Take in the model's weights after a step."""
         self.steps += 1
         if self.model is not self.source:
             share = (GAMMA + 1) / (self.steps + GAMMA)
-            own = [p.data for p in self.model.parameters()]
-            torch._foreach_lerp_(own, [p.data for p in self.source.parameters()], share)
+            torch._foreach_lerp_(self._own, self._source, share)
 
     def arrays(self) -> dict[str, Array]:
         """For a checkpoint."""

@@ -128,8 +128,10 @@ class _Run:
         denominator = batch.step_rows * (problem.weight / self.rows)
         logits = self.parallel(batch.x, batch.ids)
         loss = log_loss_sum(logits, batch.y.to(self.dtype), batch.w.to(self.dtype))
-        self.optimizer.zero_grad(set_to_none=False)  # gradients stay views of DDP's buckets
-        torch.autograd.backward(loss * (self.world.size / denominator))
+        for weights in self.model.parameters():
+            if weights.grad is not None:
+                weights.grad.zero_()  # in place, since gradients are views of DDP's buckets
+        torch.autograd.backward(loss, loss.new_tensor(self.world.size / denominator))
         if self.longest < float("inf"):
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.longest)
         self.optimizer.step()
