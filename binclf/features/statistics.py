@@ -28,22 +28,22 @@ def slab_moments(slab: npt.NDArray[Any], weights: F64 | None, *, with_sums: bool
     """Weighted moments of some columns of some rows, float64 [columns, FIELDS].
 
     Args:
-        slab: the columns one under the other, float32 or float64 [columns, rows] with at least one row; NaN
-            is missing. Near 0, if they are float64: longitudes must not lose the digits that tell them apart.
+        slab: the columns one under the other, float32 or float64 [columns, rows]; NaN is
+            missing. Near 0, if they are float64: longitudes must not lose the digits that tell them apart.
         weights: of the rows, float64 [rows]; None: all 1.
         with_sums: whether to compute weight, mean and m2; otherwise they are 0.
     """
     found = np.zeros((len(slab), FIELDS))
-    low, high = np.minimum.reduce(slab, axis=1), np.maximum.reduce(slab, axis=1)
+    low = np.minimum.reduce(slab, axis=1, initial=np.inf)
+    high = np.maximum.reduce(slab, axis=1, initial=-np.inf)
     holed = np.flatnonzero(np.isnan(low))  # NaN wins, and hides the others
     if len(holed):
         some = slab[holed]
         found[holed, 3] = np.count_nonzero(np.isnan(some), axis=1)
-        low[holed] = np.fmin.reduce(some, axis=1)
-        high[holed] = np.fmax.reduce(some, axis=1)
-    found[:, 4] = np.where(np.isnan(low), np.inf, low)
-    found[:, 5] = np.where(np.isnan(high), -np.inf, high)
-    step = max(1, TOGETHER // slab.shape[1])
+        low[holed] = np.fmin.reduce(some, axis=1, initial=np.inf)
+        high[holed] = np.fmax.reduce(some, axis=1, initial=-np.inf)
+    found[:, 4], found[:, 5] = low, high
+    step = max(1, TOGETHER // max(1, slab.shape[1]))
     if not with_sums or (found[:, 4] == -np.inf).any() or (found[:, 5] == np.inf).any():
         return found  # what is infinite is refused by its ends
     for first in range(0, len(slab), step):
@@ -68,10 +68,13 @@ def _sums(slab: npt.NDArray[Any], weights: F64 | None, *, has_holes: bool) -> F6
 
 
 def _weighted(work: F64, weights: F64 | None, absent: Bools | None = None) -> F64:
-    """Weighted sums over the rows, float64 [columns]; what is absent is set to 0."""
+    """Weighted sums over the rows, float64 [columns]; what is absent is set to 0.
+
+    Each column's is the same whatever its neighbours are; einsum's is not.
+    """
     if absent is not None:
         np.copyto(work, 0.0, where=absent)
-    sums: F64 = np.add.reduce(work, axis=1) if weights is None else np.einsum("ij,j->i", work, weights)
+    sums: F64 = np.add.reduce(work if weights is None else work * weights, axis=1)
     return sums
 
 
