@@ -84,11 +84,12 @@ class LabelRule:
                 f"label '{self.column}' of {rows.place} holds {len(seen)} values ({shown(seen)}): "
                 "a binary label has two. Map them to two, or choose another column."
             )
-        labels = np.zeros(len(values) + 1, dtype=np.int8)
-        labels[-1] = -1
-        for code in present:
-            labels[code] = values[code] == self.positive
-        return labels.take(codes, mode="wrap"), seen  # -1 is the last
+        labels = np.zeros(len(codes), dtype=np.int8)
+        for code in present:  # two, or one
+            if values[code] == self.positive:
+                labels |= codes == code
+        np.copyto(labels, -1, where=codes < 0)
+        return labels, seen
 
 
 def read_weights(rows: Rows, column: str) -> F64:

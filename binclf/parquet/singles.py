@@ -24,7 +24,7 @@ def singles(rows: Rows, name: str) -> F32 | None:
     if pa.types.is_boolean(array.type):
         return np.asarray(array.cast(pa.float32()).to_numpy(zero_copy_only=False))
     if pa.types.is_float32(array.type):
-        return _narrowed(array)
+        return _narrowed(array) if array.null_count else np.asarray(array.to_numpy())
     if not pa.types.is_integer(array.type):
         return None
     values = _narrowed(array)
