@@ -115,12 +115,13 @@ def _interleave(read: Sequence[_Read], out: F32, weights: F64 | None, *, with_su
     for first in range(0, len(out), step):
         part = slice(first, min(first + step, len(out)))
         count = part.stop - first
-        stage = scratch(np.float32, len(read), count + APART)[:, :count]
-        for place, column in enumerate(read):
-            stage[place] = column.residuals[part]
-        out[part] = stage.T
         own = None if weights is None else weights[part]
-        parts.append(slab_moments(stage, own, with_sums=with_sums))
+        with scratch(np.float32, len(read), count + APART) as room:
+            stage = room[:, :count]
+            for place, column in enumerate(read):
+                stage[place] = column.residuals[part]
+            out[part] = stage.T
+            parts.append(slab_moments(stage, own, with_sums=with_sums))
     return combined(np.reshape(parts, (len(parts), len(read), FIELDS)))
 
 

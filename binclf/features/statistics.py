@@ -48,13 +48,13 @@ def slab_moments(slab: npt.NDArray[Any], weights: F64 | None, *, with_sums: bool
         return found  # what is infinite is refused by its ends
     for first in range(0, len(slab), step):
         part = slice(first, first + step)
-        found[part, :3] = _sums(slab[part], weights, has_holes=bool(found[part, 3].any()))
+        with scratch(np.float64, *slab[part].shape) as work:
+            found[part, :3] = _sums(slab[part], weights, work, has_holes=bool(found[part, 3].any()))
     return found
 
 
-def _sums(slab: npt.NDArray[Any], weights: F64 | None, *, has_holes: bool) -> F64:
+def _sums(slab: npt.NDArray[Any], weights: F64 | None, work: F64, *, has_holes: bool) -> F64:
     """Weight, mean and m2 of each column, float64 [columns, 3]; the mean before the squares."""
-    work = scratch(np.float64, *slab.shape)
     work[:] = slab
     absent = np.isnan(slab) if has_holes else None
     if absent is None:
