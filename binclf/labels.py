@@ -20,6 +20,8 @@ from binclf.parquet import Column, Kind, Rows, parse_value
 I8 = npt.NDArray[np.int8]
 F64 = npt.NDArray[np.float64]
 
+MANY = 8  # values of a label that are sooner counted than looked for one by one
+
 
 @dataclass(frozen=True, slots=True)
 class LabelRule:
@@ -61,7 +63,10 @@ class LabelRule:
             DataError: a third value, or one that is neither 0 nor 1 where no positive is stated.
         """
         codes, values = rows.values(self.column)
-        present = np.flatnonzero(np.bincount(codes + 1, minlength=len(values) + 1)[1:])
+        if len(values) <= MANY:
+            present = [code for code in range(len(values)) if (codes == code).any()]
+        else:
+            present = np.flatnonzero(np.bincount(codes + 1, minlength=len(values) + 1)[1:]).tolist()
         seen = [values[code] for code in present]
         if not self.is_stated and any(value not in (0, 1) for value in seen):
             raise DataError(
@@ -79,11 +84,12 @@ class LabelRule:
                 f"label '{self.column}' of {rows.place} holds {len(seen)} values ({shown(seen)}): "
                 "a binary label has two. Map them to two, or choose another column."
             )
-        labels = np.zeros(len(values) + 1, dtype=np.int8)
-        labels[-1] = -1
-        for code in present:
-            labels[code] = values[code] == self.positive
-        return labels[codes], seen
+        labels = np.zeros(len(codes), dtype=np.int8)
+        for code in present:  # two, or one
+            if values[code] == self.positive:
+                labels |= codes == code
+        np.copyto(labels, -1, where=codes < 0)
+        return labels, seen
 
 
 def read_weights(rows: Rows, column: str) -> F64:

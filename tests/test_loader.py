@@ -7,6 +7,7 @@ import pickle
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from binclf.features import Features
 from binclf.loader import Batch, BlockCache, HeldRows, Loader, Order, Source, StepDataset, StreamedRows
 from binclf.loader.memory import held_rows
 from binclf.loader.prefetch import prefetched
+from binclf.loader.readers import KEPT, Readers
 from binclf.loader.streamed import StreamReader
+from binclf.split import ensure
 from tests.plans import oracle
 from tests.trained import Whole, decoding, people, settings, stores, whole, write
 
@@ -294,3 +297,33 @@ def test_a_damaged_row_group_is_raised_where_the_batch_is_awaited(tmp_path: Path
     loader = Loader(StepDataset(store, ORDERS["as it is"], 0, 1))
     with pytest.raises(ValueError, match=r"column 'income' of b\.parquet, row group 0 is damaged"):
         list(loader.epoch(0))
+
+
+def test_a_file_that_is_kept_open_is_opened_again_once_it_changed(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "a.parquet", people(180, 1), [100, 80])
+    config = settings(tmp_path / "data", tmp_path / "store", split={"seed": 42})
+    split = ensure(config)
+    source = Source(split.parts["train"], decoding(config, split))
+    first = source.decode(0)
+    assert source.decode(0).residuals.tobytes() == first.residuals.tobytes()
+    path = source.files[0].path
+    content = path.read_bytes()
+    path.unlink()
+    with pytest.raises(ValueError, match="changed or went since the data were split"):
+        source.decode(0)
+    path.write_bytes(content)  # another file of the same bytes
+    assert source.decode(0).residuals.tobytes() == first.residuals.tobytes()
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])  # in place, in the footer
+    with pytest.raises(ValueError, match=r"footer|not a whole Parquet file"):
+        source.decode(0)
+
+
+def test_no_more_files_are_kept_open_than_were_foreseen(config: Config) -> None:
+    split = ensure(config)
+    files = split.parts["train"]
+    readers = Readers()
+    with ExitStack() as stack:
+        for _ in range(KEPT + 3):
+            stack.enter_context(readers.open(files[0], ()))
+    assert len(readers._idle) == KEPT
+    assert len(pickle.loads(pickle.dumps(readers))._idle) == 0

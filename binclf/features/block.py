@@ -9,17 +9,15 @@ spoil a decoded block, and a block is the same wherever and whenever it is decod
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from binclf import hashing
-from binclf.errors import DataError
 from binclf.features.columns import Roles
-from binclf.features.statistics import FIELDS, column_moments
+from binclf.features.numbers import read_numbers
 from binclf.labels import LabelRule, read_weights
-from binclf.parquet import Column, Reader, Rows, Texts, feature_codes, feature_numbers, matrix, singles
+from binclf.parquet import Reader, Texts, feature_codes
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -27,8 +25,7 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 I8 = npt.NDArray[np.int8]
 
-FORMAT = 1  # of decoded blocks: another number makes other digests
-SAMPLE = 1024  # values that a centre is taken from
+FORMAT = 2  # of decoded blocks: another number makes other digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +109,7 @@ def decode(
         raise AssertionError(
             f"{rows.place}: {len(rows)} labelled rows, not {len(residuals)} as the split said"
         )
-    centre, missing, found = _numbers(rows, how, weights, residuals, moments=moments)
+    numbers = read_numbers(rows, how.roles.numeric, how.log1p, weights, residuals, moments=moments)
     texts: list[Texts] = []
     for place, categorical in enumerate(how.roles.categorical):
         codes[:, place], distinct = feature_codes(rows, categorical)
@@ -122,66 +119,6 @@ def decode(
     if moments:
         counts = [np.bincount(codes[:, i] + 1, minlength=len(t) + 1) for i, t in enumerate(texts)]
     return Block(
-        residuals, centre, missing, codes, tuple(texts), tuple(hashes), labels, weights, found, tuple(counts)
-    )
-
-
-def _numbers(
-    rows: Rows, how: Decoding, weights: F64 | None, out: F32, *, moments: bool
-) -> tuple[F64, npt.NDArray[np.bool_], F64 | None]:
-    """Write the residuals; returns centres [F], which columns lack values [F], and moments [F, FIELDS]."""
-    numeric = how.roles.numeric
-    centre, missing = np.zeros(len(numeric)), np.zeros(len(numeric), dtype=np.bool_)
-    found = np.zeros((len(numeric), FIELDS)) if moments else None
-    is_plain = not how.log1p and not any(column.part for column in numeric)
-    whole = matrix(rows, [column.source for column in numeric]) if is_plain else None
-    is_written = whole is not None and bool(np.isfinite(whole).all())
-    if whole is not None and is_written:
-        out[:] = whole
-        if found is None:
-            return centre, missing, None
-    for place, column in enumerate(numeric):
-        raw, values = _values(rows, column, is_log1p=column.name in how.log1p)
-        centre[place] = 0.0 if values.dtype == np.float32 else _centre(values)
-        if not is_written:
-            _put(values, float(centre[place]), out[:, place], rows, column.name)
-        absent = np.isnan(values)
-        missing[place] = absent.any()
-        if found is not None:
-            found[place] = column_moments(raw, values, absent, float(centre[place]), weights)
-    return centre, missing, found
-
-
-def _values(rows: Rows, column: Column, *, is_log1p: bool) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """A column as it is and as the model takes it; float32 where that loses nothing by its type."""
-    raw: npt.NDArray[Any] | None = None if is_log1p or column.part else singles(rows, column.source)
-    if raw is None:
-        raw = feature_numbers(rows, column)
-    return raw, np.sign(raw) * np.log1p(np.abs(raw)) if is_log1p else raw
-
-
-def _put(values: npt.NDArray[Any], centre: float, out: F32, rows: Rows, name: str) -> None:
-    """Write a column's residuals; a column at a time is faster than any tiling (measured)."""
-    if values.dtype == np.float32:
-        out[:] = values
-        return
-    with np.errstate(over="ignore"):
-        np.subtract(values, centre, out=out, casting="same_kind")
-    if np.isinf(out).any():
-        raise DataError(
-            f"column '{name}' of {rows.place} spreads beyond what float32 holds (3e38): "
-            "rescale it, or list it in data.exclude."
-        )
-
-
-def _centre(column: F64) -> float:
-    """0 where that loses nothing, else a median-like value: one outlier must not cost the others digits.
-
-    A function of the column alone, so a row group decodes to the same bits wherever that is done.
-    """
-    with np.errstate(over="ignore"):
-        if np.array_equal(column.astype(np.float32), column, equal_nan=True):
-            return 0.0
-    present = column[~np.isnan(column)]
-    sample = np.sort(present[:: -(-len(present) // SAMPLE)])
-    return float(sample[len(sample) // 2])
+        residuals, numbers.centre, numbers.missing, codes, tuple(texts), tuple(hashes), labels, weights,
+        numbers.moments, tuple(counts),
+    )  # fmt: skip

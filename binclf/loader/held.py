@@ -71,9 +71,7 @@ class HeldRows:
     def fill(self, groups: Iterable[int]) -> None:
         """Decode and encode these row groups too, but for those that were."""
         todo = [group for group in groups if group not in self._filled]
-        for _ in self.blocks(todo):
-            pass
-        for missing in ahead(self._encode, todo, threads()):
+        for missing in ahead(self._fill, todo, threads()):
             self.lacking |= missing
 
     @property
@@ -110,8 +108,7 @@ class HeldRows:
     def encoded(self, group: int) -> Encoded:
         """One row group; decoded now, if this rank has not done so before."""
         if group not in self._filled:
-            self._block(group)
-            self.lacking |= self._encode(group)
+            self.lacking |= self._fill(group)
         rows = self.source.span(group)
         x = self._of().complete(self.numbers[rows].copy(), np.flatnonzero(self.lacking))
         return Encoded(x, self.ids[rows], self.y[rows], None if self.w is None else self.w[rows])
@@ -130,10 +127,15 @@ class HeldRows:
             raise AssertionError("attach features first")
         return self.encoder
 
-    def _block(self, group: int) -> Block:
+    def _fill(self, group: int) -> npt.NDArray[np.bool_]:
+        """Decode and encode while it is in the processor's cache."""
+        self._block(group, moments=False)
+        return self._encode(group)
+
+    def _block(self, group: int, *, moments: bool = True) -> Block:
         if group not in self._raw:
             rows = self.source.span(group)
-            block = self.source.decode(group, out=(self.numbers[rows], self.ids[rows]), moments=True)
+            block = self.source.decode(group, out=(self.numbers[rows], self.ids[rows]), moments=moments)
             self.y[rows] = block.labels
             if self.w is not None:
                 self.w[rows] = block.weights

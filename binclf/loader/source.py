@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf.features import Block, Decoding, decode
+from binclf.loader.readers import Readers
 from binclf.split import PartFile
 
 Item = TypeVar("Item")
@@ -24,6 +25,7 @@ class Source:
     def __init__(self, files: Iterable[PartFile], how: Decoding) -> None:
         """Nothing is read yet."""
         self.files, self.how = tuple(files), how
+        self._readers, self._texts = Readers(), how.texts
         self.place = [(f, g) for f in self.files for g in range(len(f.groups))]
         self.group_rows: tuple[int, ...] = tuple(f.groups[g] for f, g in self.place)
         self.starts = np.concatenate([[0], np.cumsum(self.group_rows)]).astype(np.int64)
@@ -50,7 +52,7 @@ class Source:
             DataError: the file changed, or is damaged.
         """
         file, index = self.place[group]
-        with file.reader(self.how.texts) as reader:
+        with self._readers.open(file, self._texts) as reader:
             block = decode(reader, index, self.how, out=out, moments=moments)
         if len(block) != self.group_rows[group]:
             raise AssertionError(

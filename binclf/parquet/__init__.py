@@ -25,7 +25,7 @@ from binclf.parquet.layout import Layout, layout
 from binclf.parquet.parts import feature_codes, feature_numbers
 from binclf.parquet.reading import Footer, Reader, footer, footers
 from binclf.parquet.schema import Schema, Widening, group_rows, union
-from binclf.parquet.singles import matrix, singles, use_system_memory
+from binclf.parquet.singles import singles, use_system_memory
 from binclf.parquet.tail import footer_digest
 from binclf.parquet.texts import Texts
 from binclf.parquet.writing import ColumnWriter, deal_rows, write_columns, write_frame
@@ -57,7 +57,6 @@ __all__ = [
     "from_frame",
     "group_rows",
     "layout",
-    "matrix",
     "moment_text",
     "parse_moment",
     "parse_value",

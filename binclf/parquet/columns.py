@@ -96,12 +96,11 @@ class Rows:
     def values(self, name: str) -> tuple[I32, list[Any]]:
         """A label-like column as codes int32 [N] into its distinct Python values; null and NaN are -1."""
         whole = self.array(name)
-        if kind_of(whole.type) in ("boolean", "integer") and not pa.types.is_dictionary(whole.type):
-            ends = pc.min_max(whole)
-            if not whole.null_count and len(whole) and ends["min"].as_py() >= 0 and ends["max"].as_py() <= 1:
-                ones = whole.cast(pa.int8()).to_numpy(zero_copy_only=False)  # the usual label: no look-up
-                is_boolean = pa.types.is_boolean(whole.type)
-                return ones.astype(np.int32), [False, True] if is_boolean else [0, 1]
+        is_boolean = pa.types.is_boolean(whole.type)
+        if len(whole) and not whole.null_count and (is_boolean or pa.types.is_integer(whole.type)):
+            ones = (whole.cast(pa.int8()) if is_boolean else whole).to_numpy()
+            if ones.min() >= 0 and ones.max() <= 1:
+                return ones.astype(np.int32), [False, True] if is_boolean else [0, 1]  # no look-up
         array = self._dictionary(name)
         values = self._listed(array.dictionary, name)
         codes = _signed(array.indices)

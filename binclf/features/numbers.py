@@ -1,0 +1,146 @@
+"""The numeric columns of a row group: row-major residuals, their centres, and their moments.
+
+Columns are laid into a stage, one under the other. There their ends and moments are taken, of many columns
+with one call, and from there they are written into the rows by one transposing copy: twice as fast as writing
+each column across the rows, and it leaves the interpreter to the other threads.
+A column's values alone decide how it is kept and reckoned with, never the type that its file has it in, so
+that what is learnt does not depend on the type either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf.errors import DataError
+from binclf.features.scratch import scratch
+from binclf.features.statistics import FIELDS, combined, slab_moments
+from binclf.parquet import Column, Rows, feature_numbers, singles
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+SAMPLE = 1024  # values that a centre is taken from
+STAGE = 2**19  # numbers of the stage, 2 MiB: a row group of ours lies there whole
+TOGETHER = 32  # columns in the stage at once: more would not be faster
+APART = 24  # numbers between its columns: a power of two would put all of a row into one line of the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What is told of n rows of F columns, beside the residuals."""
+
+    centre: F64  # [F]
+    missing: npt.NDArray[np.bool_]  # [F], whether any row lacks the column
+    moments: F64 | None  # [F, FIELDS], if asked for
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One column."""
+
+    residuals: F32  # [n], often the file's own values: not to be written to
+    centre: float = 0.0
+    exact: F64 | None = None  # [n], as the model takes it, where residuals are rounded
+    raw: F64 | None = None  # [n], in original units, where they differ
+
+
+def read_numbers(
+    rows: Rows,
+    columns: Sequence[Column],
+    log1p: Sequence[str],
+    weights: F64 | None,
+    out: F32,
+    *,
+    moments: bool,
+) -> Numbers:
+    """Write the residuals of all columns into `out`, row-major float32 [n, F].
+
+    Args:
+        rows: the row group.
+        columns: F numeric columns.
+        log1p: names of those that are taken as sign(v) log(1 + |v|).
+        weights: of the rows, float64 [n]; None: all 1.
+        out: where to.
+        moments: whether to compute them.
+
+    Raises:
+        DataError: infinite numbers, or numbers whose spread float32 cannot hold.
+    """
+    centre, found = np.zeros(len(columns)), np.zeros((len(columns), FIELDS))
+    for first in range(0, len(columns), TOGETHER):
+        some = slice(first, first + TOGETHER)
+        read = [_read(rows, column, is_log1p=column.name in log1p) for column in columns[some]]
+        centre[some] = [column.centre for column in read]
+        found[some] = _interleave(read, out[:, some], weights, with_sums=moments)
+        _refuse_infinite(rows, columns[some], read, found[some])
+        if moments:
+            for place, column in enumerate(read, first):
+                found[place] = _exact_moments(column, weights, found[place])
+    return Numbers(centre, found[:, 3] > 0, found if moments else None)
+
+
+def _read(rows: Rows, column: Column, *, is_log1p: bool) -> _Read:
+    """A column as it is kept: itself where float32 holds every value, else what is left of a centre."""
+    if not is_log1p and not column.part:
+        short = singles(rows, column.source)
+        if short is not None:
+            return _Read(short)
+    raw = feature_numbers(rows, column)
+    values = np.sign(raw) * np.log1p(np.abs(raw)) if is_log1p else raw
+    with np.errstate(over="ignore"):
+        short = values.astype(np.float32)
+        if np.array_equal(short, values, equal_nan=True):
+            return _Read(short, raw=raw if is_log1p else None)
+        centre = _centre(values)
+        return _Read((values - centre).astype(np.float32), centre, values, raw)
+
+
+def _centre(column: F64) -> float:
+    """A median-like value: one outlier must not cost the others digits.
+
+    A function of the column alone, so a row group decodes to the same bits wherever that is done.
+    """
+    present = column[~np.isnan(column)]
+    sample = np.sort(present[:: -(-len(present) // SAMPLE)])
+    return float(sample[len(sample) // 2])
+
+
+def _interleave(read: Sequence[_Read], out: F32, weights: F64 | None, *, with_sums: bool) -> F64:
+    """Write columns side by side into `out` [n, columns]; returns their moments, [columns, FIELDS]."""
+    step, parts = STAGE // len(read), []
+    for first in range(0, len(out), step):
+        part = slice(first, min(first + step, len(out)))
+        count = part.stop - first
+        own = None if weights is None else weights[part]
+        with scratch(np.float32, len(read), count + APART) as room:
+            stage = room[:, :count]
+            for place, column in enumerate(read):
+                stage[place] = column.residuals[part]
+            out[part] = stage.T
+            parts.append(slab_moments(stage, own, with_sums=with_sums))
+    return combined(np.reshape(parts, (len(parts), len(read), FIELDS)))
+
+
+def _exact_moments(column: _Read, weights: F64 | None, found: F64) -> F64:
+    """Moments [FIELDS] of a column whose residuals, of which they were `found`, say too little."""
+    if column.exact is not None:
+        shifted = (column.exact - column.centre)[np.newaxis]
+        found = slab_moments(shifted, weights, with_sums=True)[0]
+        found[1] += column.centre if found[0] > 0 else 0.0
+    if column.raw is not None:
+        found[4:] = slab_moments(column.raw[np.newaxis], None, with_sums=False)[0, 4:]
+    return found + 0.0  # no -0.0, which a sum over ranks would turn into 0.0
+
+
+def _refuse_infinite(rows: Rows, columns: Sequence[Column], read: Sequence[_Read], found: F64) -> None:
+    for place in np.flatnonzero((found[:, 4] == -np.inf) | (found[:, 5] == np.inf)).tolist():
+        if read[place].exact is None:
+            rows.refuse_infinite(read[place].residuals, columns[place].source)
+        raise DataError(
+            f"column '{columns[place].name}' of {rows.place} spreads beyond what float32 holds (3e38): "
+            "rescale it, or list it in data.exclude."
+        )
