@@ -9,7 +9,7 @@ from typing import Any
 
 from binclf.parquet import Reader
 from binclf.split import PartFile
-from binclf.split.records import Stamp, stamp_of
+from binclf.storage import Stamp, stamp_of
 
 KEPT = 4  # open files that nobody reads: each keeps the bytes of its last row group (32 took 85 MiB)
 
