@@ -124,7 +124,7 @@ class Encoder:
         self.standardise(residuals, block.centre, numbers)
         ids = np.empty((len(residuals), len(self.lookups)), dtype=np.int32)
         for place, table in enumerate(self.tables(block)):
-            table.take(block.codes[rows, place], out=ids[:, place], mode="wrap")
+            ids[:, place] = table.take(block.codes[place, rows], mode="wrap")
         weights = None if block.weights is None else block.weights[rows].astype(np.float32)
         x = self.complete(numbers, np.flatnonzero(block.missing))
         return Encoded(x, ids, block.labels[rows], weights)

@@ -38,7 +38,7 @@ class HeldRows:
         weight = 4 * rows if how.weight else 0
         parts = np.split(memory, np.cumsum([4 * rows * columns, 4 * rows * categories, weight]))
         self.numbers = parts[0].view(np.float32).reshape(rows, columns)  # residuals, then standardised
-        self.ids = parts[1].view(np.int32).reshape(rows, categories)  # codes, then ids
+        self.ids = parts[1].view(np.int32).reshape(rows, categories)  # codes by column, then ids by row
         self.w = parts[2].view(np.float32) if weight else None
         self.y = parts[3].view(np.int8)
         self.lacking = np.zeros(columns, dtype=np.bool_)  # columns in which a value is missing
@@ -131,7 +131,8 @@ class HeldRows:
     def _block(self, group: int) -> Block:
         if group not in self._raw:
             rows = self.source.span(group)
-            block = self.source.decode(group, out=(self.numbers[rows], self.ids[rows]), moments=True)
+            codes = self.ids[rows].reshape(self.ids.shape[1], -1)  # the same memory
+            block = self.source.decode(group, out=(self.numbers[rows], codes), moments=True)
             self.y[rows] = block.labels
             if self.w is not None:
                 self.w[rows] = block.weights
@@ -142,8 +143,9 @@ class HeldRows:
     def _encode(self, group: int) -> npt.NDArray[np.bool_]:
         encoder, rows, block = self._of(), self.source.span(group), self._raw.pop(group)
         encoder.standardise(block.residuals, block.centre, self.numbers[rows])
+        codes = block.codes.copy()  # their memory is where the ids go
         for place, table in enumerate(encoder.tables(block)):
-            self.ids[rows, place] = table.take(block.codes[:, place], mode="wrap")
+            self.ids[rows, place] = table.take(codes[place], mode="wrap")
         self._filled.add(group)
         return block.missing
 
