@@ -99,14 +99,16 @@ class Encoder:
             lacking: the columns in which a value may be missing.
         """
         x, count = numbers, numbers.shape[1]
+        if len(lacking):  # all columns at once: one after the other, each would cost a pass over the rows
+            missing = np.isnan(numbers)
+            holes = np.flatnonzero(missing)
+            np.put(numbers, holes, self.fill[holes % count])
         if self.features.width > count:
             x = np.zeros((len(numbers), self.features.width), dtype=np.float32)
             x[:, :count] = numbers
         for column in lacking.tolist():
-            missing = np.isnan(x[:, column])
-            x[missing, column] = self.fill[column]
             if self.indicator[column] >= 0:
-                x[:, self.indicator[column]] = missing
+                x[:, self.indicator[column]] = missing[:, column]
         return x
 
     def tables(self, block: Block) -> list[I32]:

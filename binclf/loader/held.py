@@ -44,7 +44,7 @@ class HeldRows:
         self.lacking = np.zeros(columns, dtype=np.bool_)  # columns in which a value is missing
         self._raw: dict[int, Block] = {}  # decoded, not yet encoded
         self._filled: set[int] = set()  # encoded
-        self._buffers = Buffers()
+        self._buffers, self._id_buffers = Buffers(), Buffers()
         self.encoder: Encoder | None = None
         self._is_copy = False
         self._pool: ThreadPoolExecutor | None = None
@@ -90,11 +90,14 @@ class HeldRows:
             self.fill(range(len(self.source.group_rows)))
             self._is_copy = False
         numbers = self._buffers.take(len(rows), self.numbers.shape[1])
+        ids = self._id_buffers.take(len(rows), self.ids.shape[1]).view(np.int32)
         count = threads() if len(rows) >= MANY else 1
         cuts = [len(rows) * i // count for i in range(count + 1)]
 
         def part(low: int, high: int) -> None:
             self.numbers.take(rows[low:high], axis=0, out=numbers[low:high], mode="clip")
+            if self.ids.size:
+                self.ids.take(rows[low:high], axis=0, out=ids[low:high], mode="clip")
 
         if count == 1:
             part(0, len(rows))
@@ -103,7 +106,7 @@ class HeldRows:
             list(self._pool.map(part, cuts, cuts[1:]))
         x = self._of().complete(numbers, np.flatnonzero(self.lacking))
         w = None if self.w is None else self.w.take(rows)
-        return Encoded(x, self.ids.take(rows, axis=0), self.y.take(rows), w)
+        return Encoded(x, ids, self.y.take(rows), w)
 
     def encoded(self, group: int) -> Encoded:
         """One row group; decoded now, if this rank has not done so before."""
