@@ -134,7 +134,7 @@ class HeldRows:
     def _block(self, group: int) -> Block:
         if group not in self._raw:
             rows = self.source.span(group)
-            codes = self.ids[rows].reshape(self.ids.shape[1], -1)  # the same memory
+            codes = self.ids[rows].reshape(self.ids.shape[1], rows.stop - rows.start)  # the same memory
             block = self.source.decode(group, out=(self.numbers[rows], codes), moments=True)
             self.y[rows] = block.labels
             if self.w is not None:
