@@ -110,16 +110,14 @@ def hash_texts(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], seed
     """
     starts = offsets[:-1]
     lengths = offsets[1:] - starts
-    hashed = mix(lengths.view(np.uint64) ^ np.uint64(seed & _MASK))
     if not len(starts):
-        return hashed
+        return np.zeros(0, dtype=np.uint64)
+    longest = int(lengths.max())
+    if longest == int(lengths.min()) and longest % 8 == 0:
+        return _hash_fixed(data[int(starts[0]) : int(offsets[-1])], len(starts), longest, seed)
+    hashed = mix(lengths.view(np.uint64) ^ np.uint64(seed & _MASK))
     padded = np.concatenate([np.asarray(data, dtype=np.uint8), np.zeros(8, dtype=np.uint8)])
     words = np.ndarray(shape=(len(padded) - 7,), dtype="<u8", buffer=padded.data, strides=(1,))
-    longest = int(lengths.max())
-    if longest == int(lengths.min()) and longest % 8 == 0:  # such as fixed-width codes: no masks
-        for place in range(0, longest, 8):
-            hashed = mix(hashed ^ words[starts + place])
-        return hashed
     active = np.flatnonzero(lengths > 0)
     place = 0
     while len(active):
@@ -128,6 +126,15 @@ def hash_texts(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], seed
         hashed[active] = mix(hashed[active] ^ (words[starts[active] + place] & keep))
         place += 8
         active = active[left > 8]
+    return hashed
+
+
+def _hash_fixed(data: npt.NDArray[np.uint8], count: int, length: int, seed: int) -> U64:
+    """`hash_texts` where all strings have as many whole words, such as codes: no look-ups and no masks."""
+    hashed = np.full(count, mix(np.uint64((length ^ seed) & _MASK)))
+    words = np.ascontiguousarray(data, dtype=np.uint8).view("<u8").reshape(count, length // 8)
+    for place in range(length // 8):
+        hashed = mix(hashed ^ words[:, place])
     return hashed
 
 

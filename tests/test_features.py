@@ -27,6 +27,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from binclf.config import Config
 from binclf.errors import ArtifactError, ConfigError, DataError
 from binclf.features import Block, Decoding, Encoder, Features, Lookup, Roles, decode, learn, roles
+from binclf.features.block import text_key
+from binclf.features.levels import LevelCounts
 from binclf.features.records import FIRST_LEVEL, NULL, OTHER, NumericColumn
 from binclf.labels import LabelRule
 from binclf.parquet import Reader, Texts, footer
@@ -471,6 +473,26 @@ def test_min_count_is_the_least_number_of_rows_of_a_level(min_count: int, tmp_pa
     texts = [text for text, count in counts.items() for _ in range(count)]
     _, features = levels_of(tmp_path, list(texts), min_count=min_count)
     assert features.categorical[0].levels == tuple(t for t, count in counts.items() if count >= min_count)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from([None, *"abcdefgh"]), min_size=1, max_size=12), min_size=1, max_size=6)
+)
+def test_levels_are_counted_as_one_counts(groups: list[list[str | None]]) -> None:
+    count = LevelCounts("word", limit=9, bits=6)
+    for texts in groups:  # as row groups, of whose dictionary "never" has no row
+        values = Texts.of([*dict.fromkeys(t for t in texts if t is not None), "never"])
+        code = {text: i for i, text in enumerate(values)}
+        codes = np.array([[-1 if t is None else code[t] for t in texts]], dtype=np.int32)
+        labels = np.zeros(len(texts), dtype=np.int8)
+        numbers = np.zeros((len(texts), 0), dtype=np.float32)
+        none = np.zeros(0)
+        hashes = values.hashes(text_key("word"))
+        count.add(Block(numbers, none, none > 0, codes, (values,), (hashes,), labels, None), 0)
+    expected = Counter(text for texts in groups for text in texts)
+    assert count.missing == expected.pop(None, 0)
+    assert count.rows == expected
 
 
 def test_several_columns_lie_one_after_the_other(tmp_path: Path) -> None:

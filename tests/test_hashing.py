@@ -70,6 +70,20 @@ def test_a_text_has_its_hash_wherever_it_stands(texts: list[bytes]) -> None:
     assert together == [hash_all([text], 9)[0] for text in texts]
 
 
+@quick
+@given(st.integers(0, 3), st.integers(0, 6), st.binary(max_size=9), st.integers(0, MASK))
+def test_texts_of_one_width_are_hashed_as_any_others(
+    words: int, count: int, before: bytes, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    texts = [random.bytes(8 * words) for _ in range(count)]
+    data = np.frombuffer(before + b"".join(texts), dtype=np.uint8)  # not aligned to words, as in a slice
+    offsets = len(before) + 8 * words * np.arange(count + 1)
+    found = hashing.hash_texts(data, offsets, seed).tolist()
+    assert found == [hash_bytes(text, seed) for text in texts]
+    assert found == hash_all([*texts, b"another"], seed)[:-1]
+
+
 def test_zero_bytes_at_the_end_count() -> None:
     assert len(set(hash_all([b"", b"\0", b"\0\0", b"a", b"a\0", b"\0" * 8, b"\0" * 9], 1))) == 7
 

@@ -30,7 +30,7 @@ from binclf.loader.readers import KEPT, Readers
 from binclf.loader.streamed import StreamReader
 from binclf.split import ensure
 from tests.plans import oracle
-from tests.trained import Whole, decoding, people, settings, stores, whole, write
+from tests.trained import Whole, decoding, on_disk, people, settings, stores, whole, write
 
 ORDERS = {
     "lanes and windows": Order(seed=3, lanes=8, window_rows=5, shuffle=True, batch_rows=37),
@@ -306,7 +306,7 @@ def test_a_file_that_is_kept_open_is_opened_again_once_it_changed(tmp_path: Path
     source = Source(split.parts["train"], decoding(config, split))
     first = source.decode(0)
     assert source.decode(0).residuals.tobytes() == first.residuals.tobytes()
-    path = source.files[0].path
+    path = on_disk(source.files[0].path)
     content = path.read_bytes()
     path.unlink()
     with pytest.raises(ValueError, match="changed or went since the data were split"):

@@ -78,3 +78,24 @@ def test_gradient_of_a_repeated_level_adds_up() -> None:
     assert model.table.grad is not None
     expected = [0.0, float(error[0] + error[1]), 0.0, float(error[2])]
     assert model.table.grad.tolist() == pytest.approx(expected, rel=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 9), st.integers(1, 4), st.sampled_from([torch.float32, torch.float64]), st.integers(0, 99)
+)
+def test_gradients_are_those_of_plain_indexing(
+    rows: int, columns: int, dtype: torch.dtype, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.randn(7, generator=generator, dtype=dtype, requires_grad=True)
+    ids = torch.randint(0, 7, (rows, columns), generator=generator, dtype=torch.int32)
+    slopes = torch.randn(rows, generator=generator, dtype=dtype)
+    model = LogisticRegression(0, 7, dtype)
+    model.table = torch.nn.Parameter(table.detach().clone())
+    torch.autograd.backward(model(torch.zeros(rows, 0), ids)[:, 0], slopes)
+    torch.autograd.backward(table[ids.long()].sum(dim=1), slopes)
+    assert model.table.grad is not None
+    assert table.grad is not None
+    assert model.table.grad.dtype == dtype
+    assert torch.allclose(model.table.grad, table.grad, rtol=1e-5, atol=1e-6)

@@ -24,6 +24,7 @@ from binclf.parquet import (
     Found,
     Reader,
     Rows,
+    Texts,
     find,
     footer,
     footers,
@@ -306,6 +307,18 @@ def test_codes_spell_the_column_however_it_is_stored(texts: list[str | None]) ->
         assert [None if code < 0 else values[code] for code in codes] == texts
         labels, found = Rows(pa.table({"c": stored}), "a").values("c")
         assert [None if code < 0 else found[code] for code in labels] == texts
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_texts_of_a_slice_are_those_of_the_slice(kind: pa.DataType) -> None:
+    texts = ["zero", "", "zwölf", None, "drei", "8 bytes."]
+    array = pa.array(texts, kind)
+    for low in range(len(texts) + 1):
+        for high in range(low, len(texts) + 1):
+            found = Texts.of_array(array.slice(low, high - low))
+            assert list(found) == [text or "" for text in texts[low:high]]
+            assert found.offsets.dtype == np.int64
+            assert found.hashes(3).tolist() == [Texts.of([t or ""]).hashes(3)[0] for t in texts[low:high]]
 
 
 def test_a_null_among_a_dictionary_s_values_is_null() -> None:

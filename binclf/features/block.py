@@ -9,6 +9,7 @@ spoil a decoded block, and a block is the same wherever and whenever it is decod
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 I8 = npt.NDArray[np.int8]
 
-FORMAT = 2  # of decoded blocks: another number makes other digests
+FORMAT = 3  # of decoded blocks: another number makes other digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +59,24 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """n rows of one row group, row-major."""
+    """n rows of one row group: numbers row by row, codes column by column."""
 
     residuals: F32  # [n, F], value - centre; NaN is missing
     centre: F64  # [F]
     missing: npt.NDArray[np.bool_]  # [F], whether any row lacks the column
-    codes: I32  # [n, C] into `texts`; -1 is null
+    codes: I32  # [C, n] into `texts`; -1 is null
     texts: tuple[Texts, ...]  # C dictionaries of distinct values
     hashes: tuple[hashing.U64, ...]  # and their hashes
     labels: I8  # [n] 0 or 1
     weights: F64 | None  # [n]; None: all 1
     moments: F64 | None = None  # [F, FIELDS], if asked for
-    counts: tuple[I64, ...] = ()  # C, rows of null and of each distinct value: int64 [len + 1], if asked for
 
     def __len__(self) -> int:
         """Rows."""
         return len(self.labels)
 
 
+@cache  # one a column of the config, asked for with every row group
 def text_key(column: str) -> int:
     """The key of the hash by which a categorical column's values are known."""
     return hashing.key("bucket", column)
@@ -90,8 +91,8 @@ def decode(
         reader: the file.
         group: which row group.
         how: columns and rules.
-        out: where to put residuals float32 [n, F] and codes int32 [n, C]; None: into new arrays.
-        moments: whether to compute moments of the numeric columns and counts of the categorical ones.
+        out: where to put residuals float32 [n, F] and codes int32 [C, n]; None: into new arrays.
+        moments: whether to compute moments of the numeric columns.
 
     Raises:
         DataError: damaged bytes, infinite numbers, or numbers whose spread float32 cannot hold.
@@ -103,7 +104,7 @@ def decode(
     weights = read_weights(rows, how.weight) if how.weight else None
     residuals, codes = out if out is not None else (
         np.empty((len(rows), len(how.roles.numeric)), dtype=np.float32),
-        np.empty((len(rows), len(how.roles.categorical)), dtype=np.int32),
+        np.empty((len(how.roles.categorical), len(rows)), dtype=np.int32),
     )  # fmt: skip
     if len(residuals) != len(rows):
         raise AssertionError(
@@ -112,13 +113,10 @@ def decode(
     numbers = read_numbers(rows, how.roles.numeric, how.log1p, weights, residuals, moments=moments)
     texts: list[Texts] = []
     for place, categorical in enumerate(how.roles.categorical):
-        codes[:, place], distinct = feature_codes(rows, categorical)
+        codes[place], distinct = feature_codes(rows, categorical)
         texts.append(distinct)
     hashes = [t.hashes(text_key(c.name)) for t, c in zip(texts, how.roles.categorical, strict=True)]
-    counts: list[I64] = []
-    if moments:
-        counts = [np.bincount(codes[:, i] + 1, minlength=len(t) + 1) for i, t in enumerate(texts)]
     return Block(
         residuals, numbers.centre, numbers.missing, codes, tuple(texts), tuple(hashes), labels, weights,
-        numbers.moments, tuple(counts),
+        numbers.moments,
     )  # fmt: skip

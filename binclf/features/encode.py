@@ -103,14 +103,16 @@ class Encoder:
             lacking: the columns in which a value may be missing.
         """
         x, count = numbers, numbers.shape[1]
+        if len(lacking):  # all columns at once: one after the other, each would cost a pass over the rows
+            missing = np.isnan(numbers)
+            holes = np.flatnonzero(missing)
+            np.put(numbers, holes, self.fill[holes % count])
         if self.features.width > count:
             x = np.zeros((len(numbers), self.features.width), dtype=np.float32)
             x[:, :count] = numbers
         for column in lacking.tolist():
-            missing = np.isnan(x[:, column])
-            x[missing, column] = self.fill[column]
             if self.indicator[column] >= 0:
-                x[:, self.indicator[column]] = missing
+                x[:, self.indicator[column]] = missing[:, column]
         return x
 
     def tables(self, block: Block) -> list[I32]:
@@ -128,7 +130,7 @@ class Encoder:
         self.standardise(residuals, block.centre, numbers)
         ids = np.empty((len(residuals), len(self.lookups)), dtype=np.int32)
         for place, table in enumerate(self.tables(block)):
-            table.take(block.codes[rows, place], out=ids[:, place], mode="wrap")
+            ids[:, place] = table.take(block.codes[place, rows], mode="wrap")
         weights = None if block.weights is None else block.weights[rows].astype(np.float32)
         x = self.complete(numbers, np.flatnonzero(block.missing))
         return Encoded(x, ids, block.labels[rows], weights)

@@ -41,9 +41,10 @@ class LevelCounts:
 
     def add(self, block: Block, place: int) -> None:
         """Count one block's column."""
-        texts, hashes, counts = block.texts[place], block.hashes[place], block.counts[place]
+        texts, hashes, codes = block.texts[place], block.hashes[place], block.codes[place]
+        counts = np.bincount(codes + 1, minlength=len(texts) + 1)
         self.missing += int(counts[0])
-        present = np.flatnonzero(counts[1:])
+        present = np.flatnonzero(counts[1:])  # a filter or the writer may have left values without rows
         self._merge(hashes[present], counts[1:][present], texts, present)
 
     def merge(self, record: Mapping[str, Any]) -> None:
@@ -73,6 +74,8 @@ class LevelCounts:
     def _merge(self, hashes: hashing.U64, counts: I64, texts: Texts, places: I64) -> None:
         """Add counts by hash; text `places[i]` of `texts` is the one of hash i."""
         if self.filled is None:
+            if self._add_known(hashes, counts):
+                return
             both = np.concatenate([self.hashes, hashes])
             distinct, place = np.unique(both, return_inverse=True)
             if len(distinct) <= self.limit:
@@ -84,6 +87,16 @@ class LevelCounts:
                 self.hashes, self.counts = distinct, totals
                 return
         self._fill(self._buckets(hashes))
+
+    def _add_known(self, hashes: hashing.U64, counts: I64) -> bool:
+        """Add counts of levels that all were seen before, as after some row groups they mostly are."""
+        if not len(self.hashes):
+            return False
+        places = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        if not np.array_equal(self.hashes[places], hashes):
+            return False
+        np.add.at(self.counts, places, counts)
+        return True
 
     def _fill(self, buckets: I64) -> None:
         if self.filled is None:

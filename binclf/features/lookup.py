@@ -26,6 +26,7 @@ class Lookup:
         self.key = text_key(column.name)
         self.is_hashed, self.offset = column.is_hashed, np.int32(column.offset)
         self.mask, self.hash_offset = np.uint64(2**features.hash_bits - 1), np.int32(features.hash_offset)
+        self.null = np.int32(int(hashing.mix(np.uint64(self.key))) & int(self.mask))  # bucket, where hashed
         hashes = Texts.of(column.levels).hashes(self.key)
         order = np.argsort(hashes, kind="stable")
         self.known = hashes[order]
@@ -37,8 +38,11 @@ class Lookup:
         The last entry is null's, so that a code of -1 finds it.
         """
         if self.is_hashed:
-            hashes = np.append(hashes, hashing.mix(np.uint64(self.key)))
-            return (hashes & self.mask).astype(np.int32) + self.hash_offset
+            buckets = np.empty(len(hashes) + 1, dtype=np.int32)
+            np.bitwise_and(hashes, self.mask, out=buckets[:-1], casting="unsafe")
+            buckets[-1] = self.null
+            buckets += self.hash_offset
+            return buckets
         found = np.full(len(hashes) + 1, OTHER, dtype=np.int32)
         if len(self.known):
             places = np.minimum(np.searchsorted(self.known, hashes), len(self.known) - 1)

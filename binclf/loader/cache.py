@@ -164,7 +164,6 @@ def _arrays_of(block: Block) -> Arrays:
         arrays["moments"] = block.moments
     for place, (texts, hashes) in enumerate(zip(block.texts, block.hashes, strict=True)):
         arrays |= {f"data.{place}": texts.data, f"offsets.{place}": texts.offsets, f"hashes.{place}": hashes}
-    arrays |= {f"counts.{place}": counts for place, counts in enumerate(block.counts)}
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
@@ -180,7 +179,6 @@ def _block_of(arrays: Arrays) -> Block:
         labels=arrays["labels"],
         weights=arrays.get("weights"),
         moments=arrays.get("moments"),
-        counts=tuple(arrays[f"counts.{i}"] for i in range(count)) if "moments" in arrays else (),
     )
 
 

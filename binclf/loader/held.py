@@ -38,13 +38,13 @@ class HeldRows:
         weight = 4 * rows if how.weight else 0
         parts = np.split(memory, np.cumsum([4 * rows * columns, 4 * rows * categories, weight]))
         self.numbers = parts[0].view(np.float32).reshape(rows, columns)  # residuals, then standardised
-        self.ids = parts[1].view(np.int32).reshape(rows, categories)  # codes, then ids
+        self.ids = parts[1].view(np.int32).reshape(rows, categories)  # codes by column, then ids by row
         self.w = parts[2].view(np.float32) if weight else None
         self.y = parts[3].view(np.int8)
         self.lacking = np.zeros(columns, dtype=np.bool_)  # columns in which a value is missing
         self._raw: dict[int, Block] = {}  # decoded, not yet encoded
         self._filled: set[int] = set()  # encoded
-        self._buffers = Buffers()
+        self._buffers, self._id_buffers = Buffers(), Buffers()
         self.encoder: Encoder | None = None
         self._is_copy = False
         self._spare = max(threads() - 1, 1)  # threads that gather: one core is for the one that computes
@@ -89,9 +89,12 @@ class HeldRows:
             self.fill(range(len(self.source.group_rows)))
             self._is_copy = False
         numbers = self._buffers.take(len(rows), self.numbers.shape[1])
+        ids = self._id_buffers.take(len(rows), self.ids.shape[1]).view(np.int32)
 
         def part(low: int, high: int) -> None:
             self.numbers.take(rows[low:high], axis=0, out=numbers[low:high], mode="clip")
+            if self.ids.size:
+                self.ids.take(rows[low:high], axis=0, out=ids[low:high], mode="clip")
 
         count = self._spare if len(rows) >= MANY else 1
         if count == 1:
@@ -102,7 +105,6 @@ class HeldRows:
             list(self._pool.map(part, cuts, cuts[1:]))
         x = self._of().complete(numbers, np.flatnonzero(self.lacking))
         w = None if self.w is None else self.w.take(rows)
-        ids = self.ids.take(rows, axis=0) if self.ids.size else np.empty((len(rows), 0), dtype=np.int32)
         return Encoded(x, ids, self.y.take(rows), w)
 
     def encoded(self, group: int) -> Encoded:
@@ -135,7 +137,8 @@ class HeldRows:
     def _block(self, group: int, *, moments: bool = True) -> Block:
         if group not in self._raw:
             rows = self.source.span(group)
-            block = self.source.decode(group, out=(self.numbers[rows], self.ids[rows]), moments=moments)
+            codes = self.ids[rows].reshape(self.ids.shape[1], rows.stop - rows.start)  # the same memory
+            block = self.source.decode(group, out=(self.numbers[rows], codes), moments=moments)
             self.y[rows] = block.labels
             if self.w is not None:
                 self.w[rows] = block.weights
@@ -146,8 +149,9 @@ class HeldRows:
     def _encode(self, group: int) -> npt.NDArray[np.bool_]:
         encoder, rows, block = self._of(), self.source.span(group), self._raw.pop(group)
         encoder.standardise(block.residuals, block.centre, self.numbers[rows])
+        codes = block.codes.copy()  # their memory is where the ids go
         for place, table in enumerate(encoder.tables(block)):
-            self.ids[rows, place] = table.take(block.codes[:, place], mode="wrap")
+            self.ids[rows, place] = table.take(codes[place], mode="wrap")
         self._filled.add(group)
         return block.missing
 

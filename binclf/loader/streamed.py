@@ -76,7 +76,7 @@ class StreamedRows:
     def _block(self, group: int, *, moments: bool) -> Block:
         if self.cache is None:
             rows, roles = self.source.group_rows[group], self.source.how.roles
-            codes = np.empty((rows, len(roles.categorical)), dtype=np.int32)
+            codes = np.empty((len(roles.categorical), rows), dtype=np.int32)
             out = (self.work.take(rows, len(roles.numeric)), codes)
             return self.source.decode(group, out=out, moments=moments)
         return self.cache.block(self.source, group)

@@ -51,7 +51,8 @@ class Texts:
         Raises:
             UnicodeDecodeError: it is not UTF-8 (Arrow's readers do not look).
         """
-        array = array.cast(pa.large_string())
+        if not pa.types.is_string(array.type):
+            array = array.cast(pa.large_string())
         try:
             array.validate(full=True)
         except pa.ArrowInvalid as error:
@@ -59,8 +60,9 @@ class Texts:
         if array.null_count:
             array = array.fill_null("")
         _, offsets, data = array.buffers()
-        places = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+        wide = np.int64 if pa.types.is_large_string(array.type) else np.int32
+        places = np.frombuffer(offsets, dtype=wide)[array.offset : array.offset + len(array) + 1]
         if not len(array):
             return cls(np.zeros(0, np.uint8), np.zeros(1, np.int64))
         content = np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, np.uint8)
-        return cls(content[places[0] : places[-1]], places - places[0])
+        return cls(content[places[0] : places[-1]], np.subtract(places, places[0], dtype=np.int64))
