@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# two at once; the tests of a file share what was made for them
+TWO := --numprocesses 2 --dist loadfile
 
 .PHONY: demo test lint fast acceptance clean
 
@@ -10,10 +12,10 @@ demo: $(READY)
 	$(BIN)/binclf demo demo
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest $(TWO)
 
 fast: $(READY)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(TWO) -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -92,6 +92,7 @@ def test_importing_binclf_loads_nothing_heavy() -> None:
     assert loaded_after("import binclf, binclf.config, binclf.errors, binclf.launch") == set()
 
 
+@pytest.mark.slow
 def test_a_launcher_a_scorer_and_a_flow_load_no_torch() -> None:
     assert not {"torch", "prefect"} & loaded_after("import binclf.cli, binclf.retrain")
     assert not {"torch", "prefect"} & loaded_after(
@@ -100,6 +101,7 @@ def test_a_launcher_a_scorer_and_a_flow_load_no_torch() -> None:
     assert not {"torch", "pandas", "sklearn"} & loaded_after("import flows.retrain, flows.score")
 
 
+@pytest.mark.slow
 def test_a_rank_loads_no_prefect_and_no_pandas() -> None:
     assert loaded_after("import binclf.train, binclf.cli") & {"torch", "prefect", "pandas", "sklearn"} == {
         "torch"

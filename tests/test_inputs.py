@@ -60,6 +60,7 @@ def test_a_partition_folder_is_not_dropped_in_silence(tmp_path: Path) -> None:
     assert split.ensure(excluded).receipt["rows"] == 300
 
 
+@pytest.mark.slow
 def test_many_files_of_one_row_have_the_right_shares_together() -> None:
     slots = np.concatenate(
         [

@@ -223,6 +223,7 @@ def test_what_is_ignored_may_differ_and_be_absent() -> None:
     assert len(union(feet).problems) == 2
 
 
+@pytest.mark.slow
 def test_three_thousand_columns_in_two_hundred_files_take_seconds() -> None:
     wide = {f"column_{place}": pa.int64() for place in range(3000)}
     feet = [foot(f"{place:03}.parquet", wide | {f"own_{place}": pa.int64()}) for place in range(200)]

@@ -224,6 +224,7 @@ def test_what_is_read_is_what_is_there(people: tuple[Path, Remote]) -> None:
                 assert theirs.table.to_pandas().equals(mine.table.to_pandas())
 
 
+@pytest.mark.slow
 def test_answers_that_fail_or_dawdle_are_asked_for_again(people: tuple[Path, Remote], bucket: Bucket) -> None:
     file = find(people[1]).files[0]
     expected = pq.read_table(people[0] / "part-000.parquet")
@@ -293,6 +294,7 @@ def weights(run: Place) -> dict[str, Any]:
     return dict(load((run / "model.safetensors").read_bytes()))
 
 
+@pytest.mark.slow
 def test_a_job_in_a_store_is_the_job_on_a_disk_to_the_bit(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,6 +326,7 @@ def test_a_job_in_a_store_is_the_job_on_a_disk_to_the_bit(
         assert rows.equals(mine_table.select(["id", "probability"]))
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_from_its_checkpoint_in_the_store(bucket: Bucket, tmp_path: Path) -> None:
     config = small_job(tmp_path)
     bucket.put_folder("data", tmp_path / "data")
