@@ -7,20 +7,35 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from binclf import artifact, predict
 from binclf.errors import DataError
 from binclf.labels import LabelRule, plain, read_weights, shown, weight_quantum
 from binclf.metrics import Tally, calibration, curves, metrics
-from binclf.parquet import Footer, Reader, find, footer_digest, footers
+from binclf.parquet import Footer, Reader, Rows, find, footers
 from binclf.predict import Model
 from binclf.split import PART_NAMES
-from binclf.storage import Place
+from binclf.storage import Place, Stamp
 
 log = logging.getLogger(__name__)
 
-RowGroup = tuple[Place, str, int, str]  # file, what messages call it, row group, digest of its footer
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """One row group of a file, which must be what it was."""
+
+    path: Place
+    name: str  # what messages call the file
+    group: int
+    digest: str  # of its footer; empty: any
+    stamp: Stamp | None  # None: any
+
+    def read(self, columns: Sequence[str], texts: Sequence[str] = ()) -> Rows:
+        """Some of its columns, `texts` being those to read as dictionaries."""
+        with Reader(self.path, self.name, texts, self.digest, self.stamp) as reader:
+            return reader.read(self.group, columns)
 
 
 def of_parts(run: artifact.Run) -> dict[str, Any]:
@@ -33,9 +48,11 @@ def of_parts(run: artifact.Run) -> dict[str, Any]:
     for part in PART_NAMES:
         files = split.parts.get(part, ())
         if files:
-            for file in files:
-                file.check()
-            places = [(f.path, f.relative, g, f.footer) for f in files for g in range(len(f.groups))]
+            places = [
+                RowGroup(f.path, f.relative, g, f.footer, f.stamp if any(f.stamp) else None)
+                for f in files
+                for g in range(len(f.groups))
+            ]
             quantum = weight_quantum(split.weight(part)) if run.config.data.weight else 1.0
             tally = tally_of(model, places, split.label, run.config.data.weight, quantum)
             found["metrics"][part] = metrics(tally)
@@ -61,7 +78,7 @@ def evaluate(path: str | Place, data: str | Place | None = None) -> dict[str, An
     for foot in feet:
         model.check(foot.columns, foot.relative)
         _check_columns(foot, split.label, weight)
-    places = [(f.path, f.relative, g, footer_digest(f.path)) for f in feet for g in range(len(f.groups))]
+    places = [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
     quantum = weight_quantum(_total_weight(places, weight)) if weight else 1.0
     unlabelled = _check_labels(places, split.label)
     if unlabelled and run.config.data.on_null_label == "error":
@@ -81,9 +98,8 @@ def tally_of(
     texts = [c.name for c in model.features.categorical if c.kind == "text"]
 
     def one(numbered: tuple[int, RowGroup]) -> Tally:
-        number, (path, name, group, digest) = numbered
-        with Reader(path, name, texts, digest) as reader:
-            rows = reader.read(group, columns)
+        number, place = numbered
+        rows = place.read(columns, texts)
         labels, _ = label.read(rows)
         kept = labels >= 0
         logits, weights = model.logits(rows), read_weights(rows, weight)
@@ -113,14 +129,13 @@ def _check_columns(foot: Footer, label: LabelRule, weight: str) -> None:
 def _check_labels(places: Iterable[RowGroup], label: LabelRule) -> int:
     """Rows without a label; over all files there are at most two values."""
     unlabelled, seen = 0, set[str]()
-    for path, name, group, digest in places:
-        with Reader(path, name, digest=digest) as reader:
-            labels, values = label.read(reader.read(group, [label.column]))
+    for place in places:
+        labels, values = label.read(place.read([label.column]))
         unlabelled += int((labels < 0).sum())
         seen |= {plain(value) for value in values}
         if len(seen) > 2:
             raise DataError(
-                f"label '{label.column}' of {name} brings a third value ({shown(sorted(seen))}): "
+                f"label '{label.column}' of {place.name} brings a third value ({shown(sorted(seen))}): "
                 "a binary label has two."
             )
     return unlabelled
@@ -128,7 +143,6 @@ def _check_labels(places: Iterable[RowGroup], label: LabelRule) -> int:
 
 def _total_weight(places: Iterable[RowGroup], weight: str) -> float:
     total = 0.0
-    for path, name, group, digest in places:
-        with Reader(path, name, digest=digest) as reader:
-            total += float(read_weights(reader.read(group, [weight]), weight).sum())
+    for place in places:
+        total += float(read_weights(place.read([weight]), weight).sum())
     return total

@@ -16,7 +16,7 @@ from binclf.errors import together
 from binclf.features import Decoding, roles
 from binclf.labels import LabelRule
 from binclf.loader.memory import Shape, shown
-from binclf.loader.tier import Job, choose
+from binclf.loader.tier import Job, Room, choose
 from binclf.parquet import find, group_rows
 from binclf.solvers import schedule
 from binclf.split.intake import take_in
@@ -128,4 +128,4 @@ def _job(config: Config, columns: Any, label: LabelRule, parts: dict[str, Counts
     rows = config.train.batch_rows or schedule.batch_rows(parts["train"].rows)
     sources = {part: counts for part, counts in parts.items() if part != "test"}
     local = min(ranks, int(os.environ.get("LOCAL_WORLD_SIZE", ranks)))
-    return Job(config, sources, shape, rows, 0, ranks, local)
+    return Job(config, Room.found(config), sources, shape, rows, 0, ranks, local)

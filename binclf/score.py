@@ -107,7 +107,7 @@ def _one(
         writer = ColumnWriter(temporary)
         texts = [c.name for c in model.features.categorical if c.kind == "text"]
         columns = list(dict.fromkeys([*ids, *model.columns()]))
-        with Reader(foot.path, foot.relative, texts) as reader:
+        with Reader(foot.path, foot.relative, texts, stamp=foot.stamp) as reader:
             for rows in reader.all(columns):
                 p = probability(model.logits(rows))
                 decided = p >= model.threshold

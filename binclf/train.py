@@ -20,7 +20,7 @@ from binclf.features import Decoding, Features, learn, roles
 from binclf.features.records import FIRST_LEVEL, NULL, OTHER
 from binclf.loader import Order, Source
 from binclf.loader.memory import Peak, Shape
-from binclf.loader.tier import AnyStore, Job, Tier, attach, choose, open_stores, told
+from binclf.loader.tier import AnyStore, Job, Room, Tier, attach, choose, open_stores, told
 from binclf.plan import foresee
 from binclf.solvers import schedule
 from binclf.solvers.minibatch import fit
@@ -65,7 +65,8 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     )
     how = Decoding(used, split.label, config.data.weight, tuple(config.features.log1p))
     sources = {part: Source(files, how) for part, files in split.parts.items() if part != "test"}
-    job = job_of(config, sources, world)
+    room = Room.found(config).agreed(world)
+    job = job_of(config, sources, world, room)
     world.parallel(torch.nn.Linear(1, 1))  # DDP imports 80 MB when it is first used: torch's own
     peak, tier = Peak(), choose(job)
     _agree(world, {"tier (see train.cache)": tier.name})
@@ -74,7 +75,7 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     stores = open_stores(job, tier, sources, world)
     features = learn_features(world, config, how, split, stores["train"])
     _agree(world, {"features": hashing.digest(features.as_json())})
-    choose(job_of(config, sources, world, features))  # now that all widths are known
+    choose(job_of(config, sources, world, room, features))  # now that all widths are known
     attach(stores, features, world)
     problem = Problem(
         train=stores["train"],
@@ -96,7 +97,11 @@ def order_of(settings: Train) -> Order:
 
 
 def job_of(
-    config: Config, sources: Mapping[str, Source], world: World, features: Features | None = None
+    config: Config,
+    sources: Mapping[str, Source],
+    world: World,
+    room: Room,
+    features: Features | None = None,
 ) -> Job:
     """What the choice of a tier depends on; before features are learnt, as if nothing were missing."""
     known, weight = sources["train"].how.roles, config.data.weight
@@ -109,7 +114,7 @@ def job_of(
         table=features.table_size if features else 0,
     )
     rows = config.train.batch_rows or schedule.batch_rows(sources["train"].rows)
-    return Job(config, sources, shape, rows, world.rank, world.size, world.local_size)
+    return Job(config, room, sources, shape, rows, world.rank, world.size, world.local_size)
 
 
 def learn_features(world: World, config: Config, how: Decoding, split: Split, store: AnyStore) -> Features:

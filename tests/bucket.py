@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,9 @@ class Bucket:
         urllib.request.urlopen(request).close()
 
 
-@pytest.fixture(scope="session")
-def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server for all tests of the session."""
-    folder = tmp_path_factory.mktemp("s3")
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """A server on a free port of 127.0.0.1, for as long as the block lasts; its address."""
     command = [sys.executable, "-m", "tests.bucket_server", str(folder / "port")]
     with (folder / "log").open("w") as words:
         server = subprocess.Popen(command, stdout=words, stderr=words, cwd=Path(__file__).parents[1])
@@ -78,27 +78,47 @@ def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.wait()
 
 
-@pytest.fixture
-def bucket(
-    s3_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[Bucket]:
-    """A bucket, the environment to reach it, and a local home of its own."""
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_address)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("BINCLF_CACHE", str(tmp_path / "home"))
-    name = f"b{abs(hash(request.node.nodeid)) % 10**12}-{os.getpid()}"
+def environment(address: str, home: Path) -> dict[str, str]:
+    """What a process needs to reach the server."""
+    return {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "BINCLF_CACHE": str(home),
+    }
+
+
+def made_bucket(address: str, name: str) -> Bucket:
+    """A new bucket."""
     maker = fs.S3FileSystem(
-        endpoint_override=s3_address.removeprefix("http://"),
+        endpoint_override=address.removeprefix("http://"),
         scheme="http",
         region="us-east-1",
+        access_key="test",
+        secret_key="test",
         allow_bucket_creation=True,
     )
     maker.create_dir(name)
-    found = Bucket(s3_address, Remote("s3", name))
+    found = Bucket(address, Remote("s3", name))
     found.counts()
+    return found
+
+
+@pytest.fixture(scope="session")
+def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server for all tests of the session."""
+    with serving(tmp_path_factory.mktemp("s3")) as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """A bucket, the environment to reach it, and a local home of its own."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment(s3_address, tmp_path / "home").items():
+        monkeypatch.setenv(name, value)
+    found = made_bucket(s3_address, f"b{secrets.token_hex(6)}")
     yield found
     found.calm()

@@ -8,6 +8,9 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
+from tests.bucket import environment, made_bucket, serving
 from tests.ranks import as_toml, small_job
 
 SECONDS = 5.0  # within which a command is gone after its last line
@@ -44,6 +47,37 @@ def exits(folder: Path, times: int) -> tuple[float, list[str]]:
             slowest = max(slowest, seconds)
             if code != expected or seconds > SECONDS:
                 wrong.append(f"{command[0]} ended with {code} after {seconds:.1f} s: {words[-500:]}")
+    return slowest, wrong
+
+
+def exits_from_a_store(folder: Path, times: int) -> tuple[float, list[str]]:
+    """Commands on data, store and output in S3, whose client may hang a process at its end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    slowest, wrong = 0.0, list[str]()
+    with serving(folder) as address, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(address, folder / "home").items():
+            patch.setenv(name, value)
+        bucket = made_bucket(address, "exits")
+        config = small_job(folder, train={"epochs": 1})
+        bucket.put_folder("data", folder / "data")
+        path = folder / "small.toml"
+        path.write_text(as_toml(config))
+        there = [f"data.path={bucket.root}/data", f"store={bucket.root}/runs"]
+        code, _, words = finish(["retrain", str(path), *there, "--json"])
+        if code:
+            return 0.0, [words]
+        run = next(line for line in words.splitlines() if "run directory: " in line).split(": ")[1]
+        for number in range(times):
+            commands: list[tuple[list[str], int]] = [
+                (["split", str(path), *there], 0),
+                (["score", run, f"{bucket.root}/data", f"{bucket.root}/scored-{number}"], 0),
+                (["evaluate", run, f"{bucket.root}/nowhere"], 10),
+            ]
+            for command, expected in commands:
+                code, seconds, words = finish(command)
+                slowest = max(slowest, seconds)
+                if code != expected or seconds > SECONDS:
+                    wrong.append(f"{command[0]} ended with {code} after {seconds:.1f} s: {words[-500:]}")
     return slowest, wrong
 
 

@@ -16,7 +16,7 @@ from binclf import artifact
 from binclf.epoch import checksum, checksum_of_all
 from binclf.loader import Source, StepDataset
 from binclf.loader.order import RowOrder
-from binclf.loader.tier import attach, choose, open_stores
+from binclf.loader.tier import Room, attach, choose, open_stores
 from binclf.model import LogisticRegression
 from binclf.objective import log_loss_sum
 from binclf.solvers import minibatch
@@ -37,7 +37,7 @@ def problem_of(world: World, run_dir: Path) -> Problem:
     config, split = artifact.read_config(run_dir), artifact.read_split(run_dir)
     how = decoding(config, split)
     sources = {part: Source(files, how) for part, files in split.parts.items() if part != "test"}
-    job = job_of(config, sources, world)
+    job = job_of(config, sources, world, Room.found(config).agreed(world))
     stores = open_stores(job, choose(job), sources, world)
     features = learn_features(world, config, how, split, stores["train"])
     attach(stores, features, world)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from binclf.config.sections import Config
-from binclf.errors import ConfigError
+from binclf.errors import ConfigError, StorageError
 from binclf.storage import Place, check_uri, is_uri, place_of
 
 
@@ -29,6 +29,8 @@ def load(path: str | Place, overrides: Iterable[str] = ()) -> Config:
     path = place_of(path)
     try:
         text = path.read_text(encoding="utf-8")
+    except StorageError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"config {path} cannot be read: {error}. Name a TOML file.") from error
     if path.suffix == ".json":

@@ -11,7 +11,16 @@ import numpy.typing as npt
 
 F32 = npt.NDArray[np.float32]
 
-OWN_REFERENCES = 3  # of an array that nobody else holds: the list, the loop and the question itself
+
+def _references(arrays: list[F32]) -> list[int]:
+    """How many hold each array: the list, this loop (as this version of Python counts it), and others."""
+    return [sys.getrefcount(array) for array in arrays]
+
+
+_PROBE = [np.empty(1, dtype=np.float32)]
+UNHELD = _references(_PROBE)[0]
+_VIEW = _PROBE[0][:1]
+CAN_TELL = _references(_PROBE)[0] > UNHELD  # else none is given out again
 
 
 class Buffers:
@@ -26,8 +35,8 @@ class Buffers:
         """An array float32 [rows, columns] with anything in it."""
         size = rows * columns
         with self._lock:
-            for array in self._arrays:
-                if sys.getrefcount(array) == OWN_REFERENCES and len(array) >= size:
+            for array, held in zip(self._arrays, _references(self._arrays), strict=True):
+                if CAN_TELL and held == UNHELD and len(array) >= size:
                     return array[:size].reshape(rows, columns)
             self._arrays = [a for a in self._arrays if len(a) >= size]  # smaller ones are of no use any more
             fresh = np.empty(size, dtype=np.float32)

@@ -34,6 +34,7 @@ from binclf.storage import Place
 
 log = logging.getLogger(__name__)
 
+SHARERS = 16  # the share of what is left that one writer takes at once
 ABANDONED_SECONDS = 86400  # a half-written file older than this was left by a run that was killed
 DTYPES: dict[str, Any] = {
     "F64": np.float64, "F32": np.float32, "U64": np.uint64, "I64": np.int64, "I32": np.int32,
@@ -52,6 +53,7 @@ class BlockCache:
         # by inode too: another thread may have put a good block where one has a damaged one mapped
         self._verified: set[tuple[Path, int, int]] = set()
         self._asked: set[Place] = set()
+        self._room = 0  # bytes that may be written until the folder is looked at again
         self._is_full = False
 
     def block(self, source: Source, group: int) -> Block:
@@ -119,6 +121,8 @@ class BlockCache:
             return
         content = save(_arrays_of(block))
         temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        if not self._has_room(len(content)):
+            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
@@ -133,6 +137,18 @@ class BlockCache:
             log.warning("%s cannot be written (%s): going on without caching more", path, error)
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+    def _has_room(self, size: int) -> bool:
+        """Whether a block still fits; several ranks and runs write, so the folder is asked now and then."""
+        if self._room < size:
+            left = self.limit - cached_bytes(self.folder)
+            self._room = max(left // SHARERS, size) if left >= size else 0
+        if self._room < size:
+            self._is_full = True
+            log.warning("the cache has its %s bytes: going on without caching more", f"{self.limit:,}")
+            return False
+        self._room -= size
+        return True
 
 
 def _known(path: Path, file: BinaryIO) -> tuple[Path, int, int]:
@@ -197,8 +213,12 @@ def _arrays(view: memoryview) -> Arrays:
 
 def _size(folder: Path) -> int:
     total = 0
-    for file in folder.iterdir():
-        with suppress(FileNotFoundError):  # another run may be removing it
+    try:
+        files = list(folder.iterdir())
+    except FileNotFoundError:  # another run has removed it
+        return 0
+    for file in files:
+        with suppress(FileNotFoundError):  # or is removing it
             status = file.stat()
             if file.suffix == ".tmp" and time.time() - status.st_mtime > ABANDONED_SECONDS:
                 file.unlink()

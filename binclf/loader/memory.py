@@ -124,12 +124,19 @@ def streaming(
     )
 
 
-def holding(shape: Shape, sources: Iterable[Grouped], batch_rows: int, ranks: int, threads: int) -> Need:
-    """Of a rank that holds all rows, or sees those that its machine's ranks hold together."""
+def holding(
+    shape: Shape, sources: Iterable[Grouped], batch_rows: int, ranks: int, threads: int, workers: int = 0
+) -> Need:
+    """Of a rank that holds all rows, or sees those that its machine's ranks hold together.
+
+    DataLoader processes hold train's rows each for itself.
+    """
     sources = tuple(sources)
     largest = max((rows for source in sources for rows in source.group_rows), default=0)
     return Need(
-        rows=sum(source.rows for source in sources) * (4 * shape.numbers + 4 * shape.categories + 5),
+        rows=(1 + workers)
+        * sum(source.rows for source in sources)
+        * (4 * shape.numbers + 4 * shape.categories + 5),
         chunks=_chunks(shape, batch_rows, ranks),
         decoding=_decoding(shape, largest, threads + 1),
         weights=_weights(shape),

@@ -9,7 +9,7 @@ from typing import Any
 
 from binclf.parquet import Reader
 from binclf.split import PartFile
-from binclf.storage import Stamp, stamp_of
+from binclf.storage import Remote, stamp_of
 
 KEPT = 4  # open files that nobody reads: each keeps the bytes of its last row group (32 took 85 MiB)
 
@@ -19,7 +19,7 @@ class Readers:
 
     def __init__(self) -> None:
         """None yet."""
-        self._idle: list[tuple[str, Stamp, Reader]] = []  # the longest unused first
+        self._idle: list[Reader] = []  # the longest unused first
         self._lock = threading.Lock()
 
     @contextmanager
@@ -29,26 +29,30 @@ class Readers:
         Raises:
             DataError: it changed since the split, or is damaged.
         """
-        file.check()
-        stamp = stamp_of(file.path)  # before it is opened: if it changes meanwhile, it is opened again
-        reader = self._taken(str(file.path), stamp) or file.reader(texts)
+        reader = self._taken(file) or file.reader(texts)
         try:
             yield reader
         except BaseException:
-            reader.file.close()
+            reader.close()
             raise
         with self._lock:
-            self._idle.append((str(file.path), stamp, reader))
+            self._idle.append(reader)
             old = self._idle.pop(0) if len(self._idle) > KEPT else None
         if old is not None:
-            old[2].file.close()
+            old.close()
 
-    def _taken(self, path: str, stamp: Stamp) -> Reader | None:
+    def _taken(self, file: PartFile) -> Reader | None:
         with self._lock:
-            for place, (name, was, reader) in enumerate(self._idle):
-                if (name, was) == (path, stamp):
-                    del self._idle[place]
-                    return reader
+            place = next((i for i, reader in enumerate(self._idle) if reader.place == file.path), None)
+            reader = None if place is None else self._idle.pop(place)
+        if reader is None or isinstance(file.path, Remote):  # which is looked at after each reading
+            return reader
+        try:
+            if stamp_of(file.path) == reader.stamp:
+                return reader
+        except FileNotFoundError:
+            pass  # opening it says so
+        reader.close()
         return None
 
     def __getstate__(self) -> dict[str, Any]:

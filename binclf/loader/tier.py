@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +38,29 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What there is for decoded rows, before any are held: the same for all ranks."""
+
+    memory: int  # bytes that a machine can give
+    disk: int  # bytes that the cache may have
+
+    @classmethod
+    def found(cls, config: Config) -> Room:
+        """On this machine, now."""
+        return cls(int(SHARE * available_bytes()), disk_limit(config))
+
+    def agreed(self, world: World) -> Room:
+        """The least of all ranks', which see it at different moments and perhaps on different machines."""
+        everyone = [Room(*json.loads(words)) for words in world.gather(json.dumps(astuple(self)).encode())]
+        return Room(min(room.memory for room in everyone), min(room.disk for room in everyone))
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What the choice depends on."""
 
     config: Config
+    room: Room
     sources: Mapping[str, Grouped]  # train, and validation if there is one
     shape: Shape
     batch_rows: int
@@ -69,19 +89,25 @@ def choose(job: Job) -> Tier:
     Raises:
         ConfigError: it does not fit; with the figure that would do.
     """
-    train, free = job.config.train, int(SHARE * available_bytes())
+    train, free = job.config.train, job.room.memory
     budget = train.memory_bytes or free // job.local_ranks
-    held = holding(job.shape, job.sources.values(), job.batch_rows, job.ranks, threads())
+    held = holding(job.shape, job.sources.values(), job.batch_rows, job.ranks, threads(), train.workers)
     fits = held.total <= (train.memory_bytes or free)  # there once, whichever ranks share it
     is_small = job.order.plan(job.sources["train"].group_rows, 0).is_small
     if train.cache == "ram" or is_small or (train.cache == "auto" and fits):
         return _checked(Tier("ram", held, budget, 0), fits=fits)
     disk = int(BLOCK_OVERHEAD * job.shape.decoded * sum(source.rows for source in job.sources.values()))
-    room = _disk_limit(job)
+    room = job.room.disk
     if train.cache == "disk" and disk > room:
         raise ConfigError(
             f"the decoded rows take about {shown(disk)} of disk, and {shown(room)} are allowed: raise "
             "train.cache_bytes, make room, or set train.cache = 'none'."
+        )
+    if train.workers:
+        raise ConfigError(
+            f"train.workers = {train.workers} needs the rows in memory ({shown(held.total)}, each process "
+            "holding them): a process has every nth step only, and would decode whole windows for each. "
+            "Set train.workers = 0, which is faster, or raise train.memory_bytes."
         )
     is_kept = train.cache == "disk" or (train.cache == "auto" and train.epochs > 1 and disk <= room)
     need = _streaming(job)
@@ -100,7 +126,7 @@ def open_stores(job: Job, tier: Tier, sources: Mapping[str, Source], world: Worl
     give_back()
     cache = None
     if tier.name == "disk":
-        cache = BlockCache(cache_folder(job.config), _disk_limit(job))
+        cache = BlockCache(cache_folder(job.config), job.room.disk)
         if world.local_rank == 0:
             cache.prepare(tuple(sources.values()), tier.disk)
     return {part: StreamedRows(source, cache) for part, source in sources.items()}
@@ -150,7 +176,9 @@ def _streaming(job: Job) -> Need:
     return streaming(job.shape, job.sources.values(), plans, job.rank, job.ranks, job.batch_rows)
 
 
-def _disk_limit(job: Job) -> int:
-    folder = cache_folder(job.config)
-    free, cached = free_bytes(folder), cached_bytes(folder)
-    return job.config.train.cache_bytes or (free + cached) // 2
+def disk_limit(config: Config) -> int:
+    """Bytes that the cache may have on this machine: as the config says, or half of what it could have."""
+    if config.train.cache_bytes:
+        return config.train.cache_bytes
+    folder = cache_folder(config)
+    return (free_bytes(folder) + cached_bytes(folder)) // 2

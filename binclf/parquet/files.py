@@ -8,7 +8,6 @@ again). The order is that of the relative path: modification times never count.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 from collections.abc import Iterator
@@ -102,13 +101,29 @@ def _in_store(given: Remote) -> Candidates | None:
 
 def _expression(pattern: str) -> re.Pattern[str]:
     """A glob as a regular expression for a relative path, or for one below it; `**` is any folders."""
-    parts = [
-        "(?:[^/]+/)*" if part == "**" else re.sub(r"(?<!\\)\.", "[^/]", fnmatch.translate(part)[4:-3]) + "/"
-        for part in pattern.split("/")
-    ]
-    return re.compile(
-        "".join(parts).removesuffix("/") + r"(?:/.*)?\Z" if pattern[-2:] != "**" else "".join(parts)
-    )
+    text, place = "", 0
+    while place < len(pattern):
+        rest = pattern[place:]
+        found = _WILD.match(rest)
+        if rest.startswith("**/"):
+            text, place = text + "(?:[^/]+/)*", place + 3
+        elif rest == "**":
+            text, place = text + ".*", place + 2
+        elif found:
+            text, place = text + _meaning(found[0]), place + len(found[0])
+        else:
+            text, place = text + re.escape(rest[0]), place + 1
+    return re.compile(text + r"(?:/.*)?\Z")
+
+
+_WILD = re.compile(r"\*+|\?|\[!?\]?[^\]/]*\]")
+
+
+def _meaning(wild: str) -> str:
+    if wild[0] == "[":
+        body = wild[1:-1].replace("\\", "\\\\")
+        return f"[^/{body[1:]}]" if body.startswith("!") else f"[{body.replace('^', chr(92) + '^', 1)}]"
+    return "[^/]" if wild == "?" else "[^/]*"
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -19,7 +19,7 @@ from binclf.errors import DamageError, DataError, StorageError
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found
 from binclf.parquet.kinds import Column, kind_of
-from binclf.parquet.refusal import first_line, unopened
+from binclf.parquet.refusal import at_fault, first_line, unopened
 from binclf.parquet.tail import tail_of
 from binclf.storage import Place, Remote, Stamp, read_at, stamp_of, stamp_of_open
 
@@ -119,7 +119,7 @@ class Reader:
                     self.name,
                 )
             self.file: Any = self._parquet(source, tail.metadata)
-        except StorageError:
+        except (StorageError, MemoryError):
             raise
         except FileNotFoundError as error:
             is_part = bool(digest) or stamp is not None
@@ -146,6 +146,10 @@ class Reader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
         self.file.close(force=True)
 
     def read(self, group: int, columns: Sequence[str]) -> Rows:
@@ -159,6 +163,7 @@ class Reader:
             table = self.file.read_row_group(group, columns=list(columns), use_threads=False)
         except _DAMAGE as error:
             table = self._once_more(group, columns, error)
+        self._refuse_changed()
         found = set(table.column_names)
         lacking = [name for name in columns if name not in found]
         if lacking:  # pyarrow passes over a name that it does not find
@@ -181,6 +186,15 @@ class Reader:
             wanted = pa.schema([schema.field(name) for name in columns])
             yield Rows(wanted.empty_table(), self.name)
 
+    def _refuse_changed(self) -> None:
+        """What was read must be of the file that was opened, to its last byte."""
+        try:
+            found = stamp_of(self.place)
+        except FileNotFoundError:
+            found = None
+        if found != self.stamp:
+            raise DataError(_CHANGED.format(self.place))
+
     def _once_more(self, group: int, columns: Sequence[str], error: BaseException) -> Any:  # noqa: ANN401
         """What could not be read: an object's bytes fetched anew, to tell the store's faults from the file's.
 
@@ -188,7 +202,12 @@ class Reader:
             DamageError: the bytes are damaged.
             StorageError: the store does not give them.
         """
+        if isinstance(error, MemoryError):
+            raise error
+        self._refuse_changed()
         if isinstance(self.place, Path):
+            if isinstance(error, OSError) and error.errno is not None:
+                raise at_fault(error, self.name) from error
             raise self._damage(self.file, group, columns, error) from error
         with self._copied(group) as file:
             try:
@@ -202,7 +221,8 @@ class Reader:
         meta = self.file.metadata.row_group(group)
         chunks = [meta.column(place) for place in range(meta.num_columns)]
         low = min((c.dictionary_page_offset or c.data_page_offset for c in chunks), default=0)
-        content = read_at(self.place, low, sum(c.total_compressed_size for c in chunks))
+        ends = [(c.dictionary_page_offset or c.data_page_offset) + c.total_compressed_size for c in chunks]
+        content = read_at(self.place, low, max(ends, default=0) - low)
         with tempfile.NamedTemporaryFile(prefix="binclf-") as copy:
             os.ftruncate(copy.fileno(), self.stamp[0])
             os.pwrite(copy.fileno(), content, low)

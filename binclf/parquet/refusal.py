@@ -40,10 +40,17 @@ def unopened(error: BaseException, path: Place, name: str) -> BinclfError:
             f"{name} cannot be read: permission is denied. Let this user read it (chmod, or the bucket's "
             "policy)."
         )
+    if isinstance(error, OSError) and error.errno is not None:
+        return at_fault(error, name)
     other = _other_format(path)
     if other:
         return DamageError(f"{name} is no Parquet file but looks like {other}.", name)
     return DamageError(f"{name} is not a whole Parquet file ({first_line(error)}): write it again.", name)
+
+
+def at_fault(error: OSError, name: str) -> StorageError:
+    """What the machine failed to do; the file is not at fault, so it is never quarantined."""
+    return StorageError(f"{name} cannot be read ({error.strerror}): mend that, and run it again.")
 
 
 def first_line(error: BaseException) -> str:

@@ -3,8 +3,8 @@
 Pages carry checksums, the footer carries none: of 1,000 flips of a bit in it two gave other data in silence.
 So its SHA-256 is kept where a file of ours is listed, and compared whenever the file is opened.
 
-Parsed footers are kept in memory, few of them, for those of wide files take megabytes. The bytes of those in
-object stores are kept on the local disk too, so that a file's footer is fetched once for all processes.
+Parsed footers are kept in memory, as many as fit. The bytes of those in object stores are kept on the local
+disk too, so that a file's footer is fetched once for all processes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ import pyarrow.parquet as pq
 from binclf.storage import Kept, Place, Remote, Stamp, problem, stamp_of, stamp_of_open
 
 MAGIC = b"PAR1"
-KEPT = 256  # parsed footers
+KEPT = 256  # parsed footers, at most
+KEPT_BYTES = 24 * 2**20  # that they take, at most, but for the last: those of wide files take megabytes
+PARSED = 10  # bytes in memory for each byte of a footer
 FIRST_BYTES = 2**16  # of an object's end that are asked for at once: most footers fit
 
 _footers = Kept("footers")
@@ -35,6 +37,7 @@ class Tail:
 
     metadata: Any  # pyarrow.parquet.FileMetaData; None: let pyarrow say what is wrong with the file
     digest: str  # SHA-256 of its bytes; empty where there is none
+    bytes: int = 0  # as it stands in the file
 
 
 class _Recent:
@@ -53,8 +56,10 @@ class _Recent:
     def put(self, key: tuple[str, Stamp], tail: Tail) -> Tail:
         with self.lock:
             self.tails[key] = tail
-            while len(self.tails) > KEPT:
+            sizes = [PARSED * one.bytes for one in self.tails.values()]
+            while len(self.tails) > 1 and (len(self.tails) > KEPT or sum(sizes) > KEPT_BYTES):
                 self.tails.popitem(last=False)
+                sizes.pop(0)
         return tail
 
 
@@ -86,7 +91,8 @@ def tail_of(place: Place, stamp: Stamp, file: Any = None) -> Tail:  # noqa: ANN4
         OSError, pyarrow.ArrowException: it cannot be read.
     """
     key = (str(place), stamp)
-    tail = _recent.get(key)
+    is_known = any(stamp[1:])  # a store that tells neither time nor tag: other content looks the same
+    tail = _recent.get(key) if is_known else None
     if tail is None:
         content = _local(place, stamp[0]) if isinstance(place, Path) else _stored(place, stamp, file)
         tail = _recent.put(key, _parsed(content))
@@ -96,7 +102,8 @@ def tail_of(place: Place, stamp: Stamp, file: Any = None) -> Tail:  # noqa: ANN4
 def _parsed(content: bytes) -> Tail:
     if not content:
         return Tail(None, "")
-    return Tail(pq.read_metadata(pa.BufferReader(MAGIC + content)), hashlib.sha256(content).hexdigest())
+    metadata = pq.read_metadata(pa.BufferReader(MAGIC + content))
+    return Tail(metadata, hashlib.sha256(content).hexdigest(), len(content))
 
 
 def _length(end: bytes, size: int) -> int:
@@ -116,7 +123,8 @@ def _local(path: Path, size: int) -> bytes:
 
 def _stored(place: Remote, stamp: Stamp, file: Any) -> bytes:  # noqa: ANN401 - pyarrow.NativeFile
     key, size = f"{place} {stamp}", stamp[0]
-    kept = _footers.get(key)
+    is_known = any(stamp[1:])
+    kept = _footers.get(key) if is_known else None
     if kept is not None:
         return kept
     with problem(place, "read"):
@@ -125,6 +133,6 @@ def _stored(place: Remote, stamp: Stamp, file: Any) -> bytes:  # noqa: ANN401 - 
         if length > len(end):
             end = bytes(file.read_at(length, size - length))
     content = end[len(end) - length :]
-    if content:
+    if content and is_known:
         _footers.put(key, content)
     return content

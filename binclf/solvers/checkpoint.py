@@ -56,7 +56,7 @@ def newest(folder: Place) -> Checkpoint | None:
     for path in reversed(paths):
         try:
             return _read(path)
-        except (ValueError, KeyError, SafetensorError) as error:
+        except (FileNotFoundError, ValueError, KeyError, SafetensorError) as error:
             log.warning("checkpoint %s is damaged (%s): taking the one before", path, error)
     if paths:
         raise ArtifactError(f"all checkpoints in {folder} are damaged: start a new run.")

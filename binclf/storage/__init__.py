@@ -1,7 +1,7 @@
 """Where things lie: a local path, or an object in a store by its URI, with one set of names for both.
 
 A local place is a `pathlib.Path`. A `Remote` has those of its methods that binclf needs, over `pyarrow.fs`
-(S3 and what speaks its protocol, Google Cloud Storage, Azure, HDFS). Nothing above this room asks which of
+(S3 and what speaks its protocol; Google Cloud Storage). Nothing above this room asks which of
 the two it has, but for what only a disk can do: locks, mapped memory and renaming (see `commit`).
 """
 

@@ -1,15 +1,24 @@
-"""Addresses in object stores: which are understood, and what never belongs into one."""
+"""Addresses in object stores: which are understood, and what never belongs into one.
+
+`scheme://bucket/key?options`. The key is taken as it is, with no decoding: '#', '%' and spaces are part of
+names. What follows the last '?' is options only if it looks like them (`word=value&...`).
+"""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from binclf.errors import ConfigError
 
-SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
-S3_OPTIONS = frozenset({"region", "endpoint_override", "scheme", "anonymous", "force_virtual_addressing"})
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+OPTIONS = {
+    "s3": ("anonymous", "endpoint_override", "force_virtual_addressing", "region", "scheme"),
+    "gs": ("anonymous", "endpoint_override", "project_id", "scheme"),
+}
+FLAGS = ("anonymous", "force_virtual_addressing")
+SECRETS = ("key", "secret", "token", "password", "sig", "credential")
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_OPTIONS = re.compile(r"\w+=[^&?]*(&\w+=[^&?]*)*")
 
 
 def is_uri(text: str) -> bool:
@@ -21,36 +30,57 @@ def is_uri(text: str) -> bool:
     return bool(_URI.match(text))
 
 
+def parted(uri: str) -> tuple[str, str, str]:
+    """Scheme, bucket with key, and options, as they stand.
+
+    >>> parted("s3://bucket/a#1/x?.parquet"), parted("s3://bucket/?region=eu-west-1")
+    (('s3', 'bucket/a#1/x?.parquet', ''), ('s3', 'bucket/', 'region=eu-west-1'))
+    """
+    scheme, _, rest = uri.partition("://")
+    key, mark, options = rest.rpartition("?")
+    if mark and _OPTIONS.fullmatch(options):
+        return scheme.lower(), key, options
+    return scheme.lower(), rest, ""
+
+
 def check_uri(text: str, setting: str) -> None:
-    """Refuse an address that cannot be used, or that holds a secret.
+    """Refuse an address that cannot be used, or that holds a secret; the secret is not shown.
 
     Raises:
-        ConfigError: the scheme is unknown, the bucket is missing, a credential or an unknown option is in it.
+        ConfigError: the scheme is unknown, the bucket is missing or a pattern, a credential or an option
+            that has no effect is in it.
     """
-    try:
-        parts = urlsplit(text)
-    except ValueError as error:
-        raise ConfigError(f"{setting} = '{text}' is no address: {error}.") from error
-    if parts.scheme == "file":
-        return
-    if parts.scheme not in SCHEMES:
-        raise ConfigError(
-            f"{setting} = '{text}': addresses begin with {', '.join(f'{s}://' for s in SCHEMES)} or file://; "
-            "anything else is a local path."
-        )
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    is_secret = any(word in key.lower() for key in options for word in ("key", "secret", "token", "password"))
-    if is_secret or ("@" in parts.netloc and not parts.scheme.startswith("abfs")):
+    scheme, key, query = parted(text)
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    bucket = key.partition("/")[0]
+    if "@" in bucket or any(word in name.lower() for name in options for word in SECRETS):
         raise ConfigError(
             f"{setting} holds credentials, which would be stored with every run: take them out, and give "
             "them by the environment (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role)."
         )
-    unknown = sorted(set(options) - S3_OPTIONS) if parts.scheme == "s3" else []
-    if unknown:
-        known = ", ".join(sorted(S3_OPTIONS))
+    if scheme == "file":
+        return
+    family = "gs" if scheme == "gcs" else scheme
+    if family not in OPTIONS:
         raise ConfigError(
-            f"{setting} = '{text}': after '?' stand options ({known}), and '{unknown[0]}' is none. In a glob "
-            "write * or [...]."
+            f"{setting} = '{text}': addresses begin with s3://, gs:// or file://; anything else is a "
+            "local path."
         )
-    if not parts.netloc and parts.scheme not in ("hdfs", "viewfs"):
-        raise ConfigError(f"{setting} = '{text}' names no bucket: {parts.scheme}://BUCKET/FOLDER.")
+    if not bucket or any(mark in bucket for mark in "*?["):
+        raise ConfigError(f"{setting} = '{text}' names no bucket: {scheme}://BUCKET/FOLDER.")
+    if ".." in key.split("/"):
+        raise ConfigError(f"{setting} = '{text}': object stores have no '..': write the whole address.")
+    for name, value in options.items():
+        _check_option(setting, text, OPTIONS[family], name, value)
+    if "scheme" in options and "endpoint_override" not in options:
+        raise ConfigError(f"{setting} = '{text}': option 'scheme' has no effect without endpoint_override.")
+
+
+def _check_option(setting: str, text: str, known: tuple[str, ...], name: str, value: str) -> None:
+    if name not in known:
+        raise ConfigError(
+            f"{setting} = '{text}': after '?' stand options ({', '.join(known)}), and '{name}' is none."
+        )
+    if not value or (name in FLAGS and value not in ("true", "false")):
+        needed = "true or false" if name in FLAGS else "a value"
+        raise ConfigError(f"{setting} = '{text}': option '{name}' needs {needed}.")

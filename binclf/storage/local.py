@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,12 @@ KEPT_SECONDS = 30 * 86400  # entries that were not used for so long are removed
 def local_home() -> Path:
     """`$BINCLF_CACHE`, else `binclf` in the user's cache folder; it may not exist yet."""
     own = os.environ.get(HOME)
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "binclf"
+    if own:
+        return Path(own)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "binclf"
+    except RuntimeError:  # a user without a home, as containers have
+        return Path(tempfile.gettempdir()) / f"binclf-{os.getuid()}"
 
 
 class Kept:

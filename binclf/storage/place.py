@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from binclf.storage.address import check_uri, is_uri
 from binclf.storage.remote import PIECE_BYTES, Remote, problem
@@ -33,7 +33,7 @@ def place_of(text: str | Place) -> Place:
     if not is_uri(text):
         return Path(text)
     if text.startswith("file://"):
-        return Path(unquote(urlsplit(text).path))
+        return Path("/" + unquote(text.removeprefix("file://")).lstrip("/"))
     check_uri(text, "address")
     return Remote.parse(text)
 
@@ -55,7 +55,10 @@ def stamp_of(place: Place) -> Stamp:
 def stamp_of_open(file: Any) -> Stamp:  # noqa: ANN401 - pyarrow.NativeFile
     """The stamp of an object that is open; no further request."""
     told = _metadata(file)
-    return int(file.size()), _word(told.get("Last-Modified", "")), _word(told.get("ETag", ""))
+    tag = told.get("etag", "")
+    # the same content sent again, as two machines may, has the same tag and another time
+    moment = "" if tag else told.get("last-modified", "") or told.get("updated", "")
+    return int(file.size()), _word(moment), _word(tag)
 
 
 def fingerprint_of(place: Place) -> str:
@@ -66,7 +69,7 @@ def fingerprint_of(place: Place) -> str:
     """
     if isinstance(place, Remote):
         with problem(place, "read"), place.open() as file:
-            tag = _metadata(file).get("ETag", "")
+            tag = _metadata(file).get("etag", "")
             if tag:
                 return hashlib.sha256(f"etag {file.size()} {tag}".encode()).hexdigest()
     return sha256_of(place)
@@ -120,7 +123,7 @@ def beside_locally(place: Remote) -> Iterator[Path]:
 
 def _metadata(file: Any) -> dict[str, str]:  # noqa: ANN401 - pyarrow.NativeFile
     told = file.metadata() or {}
-    return {_text(key): _text(value) for key, value in told.items()}
+    return {_text(key).lower(): _text(value) for key, value in told.items()}
 
 
 def _text(value: str | bytes) -> str:

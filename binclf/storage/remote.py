@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import posixpath
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
-from binclf.errors import StorageError
+from binclf.errors import ConfigError, StorageError
+from binclf.storage.address import FLAGS, parted
 
 ATTEMPTS = 6  # of a request: about 10 s of pauses in all
 TIMEOUT_SECONDS = 30.0  # without a byte, until a request is made again
@@ -36,14 +39,17 @@ class Remote:
     @classmethod
     def parse(cls, uri: str) -> Remote:
         """From a URI that `check_uri` has passed."""
-        parts = urlsplit(uri)
-        return cls(parts.scheme, f"{parts.netloc}{parts.path}".strip("/"), parts.query)
+        scheme, key, options = parted(uri)
+        return cls(scheme, key.strip("/"), options)
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.key}" + (f"?{self.options}" if self.options else "")
 
     def __truediv__(self, name: str) -> Remote:
-        return Remote(self.scheme, f"{self.key}/{PurePosixPath(name)}".strip("/"), self.options)
+        key = posixpath.normpath(f"{self.key}/{name}")
+        if key.startswith("../") or key in ("..", "."):
+            raise ConfigError(f"'{name}' below {self} leads out of the store: write the whole address.")
+        return Remote(self.scheme, key, self.options)
 
     @property
     def name(self) -> str:
@@ -74,7 +80,7 @@ class Remote:
         """Whether this lies in another place, or is it."""
         if not isinstance(other, Remote):
             return False
-        is_same_store = (self.scheme, self.options) == (other.scheme, other.options)
+        is_same_store = self.scheme[0] == other.scheme[0]  # gs is gcs, whatever the options
         return is_same_store and f"{self.key}/".startswith(f"{other.key}/")
 
     def relative_to(self, other: Remote) -> PurePosixPath:
@@ -147,13 +153,25 @@ class Remote:
 
     def upload(self, source: Path) -> None:
         """Send a complete local file; the object appears when all of it is there."""
-        with (
-            problem(self, "written"),
-            source.open("rb") as content,
-            filesystem(self).open_output_stream(self.key) as target,
-        ):
-            while piece := content.read(PIECE_BYTES):
-                target.write(piece)
+        with ThreadPoolExecutor(1, thread_name_prefix="upload") as pool:  # Ctrl-C waits for its end
+            pool.submit(self._send, source).result()
+
+    def _send(self, source: Path) -> None:
+        """Closing a stream makes the object appear, whatever is in it: so one that failed is removed."""
+        with problem(self, "written"):
+            target = filesystem(self).open_output_stream(self.key)
+        try:
+            with source.open("rb") as content:
+                while piece := content.read(PIECE_BYTES):
+                    with problem(self, "written"):
+                        target.write(piece)
+            with problem(self, "written"):
+                target.close()
+        except BaseException:
+            with suppress(OSError):
+                target.close()
+                self.unlink(missing_ok=True)
+            raise
 
     def remove_tree(self) -> None:
         """Remove all objects below this place."""
@@ -195,7 +213,7 @@ def _filesystem(scheme: str, bucket: str, options: str) -> Any:  # noqa: ANN401
 
     if scheme != "s3":
         query = f"?{options}" if options else ""
-        return fs.FileSystem.from_uri(f"{scheme}://{bucket}/{query}")[0]
+        return fs.FileSystem.from_uri(f"gs://{bucket}/{query}")[0]
     return fs.S3FileSystem(
         **_s3_options(bucket, dict(parse_qsl(options))),
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
@@ -218,7 +236,5 @@ def _s3_options(bucket: str, options: dict[str, str]) -> dict[str, Any]:
     region = options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not region:
         region = "us-east-1" if endpoint else fs.resolve_s3_region(bucket)
-    for flag in ("anonymous", "force_virtual_addressing"):
-        if flag in options:
-            found[flag] = options[flag].lower() in ("true", "1")
-    return {**found, "region": region}
+    flags = {flag: options[flag] == "true" for flag in FLAGS if flag in options}
+    return {**found, **flags, "region": region}
