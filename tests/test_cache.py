@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from binclf.config import Config
+from binclf.config import Config, parse
 from binclf.features import Features
 from binclf.loader import BlockCache, Loader, Order, Source, StepDataset, StreamedRows
+from binclf.loader.cache import _size, cached_bytes
 from binclf.split import ensure
+from tests import made
 from tests.trained import decoding, people, settings, stores, whole, write
 
 ORDER = Order(seed=3, lanes=8, window_rows=5, shuffle=True, batch_rows=64)
@@ -172,3 +175,43 @@ def test_processes_that_fill_one_cache_at_once_have_the_same_rows(config: Config
     assert all(process.returncode == 0 for process in running)
     assert len(list((tmp_path / "cache").rglob("*.block"))) == 3
     assert whole(stores(config)[2]["train"]).x.shape[0] == 251
+
+
+def test_it_keeps_within_its_bytes_whatever_the_texts_take(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = pa.array([f"a name that nobody else has, number {i:06d}" for i in range(4000)])
+    label = pa.array([i % 3 == 0 for i in range(4000)])
+    folder = tmp_path / "data"
+    made.write(folder / "a.parquet", pa.table({"name": names, "y": label}), group_rows=500)
+    config = parse({"name": "x", "store": str(tmp_path / "s"), "split": {"method": "none"},
+                    "data": {"path": str(folder), "label": "y"}})  # fmt: skip
+    features = stores(config)[1]
+    expected = rows_of(source_of(config), features, BlockCache(tmp_path / "whole", 2**40))
+    whole_size = cached_bytes(tmp_path / "whole")
+    for limit in (0, whole_size // 8, whole_size // 2):
+        cache = tmp_path / f"cache-{limit}"
+        assert np.array_equal(rows_of(source_of(config), features, BlockCache(cache, limit)), expected)
+        assert cached_bytes(cache) <= limit
+        assert "going on without caching more" in caplog.text
+        caplog.clear()
+
+
+def test_a_folder_that_another_run_removes_meanwhile_is_made_again(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, folder = stores(config)[1], tmp_path / "cache"
+    cache, removed = BlockCache(folder, 2**40), list[Path]()
+    real = Path.mkdir
+
+    def made_and_removed(self: Path, *args: Any, **options: Any) -> None:
+        real(self, *args, **options)
+        if self.parent == folder and self not in removed:
+            removed.append(self)
+            self.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", made_and_removed)
+    rows_of(source_of(config), features, cache)
+    assert len(list(folder.rglob("*.block"))) == 3
+    assert cached_bytes(tmp_path / "never") == 0
+    assert _size(tmp_path / "never") == 0

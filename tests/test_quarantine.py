@@ -248,3 +248,33 @@ def test_a_file_that_may_not_be_read_is_no_damage(tmp_path: Path, monkeypatch: p
     config = made.config(tmp_path / "data", tmp_path / "store", data={"on_bad_file": "quarantine"})
     with pytest.raises(StorageError, match="permission is denied"):
         ensure(config)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.ENOMEM])
+def test_what_the_machine_fails_to_do_is_never_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    data = made.mixed_files(tmp_path / "data", [50, 60])
+    config = made.config(data, tmp_path / "store", data={"on_bad_file": "quarantine"})
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise OSError(number, "the machine is at fault")
+
+    for where, name in ((pq, "ParquetFile"), (pq.ParquetFile, "read_row_group")):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, failing)
+            with pytest.raises(StorageError, match="the machine is at fault"):
+                ensure(config)
+    assert ensure(config).receipt["quarantined_files"] == []
+
+
+def test_want_of_memory_is_never_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = made.mixed_files(tmp_path / "data", [50, 60])
+    config = made.config(data, tmp_path / "store", data={"on_bad_file": "quarantine"})
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise pa.ArrowMemoryError("malloc of size 1 failed")
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", failing)
+    with pytest.raises(MemoryError):
+        ensure(config)

@@ -16,6 +16,7 @@ from binclf import artifact
 from binclf import score as score_rows
 from binclf.commit import locked
 from binclf.errors import ArtifactError, BusyError, DataError
+from binclf.storage import fingerprint_of
 from tests.trained import people, write
 
 
@@ -236,3 +237,23 @@ def test_no_input_is_refused(trained_run: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist: name a Parquet file, a directory or a glob"):
         score_rows(trained_run, tmp_path / "none", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_input_that_changes_while_it_is_scored_is_an_error(
+    trained_run: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    module, real = sys.modules["binclf.score"], fingerprint_of
+
+    def changed(place: Path) -> str:
+        found = real(place)
+        if place.name == "b.parquet":
+            table = pq.read_table(place)
+            write(place, table.slice(0, 250).take(list(range(249, -1, -1))), [100, 0, 150])
+        return found
+
+    monkeypatch.setattr(module, "fingerprint_of", changed)
+    with pytest.raises(DataError, match="changed or went"):
+        score_rows(trained_run, new, tmp_path / "out")
+    assert list((tmp_path / "out").rglob("*.parquet")) == []

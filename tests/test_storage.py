@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,16 +18,28 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from safetensors.numpy import load
 
-from binclf import artifact, commit
+from binclf import artifact, commit, config
 from binclf.config import parse
 from binclf.errors import ArtifactError, BusyError, ConfigError, DamageError, DataError, StorageError
 from binclf.parquet import Reader, find, footers, tail
 from binclf.retrain import retrain
 from binclf.score import score
 from binclf.split import ensure
-from binclf.storage import Place, Remote, fingerprint_of, place_of, remote, remove_tree, sha256_of, stamp_of
+from binclf.storage import (
+    Place,
+    Remote,
+    fingerprint_of,
+    place,
+    place_of,
+    remote,
+    remove_tree,
+    sha256_of,
+    stamp_of,
+)
 from tests import made
 from tests.bucket import Bucket
 from tests.ranks import as_toml, small_job
@@ -100,8 +114,8 @@ def test_what_is_removed_is_gone(folders: tuple[Path, Remote]) -> None:
 
 @pytest.mark.parametrize(
     "below",
-    ["", "year=2013", "*.parquet", "year=*", "**/*.parquet", "*/*.parquet", "x[12].parquet", "_hidden",
-     "**", "year=201[34]/**/*.parquet", "a.parquet"],
+    ["", "year=2013", "*.parquet", "year=*", "**/*.parquet", "*/*.parquet", "x[12].parquet", "x?.parquet",
+     "x[!1].parquet", "_hidden", "**", "year=201[34]/**/*.parquet", "a.parquet"],
 )  # fmt: skip
 def test_the_same_files_are_found(folders: tuple[Path, Remote], below: str) -> None:
     local, remote = (find(f"{root}/{below}".rstrip("/"), ignore="") for root in folders)
@@ -134,20 +148,41 @@ def test_our_own_store_within_the_data_is_passed_over(folders: tuple[Path, Remot
         ("s3://bucket/x?session_token=abc", "holds credentials"),
         ("s3:///x", "names no bucket"),
         ("s3://bucket/x?colour=red", "'colour' is none"),
-        ("s3://bucket/x?.parquet", "In a glob write"),
+        ("s3://bucket/x?anonymous=yes", "needs true or false"),
+        ("s3://bucket/x?region=", "option 'region' needs a value"),
+        ("s3://bucket/x?scheme=http", "no effect without endpoint_override"),
+        ("s3://bucket/../x", r"have no '\.\.'"),
+        ("s3://buck*/x", "names no bucket"),
+        ("abfs://:acc0untkey@account/x", "holds credentials"),
+        ("abfss://container/x?sv=1&sig=abc", "holds credentials"),
+        ("https://me:word@host/x", "holds credentials"),
+        ("abfs://container/x", "addresses begin with s3://"),
         ("ftp://host/x", "addresses begin with s3://"),
     ],
 )
 def test_an_address_that_cannot_be_is_refused(uri: str, words: str) -> None:
     for override in (f"data.path={uri}", f"store={uri}"):
-        with pytest.raises(ConfigError, match=words):
+        with pytest.raises(ConfigError, match=words) as caught:
             parse({"name": "x", "data": {"path": "d", "label": "y"}}, [override])
+        if "credentials" in words:
+            told = str(caught.value)
+            assert not any(secret in told for secret in ("secret@", "abc", "acc0untkey", "word@"))
 
 
 def test_a_file_uri_is_a_path(tmp_path: Path) -> None:
     config = parse({"name": "x", "store": f"file://{tmp_path}/a b", "data": {"path": "d", "label": "y"}})
     assert config.store == f"{tmp_path}/a b"
     assert place_of(f"file://{tmp_path}/a%20b") == tmp_path / "a b"
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=20))
+def test_an_address_survives_being_written_down(name: str) -> None:
+    assume(name not in (".", "..") and not re.search(r"\?\w+=", name))
+    for options in ("", "region=eu-west-1", "endpoint_override=http%3A//127.0.0.1:9000&region=us-east-1"):
+        there = Remote("s3", "bucket/folder", options) / name
+        assert place_of(str(there)) == there
+        assert there.name == name
+        assert there.is_relative_to(Remote("s3", "bucket"))
 
 
 # Whole or not at all
@@ -187,6 +222,48 @@ def test_a_bucket_that_is_not_there_is_the_stores_fault(bucket: Bucket) -> None:
         commit.write_json(Remote("s3", "no-such-bucket/x.json"), {})
 
 
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError(errno.EIO, "Input/output error")])
+def test_an_upload_that_is_broken_off_leaves_no_object(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Any
+) -> None:
+    monkeypatch.setattr(remote, "PIECE_BYTES", 6 * 2**20)
+    path = tmp_path / "large"
+    path.write_bytes(bytes(20 * 2**20))
+
+    class Breaking:
+        def __init__(self, file: Any) -> None:
+            self.file, self.reads = file, 0
+
+        def __enter__(self) -> Breaking:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.file.close()
+
+        def read(self, count: int) -> bytes:
+            self.reads += 1
+            if self.reads == 3:
+                raise fault
+            return bytes(self.file.read(count))
+
+    real = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, *mode: Breaking(real(self, *mode)))
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        (bucket.root / "large").upload(path)
+    assert not (bucket.root / "large").exists()
+
+
+def test_without_time_and_tag_nothing_is_taken_from_memory(
+    people: tuple[Path, Remote], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "_metadata", lambda file: {})
+    files = find(people[1]).files
+    footers(files)
+    bucket.counts()
+    footers(files)
+    assert bucket.counts() == {"HEAD": 3, "GET": 3}
+
+
 # Parquet from a store
 
 
@@ -212,7 +289,8 @@ def test_footers_are_fetched_once_for_all_processes_and_row_groups_by_one_reques
     with Reader(files[0].path, "x") as reader:
         for group in range(len(feet[0].groups)):
             reader.read(group, [column.name for column in feet[0].columns])
-    assert bucket.counts() == {"HEAD": 1, "GET": len(feet[0].groups)}
+    groups = len(feet[0].groups)  # each is one GET, and a look whether the object is still the same
+    assert bucket.counts() == {"HEAD": 1 + groups, "GET": groups}
 
 
 def test_what_is_read_is_what_is_there(people: tuple[Path, Remote]) -> None:
@@ -284,6 +362,31 @@ def test_an_object_that_changes_between_plan_and_read_is_an_error(
     (bucket.root / "data/part-000.parquet").unlink()
     with pytest.raises(DataError, match="changed or went since the data were split"):
         file.reader()
+
+
+def test_an_object_that_changes_or_goes_while_it_is_open_is_an_error(
+    people: tuple[Path, Remote], bucket: Bucket, tmp_path: Path
+) -> None:
+    same_layout = made.mixed_files(tmp_path / "other", [300], seed=1) / "part-000.parquet"
+    shorter = made.mixed_files(tmp_path / "short", [7], seed=1) / "part-000.parquet"
+    original = people[0] / "part-000.parquet"
+    for change in (same_layout, shorter, None):
+        bucket.put("data/part-000.parquet", original)
+        with Reader(people[1] / "part-000.parquet") as reader:
+            reader.read(0, ["id"])
+            if change is None:
+                (people[1] / "part-000.parquet").unlink()
+            else:
+                bucket.put("data/part-000.parquet", change)
+            with pytest.raises(DataError, match="changed or went") as caught:
+                reader.read(1, ["id"])
+            assert not isinstance(caught.value, DamageError)
+
+
+def test_a_config_that_a_store_does_not_give_is_the_stores_fault(bucket: Bucket, impatient: None) -> None:
+    bucket.fail(100)
+    with pytest.raises(StorageError, match="cannot be read"):
+        config.load(f"{bucket.root}/job.toml")
 
 
 # The whole job

@@ -136,8 +136,8 @@ def test_the_helper_surfaces_the_words_of_the_rank_that_raised() -> None:
 def test_the_helper_makes_a_failure_of_a_deadlock_and_says_where_it_was() -> None:
     began = time.monotonic()
     with pytest.raises(AssertionError, match=r"(?s)rank 0 of 2:.*init_process_group"):
-        run(2, one_never_comes, seconds=3)
-    assert time.monotonic() - began < 15
+        run(2, one_never_comes, seconds=8)  # a busy machine takes seconds to get there
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.slow

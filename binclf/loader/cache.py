@@ -9,39 +9,28 @@ block that another run removes while it is mapped stays mapped, and one that is 
 
 from __future__ import annotations
 
-import json
 import logging
 import mmap
 import os
 import secrets
 import shutil
+import threading
 import time
-import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
-from safetensors.numpy import save
-
 from binclf import hashing
 from binclf.features import Block
+from binclf.loader.blockfile import block_of, content_of, is_whole
 from binclf.loader.source import Source
-from binclf.parquet import Texts
 from binclf.storage import Place
 
 log = logging.getLogger(__name__)
 
 SHARERS = 16  # the share of what is left that one writer takes at once
 ABANDONED_SECONDS = 86400  # a half-written file older than this was left by a run that was killed
-DTYPES: dict[str, Any] = {
-    "F64": np.float64, "F32": np.float32, "U64": np.uint64, "I64": np.int64, "I32": np.int32,
-    "I8": np.int8, "U8": np.uint8, "BOOL": np.bool_,
-}  # fmt: skip
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 class BlockCache:
@@ -54,7 +43,15 @@ class BlockCache:
         self._verified: set[tuple[Path, int, int]] = set()
         self._asked: set[Place] = set()
         self._room = 0  # bytes that may be written until the folder is looked at again
+        self._lock = threading.Lock()
         self._is_full = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is sent; it looks at the folder for itself."""
+        return {"folder": self.folder, "limit": self.limit}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     def block(self, source: Source, group: int) -> Block:
         """A row group with its moments: from the disk, else decoded and put there.
@@ -109,46 +106,56 @@ class BlockCache:
             return None
         view = memoryview(content)
         if known not in self._verified:
-            if len(view) < 4 or zlib.crc32(view[:-4]) != int.from_bytes(view[-4:], "little"):
+            if not is_whole(view):
                 log.warning("cached block %s is damaged: decoding it again", path)
                 path.unlink(missing_ok=True)
                 return None
             self._verified.add(known)
-        return _block_of(_arrays(view))
+        return block_of(view)
 
     def _write(self, path: Path, block: Block) -> None:
         if self._is_full:
             return
-        content = save(_arrays_of(block))
-        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        content = content_of(block)
         if not self._has_room(len(content)):
             return
+        try:
+            try:
+                self._put(path, content)
+            except FileNotFoundError:  # another run removed the folder between two of our steps
+                self._put(path, content)
+        except OSError as error:  # the rows are there all the same: they are decoded again each epoch
+            self._is_full = True
+            log.warning("%s cannot be written (%s): going on without caching more", path, error)
+
+    def _put(self, path: Path, content: bytes) -> None:
+        """Write beside and rename."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 file.write(content)
-                file.write(zlib.crc32(content).to_bytes(4, "little"))
                 file.flush()
                 known = _known(path, file)
             os.replace(temporary, path)
             self._verified.add(known)
-        except OSError as error:  # the rows are there all the same: they are decoded again each epoch
-            self._is_full = True
-            log.warning("%s cannot be written (%s): going on without caching more", path, error)
+        finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
 
     def _has_room(self, size: int) -> bool:
         """Whether a block still fits; several ranks and runs write, so the folder is asked now and then."""
-        if self._room < size:
-            left = self.limit - cached_bytes(self.folder)
-            self._room = max(left // SHARERS, size) if left >= size else 0
-        if self._room < size:
-            self._is_full = True
-            log.warning("the cache has its %s bytes: going on without caching more", f"{self.limit:,}")
-            return False
-        self._room -= size
-        return True
+        with self._lock:
+            if self._room < size:
+                left = self.limit - cached_bytes(self.folder)
+                self._room = max(left // SHARERS, size) if left >= size else 0
+            if self._room < size:
+                if not self._is_full:
+                    log.warning("the cache is full (%d bytes): going on without caching more", self.limit)
+                self._is_full = True
+                return False
+            self._room -= size
+            return True
 
 
 def _known(path: Path, file: BinaryIO) -> tuple[Path, int, int]:
@@ -167,48 +174,6 @@ def free_bytes(folder: Path) -> int:
 def cached_bytes(folder: Path) -> int:
     """What all blocks below a folder take."""
     return sum(_size(child) for child in folder.iterdir() if child.is_dir()) if folder.is_dir() else 0
-
-
-def _arrays_of(block: Block) -> Arrays:
-    arrays: Arrays = {
-        "residuals": block.residuals, "centre": block.centre, "missing": block.missing,
-        "codes": block.codes, "labels": block.labels,
-    }  # fmt: skip
-    if block.weights is not None:
-        arrays["weights"] = block.weights
-    if block.moments is not None:
-        arrays["moments"] = block.moments
-    for place, (texts, hashes) in enumerate(zip(block.texts, block.hashes, strict=True)):
-        arrays |= {f"data.{place}": texts.data, f"offsets.{place}": texts.offsets, f"hashes.{place}": hashes}
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-
-
-def _block_of(arrays: Arrays) -> Block:
-    count = sum(name.startswith("hashes.") for name in arrays)
-    return Block(
-        residuals=arrays["residuals"],
-        centre=arrays["centre"],
-        missing=arrays["missing"],
-        codes=arrays["codes"],
-        texts=tuple(Texts(arrays[f"data.{i}"], arrays[f"offsets.{i}"]) for i in range(count)),
-        hashes=tuple(arrays[f"hashes.{i}"] for i in range(count)),
-        labels=arrays["labels"],
-        weights=arrays.get("weights"),
-        moments=arrays.get("moments"),
-    )
-
-
-def _arrays(view: memoryview) -> Arrays:
-    """The arrays of a file in the safetensors layout, where they lie."""
-    length = int.from_bytes(view[:8], "little")
-    header = json.loads(bytes(view[8 : 8 + length]))
-    header.pop("__metadata__", None)
-    arrays: Arrays = {}
-    for name, entry in header.items():
-        low, high = entry["data_offsets"]
-        data = view[8 + length + low : 8 + length + high]
-        arrays[name] = np.frombuffer(data, dtype=DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return arrays
 
 
 def _size(folder: Path) -> int:

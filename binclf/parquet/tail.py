@@ -24,7 +24,7 @@ from binclf.storage import Kept, Place, Remote, Stamp, problem, stamp_of, stamp_
 
 MAGIC = b"PAR1"
 KEPT = 256  # parsed footers, at most
-KEPT_BYTES = 24 * 2**20  # that they take, at most, but for the last: those of wide files take megabytes
+KEPT_BYTES = 8 * 2**20  # that they take, but for the last: ten times the rows must not take more memory
 PARSED = 10  # bytes in memory for each byte of a footer
 FIRST_BYTES = 2**16  # of an object's end that are asked for at once: most footers fit
 

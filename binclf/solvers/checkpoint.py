@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from binclf import commit
-from binclf.errors import ArtifactError
+from binclf.errors import ArtifactError, RankError
 from binclf.storage import Place
+from binclf.world import World
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,24 @@ def newest(folder: Place) -> Checkpoint | None:
     if paths:
         raise ArtifactError(f"all checkpoints in {folder} are damaged: start a new run.")
     return None
+
+
+def seen_by_all(folder: Place, world: World) -> Checkpoint | None:
+    """`newest`, which must be the same one for all ranks: each reads the file for itself.
+
+    Raises:
+        ArtifactError: as `newest`.
+        RankError: the ranks do not see the same.
+    """
+    found = newest(folder)
+    place = "none" if found is None else f"epoch {found.epoch + 1}, position {found.position}"
+    everyone = sorted({words.decode() for words in world.gather(place.encode())})
+    if everyone != [place]:
+        raise RankError(
+            f"the ranks do not see the same newest checkpoint in {folder} ({'; '.join(everyone)}): one of "
+            "them has a damaged disk or another folder. Mend that, or remove the newest one."
+        )
+    return found
 
 
 def _all(folder: Place) -> list[Place]:

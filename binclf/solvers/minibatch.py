@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from binclf.epoch import checksum_of_all
-from binclf.errors import DataError, RankError
+from binclf.errors import DataError
 from binclf.loader import Batch, Loader, Order, StepDataset
 from binclf.model import LogisticRegression
 from binclf.objective import l2_of, log_loss_sum
@@ -234,14 +234,7 @@ class _Run:
 
     def _resume(self) -> tuple[int, int]:
         """Take up the newest checkpoint: its epoch and position. Every rank reads the same file."""
-        found = checkpoint.newest(self.checkpoints) if self.checkpoints is not None else None
-        place = "none" if found is None else f"epoch {found.epoch + 1}, position {found.position}"
-        everyone = self.world.gather(place.encode())
-        if set(everyone) != {place.encode()}:
-            raise RankError(
-                f"rank {self.world.rank} sees a checkpoint of {place}, and the ranks together "
-                f"{sorted(words.decode() for words in set(everyone))}: they do not see the same run."
-            )
+        found = None if self.checkpoints is None else checkpoint.seen_by_all(self.checkpoints, self.world)
         if found is None:
             return 0, 0
         self.model.load_state_dict(tensors(found.arrays, "model"))
