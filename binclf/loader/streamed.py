@@ -48,7 +48,7 @@ class StreamedRows:
     @property
     def row_bytes(self) -> int:
         """Bytes of a row as the model takes it."""
-        return self._of().row_bytes
+        return self.attached.row_bytes
 
     def reader(self, plan: EpochPlan, rank: int, ranks: int) -> StreamReader | WholeReader:
         """The rank's rows in the order of an epoch."""
@@ -63,12 +63,14 @@ class StreamedRows:
 
     def encoded(self, group: int, low: int = 0, high: int | None = None) -> Encoded:
         """Rows [low, high) of one row group."""
-        encoder, block = self._of(), self._block(group, moments=False)
+        encoder, block = self.attached, self._block(group, moments=False)
         high = len(block) if high is None else high
         numbers = self.work.take(high - low, block.residuals.shape[1])
         return encoder.encode(block, low, high, numbers=numbers)
 
-    def _of(self) -> Encoder:
+    @property
+    def attached(self) -> Encoder:
+        """The encoder of the features that were attached."""
         if self.encoder is None:
             raise AssertionError("attach features first")
         return self.encoder
@@ -142,7 +144,7 @@ class StreamReader:
             pass
 
     def _empty(self, count: int) -> Encoded:
-        encoder, how = self.store._of(), self.store.source.how
+        encoder, how = self.store.attached, self.store.source.how
         return Encoded(
             self.store.chunks.take(count, encoder.features.width),
             np.empty((count, len(encoder.lookups)), dtype=np.int32),

@@ -167,11 +167,11 @@ def by_time(
     type_of = {foot.relative: foot.column(data.time) for foot in feet}
     arrow_type = next(column.type for column in type_of.values() if column)
     test_from = parse_moment(split.test_from, arrow_type, "split.test_from") if split.test_from else None
-    together = np.concatenate(moments)
-    if not len(together):
+    everything = np.concatenate(moments)
+    if not len(everything):
         raise DataError(f"{data.path} holds no labelled rows: nothing to split.")
     fractions = (split.validation_fraction, split.test_fraction)
-    validation, test = deal.cut_points(together, fractions, test_from=test_from)
+    validation, test = deal.cut_points(everything, fractions, test_from=test_from)
     if split.validation_from:
         validation = parse_moment(split.validation_from, arrow_type, "split.validation_from")
     if validation is not None and validation > test:
