@@ -27,7 +27,7 @@ class _PartWriter:
 
     def __init__(self, path: Path, schema: Any, group_rows: int) -> None:  # noqa: ANN401
         self.schema, self.group_rows = schema, group_rows
-        self.writer = _writer(path, schema)
+        self.writer = _writer(path, schema, with_statistics=False)
         self.pending: list[Any] = []
         self.pending_rows = 0
 
@@ -124,7 +124,8 @@ def write_frame(path: Path, frame: object, group_rows: int) -> None:
         writer.write_table(table, row_group_size=group_rows)
 
 
-def _writer(path: Path, schema: Any) -> Any:  # noqa: ANN401 - pyarrow
+def _writer(path: Path, schema: Any, *, with_statistics: bool = True) -> Any:  # noqa: ANN401 - pyarrow
+    """A writer; statistics of columns are for other readers: in parts they would only swell the footers."""
     return pq.ParquetWriter(
         path,
         schema,
@@ -133,6 +134,7 @@ def _writer(path: Path, schema: Any) -> Any:  # noqa: ANN401 - pyarrow
         },
         use_dictionary=_dictionary_columns(schema),
         write_page_checksum=True,
+        write_statistics=with_statistics,
     )
 
 

@@ -12,7 +12,7 @@ from binclf.parquet import Column, Reader
 from binclf.storage import Place, Stamp, place_of, stamp_of
 
 PART_NAMES = ("train", "validation", "test")
-FORMAT = 2  # of parts and receipts: another number makes other ids
+FORMAT = 3  # of parts and receipts: another number makes other ids
 
 
 @dataclass(frozen=True, slots=True)
