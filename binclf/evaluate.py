@@ -49,7 +49,7 @@ def of_parts(run: artifact.Run) -> dict[str, Any]:
         files = split.parts.get(part, ())
         if files:
             places = [
-                RowGroup(f.path, f.relative, g, f.footer, f.stamp if any(f.stamp) else None)
+                RowGroup(f.path, f.relative, g, f.footer, f.expected)
                 for f in files
                 for g in range(len(f.groups))
             ]

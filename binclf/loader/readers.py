@@ -9,7 +9,7 @@ from typing import Any
 
 from binclf.parquet import Reader
 from binclf.split import PartFile
-from binclf.storage import Remote, stamp_of
+from binclf.storage import Remote, stamp_if_there
 
 KEPT = 4  # open files that nobody reads: each keeps the bytes of its last row group (32 took 85 MiB)
 
@@ -47,12 +47,9 @@ class Readers:
             reader = None if place is None else self._idle.pop(place)
         if reader is None or isinstance(file.path, Remote):  # which is looked at after each reading
             return reader
-        try:
-            if stamp_of(file.path) == reader.stamp:
-                return reader
-        except FileNotFoundError:
-            pass  # opening it says so
-        reader.close()
+        if stamp_if_there(file.path) == reader.stamp:
+            return reader
+        reader.close()  # and opening the file says what became of it
         return None
 
     def __getstate__(self) -> dict[str, Any]:

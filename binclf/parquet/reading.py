@@ -21,7 +21,7 @@ from binclf.parquet.files import Found
 from binclf.parquet.kinds import Column, kind_of
 from binclf.parquet.refusal import at_fault, first_line, unopened
 from binclf.parquet.tail import tail_of
-from binclf.storage import Place, Remote, Stamp, read_at, stamp_of, stamp_of_open
+from binclf.storage import Place, Remote, Stamp, read_at, stamp_if_there, stamp_of, stamp_of_open
 
 # what pyarrow raises for damaged bytes: ArrowInvalid, OSError, and for text UnicodeDecodeError
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -188,11 +188,7 @@ class Reader:
 
     def _refuse_changed(self) -> None:
         """What was read must be of the file that was opened, to its last byte."""
-        try:
-            found = stamp_of(self.place)
-        except FileNotFoundError:
-            found = None
-        if found != self.stamp:
+        if stamp_if_there(self.place) != self.stamp:
             raise DataError(_CHANGED.format(self.place))
 
     def _once_more(self, group: int, columns: Sequence[str], error: BaseException) -> Any:  # noqa: ANN401

@@ -9,7 +9,7 @@ from typing import Any
 from binclf.errors import ArtifactError, DataError
 from binclf.labels import LabelRule
 from binclf.parquet import Column, Reader
-from binclf.storage import Place, Stamp, place_of, stamp_of
+from binclf.storage import Place, Stamp, place_of, stamp_if_there
 
 PART_NAMES = ("train", "validation", "test")
 FORMAT = 3  # of parts and receipts: another number makes other ids
@@ -46,16 +46,18 @@ class PartFile:
     stamp: Stamp  # of an input file read in place, when the split was made; zeros for a file of ours
     footer: str  # SHA-256 of the file's footer
 
+    @property
+    def expected(self) -> Stamp | None:
+        """The stamp that the file must have; None: any, for a file of ours is known by its footer."""
+        return self.stamp if any(self.stamp) else None
+
     def check(self) -> None:
         """Compare the file with its stamp.
 
         Raises:
             DataError: it changed since the split, so its rows are not those that were counted.
         """
-        try:
-            found = stamp_of(self.path)
-        except FileNotFoundError:
-            found = None
+        found = stamp_if_there(self.path)
         if found is None or (any(self.stamp) and found != self.stamp):
             raise DataError(f"{self.path} changed or went since the data were split: split again.")
 
@@ -65,8 +67,7 @@ class PartFile:
         Raises:
             DataError: it changed since the split, or is damaged.
         """
-        stamp = self.stamp if any(self.stamp) else None
-        return Reader(self.path, self.relative, texts, self.footer, stamp)
+        return Reader(self.path, self.relative, texts, self.footer, self.expected)
 
 
 @dataclass(frozen=True, slots=True)

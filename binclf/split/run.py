@@ -25,7 +25,7 @@ from binclf.split.intake import found_damaged
 from binclf.split.plan import plan
 from binclf.split.receipt import commit, home
 from binclf.split.records import PART_NAMES, Split, Task
-from binclf.storage import Place, place_of, stamp_of
+from binclf.storage import Place, place_of, stamp_if_there
 
 log = logging.getLogger(__name__)
 
@@ -206,11 +206,7 @@ def _stamp(task: Task) -> list[int]:
 
 def _refuse_changed(task: Task) -> None:
     """What was read must be what was fingerprinted, or parts would stand under another content's name."""
-    try:
-        found = stamp_of(task.path)
-    except FileNotFoundError:
-        found = None
-    if found != task.stamp:
+    if stamp_if_there(task.path) != task.stamp:
         raise DataError(f"{task.relative} changed or went while it was being split: split again.")
 
 

@@ -16,6 +16,7 @@ from binclf.storage.place import (
     read_at,
     remove_tree,
     sha256_of,
+    stamp_if_there,
     stamp_of,
     stamp_of_open,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "read_at",
     "remove_tree",
     "sha256_of",
+    "stamp_if_there",
     "stamp_of",
     "stamp_of_open",
 ]

@@ -52,6 +52,14 @@ def stamp_of(place: Place) -> Stamp:
         return stamp_of_open(file)
 
 
+def stamp_if_there(place: Place) -> Stamp | None:
+    """`stamp_of`; None if the file is not there."""
+    try:
+        return stamp_of(place)
+    except FileNotFoundError:
+        return None
+
+
 def stamp_of_open(file: Any) -> Stamp:  # noqa: ANN401 - pyarrow.NativeFile
     """The stamp of an object that is open; no further request."""
     told = _metadata(file)
