@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -201,14 +202,16 @@ def test_a_folder_that_another_run_removes_meanwhile_is_made_again(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     features, folder = stores(config)[1], tmp_path / "cache"
-    cache, removed = BlockCache(folder, 2**40), list[Path]()
+    cache, removed, lock = BlockCache(folder, 2**40), list[Path](), threading.RLock()
     real = Path.mkdir
 
     def made_and_removed(self: Path, *args: Any, **options: Any) -> None:
-        real(self, *args, **options)
-        if self.parent == folder and self not in removed:
+        with lock:  # two threads write: each folder is removed once, and while nothing is in it
+            real(self, *args, **options)
+            is_first = self.parent == folder and self not in removed
             removed.append(self)
-            self.rmdir()
+            if is_first:
+                self.rmdir()
 
     monkeypatch.setattr(Path, "mkdir", made_and_removed)
     rows_of(source_of(config), features, cache)
