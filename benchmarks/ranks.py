@@ -57,9 +57,9 @@ def train(folder: Path, data: Path, batch: int, ranks: int, cores: int) -> tuple
     subprocess.run(command, check=True, capture_output=True, env=environment)
     run = next(store.glob("bench-*"))
     training = json.loads((run / "model.json").read_text())["training"]
-    rows, later = training["rows"] / training["epochs"], [e["seconds"] for e in training["history"][1:]]
+    rows, epochs = training["rows"] / training["epochs"], [e["seconds"] for e in training["history"]]
     shutil.rmtree(run)
-    return rows / (training["seconds"] - sum(later)), rows / min(later)
+    return rows / (training["reading_seconds"] + epochs[0]), rows / min(epochs[1:])
 
 
 def tell(*cells: object) -> None:

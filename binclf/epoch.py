@@ -24,14 +24,14 @@ from functools import cache, cached_property
 import numpy as np
 import numpy.typing as npt
 
-from binclf import hashing
+from binclf import hashing, kernels
 from binclf.errors import ConfigError
 
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 
-_STRIDE = np.uint64(0x9E3779B97F4A7C15)  # odd
-_FLIPPED = np.uint64(0xD1B54A32D192ED03)
+_STRIDE = 0x9E3779B97F4A7C15  # odd
+_FLIPPED = 0xD1B54A32D192ED03
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +203,10 @@ class EpochPlan:
 
 def _numbers(pieces: Sequence[Piece], begins: Sequence[int], order: I32) -> I64:
     """Canonical row numbers of the pieces, end to end, taken in an order."""
-    if len(pieces) == 1:
-        return np.add(order, begins[0], dtype=np.int64)
-    ends = [begin + piece.high - piece.low for begin, piece in zip(begins, pieces, strict=True)]
-    runs = [np.arange(begin, end) for begin, end in zip(begins, ends, strict=True)]
-    return np.concatenate([np.zeros(0, dtype=np.int64), *runs]).take(order)
+    lengths = np.array([piece.high - piece.low for piece in pieces], dtype=np.int64)
+    numbers = np.empty(len(order), dtype=np.int64)
+    kernels.canonical(order, np.array(begins, dtype=np.int64), lengths, numbers)
+    return numbers
 
 
 def check_ranks(ranks: int, lanes: int) -> None:
@@ -227,10 +226,7 @@ def checksum(rows: I64) -> int:
     a row that is lost, repeated or swapped for another changes the sum without fail; several faults at once
     cancel out with a chance of 2^-63. A splitmix64 of each row takes four times as long.
     """
-    words = rows.view(np.uint64) * _STRIDE
-    words += _STRIDE
-    total = int(words.sum(dtype=np.uint64)) + 2 * int(np.dot(words, words ^ _FLIPPED))
-    return total % 2**64
+    return kernels.checksum(rows, _STRIDE, _FLIPPED)
 
 
 @cache

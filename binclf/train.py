@@ -72,11 +72,13 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     _agree(world, {"tier (see train.cache)": tier.name})
     if world.rank == 0:
         log.info("%s", told(tier))
+    reading = time.perf_counter()
     stores = open_stores(job, tier, sources, world)
     features = learn_features(world, config, how, split, stores["train"])
     _agree(world, {"features": hashing.digest(features.as_json())})
     choose(job_of(config, sources, world, room, features))  # now that all widths are known
     attach(stores, features, world)
+    reading = time.perf_counter() - reading
     problem = Problem(
         train=stores["train"],
         validation=stores.get("validation"),
@@ -87,7 +89,8 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     )
     solution = fit(problem, world, checkpoints=run_dir / artifact.CHECKPOINTS)
     if world.rank == 0:
-        _write(run_dir, config, split, features, solution, world.size, time.perf_counter() - began)
+        seconds = {"seconds": time.perf_counter() - began, "reading_seconds": reading}
+        _write(run_dir, config, split, features, solution, world.size, seconds)
         _write_receipts(run_dir, split, solution, foreseen, tier, peak)
 
 
@@ -140,9 +143,10 @@ def _write(
     features: Features,
     solution: Solution,
     ranks: int,
-    seconds: float,
+    seconds: Mapping[str, float],
 ) -> None:
-    training = {**solution.record, "ranks": ranks, "seconds": round(seconds, 3)}
+    took = {name: round(value, 3) for name, value in seconds.items()}
+    training = {**solution.record, "ranks": ranks, **took}
     artifact.write_model(
         run_dir,
         features,

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from binclf.errors import DataError
 from binclf.features import numbers, statistics
-from binclf.features.encode import FOLD, _sweep
-from binclf.features.numbers import Numbers, read_numbers
+from binclf.features.numbers import Numbers, Standard, read_numbers
 from binclf.parquet import Rows
 
 F32 = npt.NDArray[np.float32]
@@ -133,14 +132,17 @@ def test_null_slots_and_slices_of_an_array_are_read_as_they_are_meant() -> None:
         assert np.array_equal(out[:, 0] + found.centre[0], exact, equal_nan=True)
 
 
-@pytest.mark.parametrize("columns", [1, 3, 28, FOLD, FOLD + 1])
-@pytest.mark.parametrize("rows", [0, 1, 72, 73, 74, 3000])
-def test_a_sweep_over_rows_end_to_end_is_one_row_at_a_time(rows: int, columns: int) -> None:
-    draw = np.random.default_rng(rows)
-    table = draw.normal(size=(min(rows, 10**6 // columns), columns)).astype(np.float32)
-    by = draw.normal(size=columns).astype(np.float32)
-    out = np.empty_like(table)
-    _sweep(np.subtract, table, by, out)
-    assert out.tobytes() == (table - by).tobytes()
-    _sweep(np.subtract, table, by, table)
-    assert out.tobytes() == table.tobytes()
+@given(st.integers(0, 2**32 - 1), st.integers(1, 70), st.integers(0, 400), st.sampled_from([0.0, 0.1]))
+@settings(deadline=None, max_examples=40)
+def test_standardised_at_once_or_afterwards_the_bits_are_the_same(
+    seed: int, columns: int, rows: int, holes: float
+) -> None:
+    draw = np.random.default_rng(seed)
+    table = table_of(rows, columns, holes, draw)
+    residuals, told = decoded(table, None)
+    standard = Standard(draw.normal(size=columns) * 100, np.exp(draw.normal(size=columns)).astype(np.float32))
+    out, source = np.empty_like(residuals), Rows(table, "a, row group 0")
+    found = read_numbers(source, source.columns(), (), None, out, moments=False, standard=standard)
+    shift, scale = standard.of(slice(None), told.centre)
+    assert out.tobytes() == ((residuals - shift) * scale).tobytes()
+    assert np.array_equal(found.missing, told.missing)

@@ -10,6 +10,7 @@ from binclf.features.columns import Roles, roles
 from binclf.features.encode import Encoded, Encoder
 from binclf.features.learn import Exchange, learn
 from binclf.features.lookup import Lookup
+from binclf.features.numbers import Standard
 from binclf.features.records import CategoricalColumn, Features, NumericColumn
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Lookup",
     "NumericColumn",
     "Roles",
+    "Standard",
     "decode",
     "learn",
     "roles",

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from binclf import hashing
 from binclf.features.columns import Roles
-from binclf.features.numbers import read_numbers
+from binclf.features.numbers import Standard, read_numbers
 from binclf.labels import LabelRule, read_weights
 from binclf.parquet import Reader, Texts, feature_codes
 
@@ -61,7 +61,7 @@ class Decoding:
 class Block:
     """n rows of one row group: numbers row by row, codes column by column."""
 
-    residuals: F32  # [n, F], value - centre; NaN is missing
+    residuals: F32  # [n, F], value - centre, or standardised if that was asked for; NaN is missing
     centre: F64  # [F]
     missing: npt.NDArray[np.bool_]  # [F], whether any row lacks the column
     codes: I32  # [C, n] into `texts`; -1 is null
@@ -83,7 +83,13 @@ def text_key(column: str) -> int:
 
 
 def decode(
-    reader: Reader, group: int, how: Decoding, *, out: tuple[F32, I32] | None = None, moments: bool = False
+    reader: Reader,
+    group: int,
+    how: Decoding,
+    *,
+    out: tuple[F32, I32] | None = None,
+    moments: bool = False,
+    standard: Standard | None = None,
 ) -> Block:
     """Decode one row group; rows without a label are left out.
 
@@ -93,6 +99,7 @@ def decode(
         how: columns and rules.
         out: where to put residuals float32 [n, F] and codes int32 [C, n]; None: into new arrays.
         moments: whether to compute moments of the numeric columns.
+        standard: how to standardise them at once; None: residuals are wanted.
 
     Raises:
         DataError: damaged bytes, infinite numbers, or numbers whose spread float32 cannot hold.
@@ -110,7 +117,9 @@ def decode(
         raise AssertionError(
             f"{rows.place}: {len(rows)} labelled rows, not {len(residuals)} as the split said"
         )
-    numbers = read_numbers(rows, how.roles.numeric, how.log1p, weights, residuals, moments=moments)
+    numbers = read_numbers(
+        rows, how.roles.numeric, how.log1p, weights, residuals, moments=moments, standard=standard
+    )
     texts: list[Texts] = []
     for place, categorical in enumerate(how.roles.categorical):
         codes[place], distinct = feature_codes(rows, categorical)

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from binclf import kernels
 from binclf.features.block import Block
 from binclf.features.lookup import Lookup
+from binclf.features.numbers import Standard
 from binclf.features.records import Features
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
-
-FOLD = 2048  # numbers of a row of folded rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,12 @@ class Encoder:
         """Take the learnt constants as arrays, each [numeric columns]."""
         self.features = features
         columns = features.numeric
-        self.centre = np.array([c.centre for c in columns], dtype=np.float64)
+        centre = np.array([c.centre for c in columns], dtype=np.float64)
         scale = np.array([c.scale for c in columns], dtype=np.float64)
-        self.inverse = (1.0 / scale).astype(np.float32)
+        self.standard = Standard(centre, (1.0 / scale).astype(np.float32))
         fill = np.array([c.fill for c in columns], dtype=np.float64)
-        self.fill = ((fill - self.centre) / scale).astype(np.float32)
-        self.indicator = [c.indicator for c in columns]
+        self.fill = ((fill - centre) / scale).astype(np.float32)
+        self.indicator = np.array([c.indicator for c in columns], dtype=np.int64)
         self.lookups = [Lookup(features, place) for place in range(len(features.categorical))]
 
     @property
@@ -89,61 +89,34 @@ class Encoder:
         return 4 * (self.features.width + len(self.lookups)) + 4
 
     def standardise(self, residuals: F32, centre: F64, out: F32) -> None:
-        """Standardised numbers float32 [n, columns]; NaN stays NaN. `out` may be `residuals`; contiguous."""
-        if not out.flags.c_contiguous:
-            raise AssertionError("what is not contiguous would be copied, and the result lost")
-        _sweep(np.subtract, residuals, (self.centre - centre).astype(np.float32), out)
-        _sweep(np.multiply, out, self.inverse, out)
+        """Standardised numbers float32 [n, columns]; NaN stays NaN. `out` may be `residuals`."""
+        kernels.standardise(residuals, *self.standard.of(slice(None), centre), out)
 
-    def complete(self, numbers: F32, lacking: I64) -> F32:
-        """Fill what is missing and append the missing indicators: float32 [n, F].
+    def complete(self, x: F32, lacking: I64) -> None:
+        """Fill what is missing and set the missing indicators.
 
         Args:
-            numbers: standardised, float32 [n, columns]; changed in place.
+            x: float32 [n, F], standardised numbers in its first columns; changed in place.
             lacking: the columns in which a value may be missing.
         """
-        x, count = numbers, numbers.shape[1]
-        if len(lacking):  # all columns at once: one after the other, each would cost a pass over the rows
-            missing = np.isnan(numbers)
-            holes = np.flatnonzero(missing)
-            np.put(numbers, holes, self.fill[holes % count])
-        if self.features.width > count:
-            x = np.zeros((len(numbers), self.features.width), dtype=np.float32)
-            x[:, :count] = numbers
-        for column in lacking.tolist():
-            if self.indicator[column] >= 0:
-                x[:, self.indicator[column]] = missing[:, column]
-        return x
+        columns = len(self.fill)
+        if len(lacking) or x.shape[1] > columns:
+            kernels.complete(x, columns, lacking, self.fill, self.indicator)
 
     def tables(self, block: Block) -> list[I32]:
         """Of each categorical column the ids of the block's own codes; the last is null's."""
         return [lookup.ids(hashes) for lookup, hashes in zip(self.lookups, block.hashes, strict=True)]
 
-    def encode(
-        self, block: Block, low: int = 0, high: int | None = None, *, numbers: F32 | None = None
-    ) -> Encoded:
-        """Rows [low, high) of a block; `numbers` float32 [high - low, columns] is where to work, if given."""
+    def encode(self, block: Block, low: int = 0, high: int | None = None, *, x: F32 | None = None) -> Encoded:
+        """Rows [low, high) of a block; `x` float32 [high - low, F] is where to put the numbers, if given."""
         rows = slice(low, len(block) if high is None else high)
         residuals = block.residuals[rows]
-        if numbers is None:
-            numbers = np.empty(residuals.shape, dtype=np.float32)
-        self.standardise(residuals, block.centre, numbers)
+        if x is None:
+            x = np.empty((len(residuals), self.features.width), dtype=np.float32)
+        self.standardise(residuals, block.centre, x[:, : len(self.fill)])
+        self.complete(x, np.flatnonzero(block.missing))
         ids = np.empty((len(residuals), len(self.lookups)), dtype=np.int32)
         for place, table in enumerate(self.tables(block)):
             ids[:, place] = table.take(block.codes[place, rows], mode="wrap")
         weights = None if block.weights is None else block.weights[rows].astype(np.float32)
-        x = self.complete(numbers, np.flatnonzero(block.missing))
         return Encoded(x, ids, block.labels[rows], weights)
-
-
-def _sweep(operation: np.ufunc, table: F32, by: F32, out: F32) -> None:
-    """`operation(table, by, out=out)` for contiguous [n, F] and `by` [F]; `out` may be `table`.
-
-    Where rows lie end to end, 73 rows of 28 columns are one row of 2,044: the same elementwise results, three
-    times as fast, for NumPy's loop over 28 numbers costs more than the numbers do.
-    """
-    many = max(1, FOLD // max(1, len(by)))
-    whole = len(table) - len(table) % many
-    shape = whole // many, many * len(by)
-    operation(table[:whole].reshape(shape), np.tile(by, many), out=out[:whole].reshape(shape))
-    operation(table[whole:], by, out=out[whole:])

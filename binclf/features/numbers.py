@@ -1,27 +1,31 @@
 """The numeric columns of a row group: row-major residuals, their centres, and their moments.
 
-Columns are laid into a stage, one under the other. There their ends and moments are taken, of many columns
-with one call, and from there they are written into the rows by one transposing copy: twice as fast as writing
-each column across the rows, and it leaves the interpreter to the other threads.
+Columns lie one under the other, as they were read or laid there. There their ends and moments are taken, of
+many columns with one call, and from there they are written into the rows: as residuals, or standardised at
+once where it is known how.
 A column's values alone decide how it is kept and reckoned with, never the type that its file has it in, so
 that what is learnt does not depend on the type either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from binclf import kernels
 from binclf.errors import DataError
 from binclf.features.scratch import scratch
-from binclf.features.statistics import FIELDS, combined, slab_moments
+from binclf.features.statistics import FIELDS, combined, empty_moments, slab_moments
 from binclf.parquet import Column, Rows, feature_numbers, singles
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+Scaling = tuple[F32, F32]  # shift and scale of columns
 
 SAMPLE = 1024  # values that a centre is taken from
 STAGE = 2**19  # numbers of the stage, 2 MiB: a row group of ours lies there whole
@@ -36,6 +40,18 @@ class Numbers:
     centre: F64  # [F]
     missing: npt.NDArray[np.bool_]  # [F], whether any row lacks the column
     moments: F64 | None  # [F, FIELDS], if asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """How F columns are standardised: (residual - (centre - own centre)) * inverse, in float32."""
+
+    centre: F64  # [F]
+    inverse: F32  # [F], one over the scale
+
+    def of(self, columns: slice, centre: F64) -> Scaling:
+        """What is subtracted from, and multiplied with, residuals of some columns."""
+        return (self.centre[columns] - centre).astype(np.float32), self.inverse[columns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +72,18 @@ def read_numbers(
     out: F32,
     *,
     moments: bool,
+    standard: Standard | None = None,
 ) -> Numbers:
-    """Write the residuals of all columns into `out`, row-major float32 [n, F].
+    """Write all columns into `out`, row-major float32 [n, F].
 
     Args:
         rows: the row group.
         columns: F numeric columns.
         log1p: names of those that are taken as sign(v) log(1 + |v|).
         weights: of the rows, float64 [n]; None: all 1.
-        out: where to.
+        out: where to, C-contiguous.
         moments: whether to compute them.
+        standard: how to standardise what is written; None: residuals are.
 
     Raises:
         DataError: infinite numbers, or numbers whose spread float32 cannot hold.
@@ -73,9 +91,14 @@ def read_numbers(
     centre, found = np.zeros(len(columns)), np.zeros((len(columns), FIELDS))
     for first in range(0, len(columns), TOGETHER):
         some = slice(first, first + TOGETHER)
-        read = [_read(rows, column, is_log1p=column.name in log1p) for column in columns[some]]
+        together = _together(rows, columns[some], log1p)
+        read = [_Read(column) for column in together] if together is not None else [
+            _read(rows, column, is_log1p=column.name in log1p) for column in columns[some]
+        ]  # fmt: skip
         centre[some] = [column.centre for column in read]
-        found[some] = _interleave(read, out[:, some], weights, with_sums=moments)
+        stage = together if together is not None else [column.residuals for column in read]
+        scaling = _unscaled(len(read)) if standard is None else standard.of(some, centre[some])
+        found[some] = _interleave(stage, out[:, some], weights, scaling, with_sums=moments)
         _refuse_infinite(rows, columns[some], read, found[some])
         if moments:
             for place, column in enumerate(read, first):
@@ -109,20 +132,51 @@ def _centre(column: F64) -> float:
     return float(sample[len(sample) // 2])
 
 
-def _interleave(read: Sequence[_Read], out: F32, weights: F64 | None, *, with_sums: bool) -> F64:
-    """Write columns side by side into `out` [n, columns]; returns their moments, [columns, FIELDS]."""
-    step, parts = STAGE // len(read), []
-    for first in range(0, len(out), step):
-        part = slice(first, min(first + step, len(out)))
-        count = part.stop - first
-        own = None if weights is None else weights[part]
-        with scratch(np.float32, len(read), count + APART) as room:
-            stage = room[:, :count]
-            for place, column in enumerate(read):
-                stage[place] = column.residuals[part]
-            out[part] = stage.T
+def _unscaled(columns: int) -> Scaling:
+    return np.zeros(columns, dtype=np.float32), np.ones(columns, dtype=np.float32)
+
+
+def _together(rows: Rows, columns: Sequence[Column], log1p: Sequence[str]) -> F32 | None:
+    """Columns that are kept as the file has them, where they lie so already: float32 [columns, n]."""
+    if any(column.part or column.name in log1p for column in columns):
+        return None
+    found: Any = rows.plain.together([column.source for column in columns])
+    return np.asarray(found) if found is not None and found.dtype == np.float32 else None
+
+
+def _interleave(
+    columns: F32 | Sequence[F32],
+    out: F32,
+    weights: F64 | None,
+    scaling: Scaling,
+    *,
+    with_sums: bool,
+) -> F64:
+    """Write columns side by side; returns their moments [columns, FIELDS], or only what is not finite."""
+    is_finite = kernels.interleave(columns, *scaling, out)
+    if is_finite and not with_sums:
+        return empty_moments(len(columns))
+    rows, step = len(out), STAGE // len(columns)
+    parts = [empty_moments(len(columns))]
+    for first in range(0, rows, step):
+        part = slice(first, min(first + step, rows))
+        with _staged(columns, part) as stage:
+            own = None if weights is None else weights[part]
             parts.append(slab_moments(stage, own, with_sums=with_sums))
-    return combined(np.reshape(parts, (len(parts), len(read), FIELDS)))
+    return combined(np.stack(parts))
+
+
+@contextmanager
+def _staged(columns: F32 | Sequence[F32], part: slice) -> Iterator[F32]:
+    """Some rows of columns one under the other, [columns, rows]."""
+    if isinstance(columns, np.ndarray):
+        yield columns[:, part]
+        return
+    count = part.stop - part.start
+    with scratch(np.float32, len(columns), count + APART) as room:
+        for place, column in enumerate(columns):
+            room[place, :count] = column[part]
+        yield room[:, :count]
 
 
 def _exact_moments(column: _Read, weights: F64 | None, found: F64) -> F64:

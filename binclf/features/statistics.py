@@ -24,6 +24,13 @@ BINS = 65536
 TOGETHER = 2**17  # numbers whose sums are taken with one call: 1 MiB as float64, which the cache holds
 
 
+def empty_moments(columns: int) -> F64:
+    """Moments of no rows, float64 [columns, FIELDS]."""
+    found = np.zeros((columns, FIELDS))
+    found[:, 4], found[:, 5] = np.inf, -np.inf
+    return found
+
+
 def slab_moments(slab: npt.NDArray[Any], weights: F64 | None, *, with_sums: bool) -> F64:
     """Weighted moments of some columns of some rows, float64 [columns, FIELDS].
 

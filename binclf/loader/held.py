@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from binclf import kernels
 from binclf.epoch import EpochPlan
-from binclf.features import Block, Encoded, Encoder, Features
-from binclf.loader.buffers import Buffers
+from binclf.features import Block, Encoded, Encoder, Features, Standard
 from binclf.loader.order import RowOrder
 from binclf.loader.source import Source, ahead, threads
+from binclf.parquet import Buffers
 
 I64 = npt.NDArray[np.int64]
 
@@ -47,7 +48,7 @@ class HeldRows:
         self._buffers, self._id_buffers = Buffers(), Buffers()
         self.encoder: Encoder | None = None
         self._is_copy = False
-        self._spare = max(threads() - 1, 1)  # threads that gather: one core is for the one that computes
+        self._threads = threads()
         self._pool: ThreadPoolExecutor | None = None
 
     @staticmethod
@@ -88,22 +89,24 @@ class HeldRows:
         if self._is_copy:
             self.fill(range(len(self.source.group_rows)))
             self._is_copy = False
-        numbers = self._buffers.take(len(rows), self.numbers.shape[1])
+        encoder = self._of()
+        x = self._buffers.take(len(rows), encoder.features.width)
         ids = self._id_buffers.take(len(rows), self.ids.shape[1]).view(np.int32)
+        lacking = np.flatnonzero(self.lacking)
 
         def part(low: int, high: int) -> None:
-            self.numbers.take(rows[low:high], axis=0, out=numbers[low:high], mode="clip")
+            kernels.gather(self.numbers, rows[low:high], x[low:high])
+            encoder.complete(x[low:high], lacking)
             if self.ids.size:
-                self.ids.take(rows[low:high], axis=0, out=ids[low:high], mode="clip")
+                kernels.gather(self.ids, rows[low:high], ids[low:high])
 
-        count = self._spare if len(rows) >= MANY else 1
+        count = self._threads if len(rows) >= MANY else 1
         if count == 1:
             part(0, len(rows))
         else:  # memory answers two threads nearly twice as fast as one
             cuts = [len(rows) * i // count for i in range(count + 1)]
             self._pool = self._pool or ThreadPoolExecutor(count, thread_name_prefix="gather")
             list(self._pool.map(part, cuts, cuts[1:]))
-        x = self._of().complete(numbers, np.flatnonzero(self.lacking))
         w = None if self.w is None else self.w.take(rows)
         return Encoded(x, ids, self.y.take(rows), w)
 
@@ -112,7 +115,10 @@ class HeldRows:
         if group not in self._filled:
             self.lacking |= self._fill(group)
         rows = self.source.span(group)
-        x = self._of().complete(self.numbers[rows].copy(), np.flatnonzero(self.lacking))
+        encoder = self._of()
+        x = np.empty((rows.stop - rows.start, encoder.features.width), dtype=np.float32)
+        x[:, : self.numbers.shape[1]] = self.numbers[rows]
+        encoder.complete(x, np.flatnonzero(self.lacking))
         return Encoded(x, self.ids[rows], self.y[rows], None if self.w is None else self.w[rows])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -129,28 +135,37 @@ class HeldRows:
             raise AssertionError("attach features first")
         return self.encoder
 
-    def _fill(self, group: int) -> npt.NDArray[np.bool_]:
-        """Decode and encode while it is in the processor's cache."""
-        self._block(group, moments=False)
-        return self._encode(group)
-
-    def _block(self, group: int, *, moments: bool = True) -> Block:
-        if group not in self._raw:
-            rows = self.source.span(group)
-            codes = self.ids[rows].reshape(self.ids.shape[1], rows.stop - rows.start)  # the same memory
-            block = self.source.decode(group, out=(self.numbers[rows], codes), moments=moments)
-            self.y[rows] = block.labels
-            if self.w is not None:
-                self.w[rows] = block.weights
-            self._raw[group] = replace(block, texts=())
-            return block
-        return self._raw[group]
+    def _block(self, group: int) -> Block:
+        """A row group with its moments, its rows written here but not yet encoded."""
+        if group in self._raw:
+            return self._raw[group]
+        block = self._decoded(group, moments=True)
+        self._raw[group] = replace(block, texts=())
+        return block
 
     def _encode(self, group: int) -> npt.NDArray[np.bool_]:
-        encoder, rows, block = self._of(), self.source.span(group), self._raw.pop(group)
-        encoder.standardise(block.residuals, block.centre, self.numbers[rows])
+        block = self._raw.pop(group)
+        self._of().standardise(block.residuals, block.centre, block.residuals)
+        return self._finish(group, block)
+
+    def _fill(self, group: int) -> npt.NDArray[np.bool_]:
+        """Decode and encode at once."""
+        return self._finish(group, self._decoded(group, standard=self._of().standard))
+
+    def _decoded(self, group: int, *, moments: bool = False, standard: Standard | None = None) -> Block:
+        rows = self.source.span(group)
+        codes = self.ids[rows].reshape(self.ids.shape[1], rows.stop - rows.start)  # the same memory
+        block = self.source.decode(group, out=(self.numbers[rows], codes), moments=moments, standard=standard)
+        self.y[rows] = block.labels
+        if self.w is not None:
+            self.w[rows] = block.weights
+        return block
+
+    def _finish(self, group: int, block: Block) -> npt.NDArray[np.bool_]:
+        """Turn codes into ids; returns in which columns a value is missing."""
+        rows = self.source.span(group)
         codes = block.codes.copy()  # their memory is where the ids go
-        for place, table in enumerate(encoder.tables(block)):
+        for place, table in enumerate(self._of().tables(block)):
             self.ids[rows, place] = table.take(codes[place], mode="wrap")
         self._filled.add(group)
         return block.missing

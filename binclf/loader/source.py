@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from binclf.features import Block, Decoding, decode
+from binclf.features import Block, Decoding, Standard, decode
 from binclf.loader.readers import Readers
 from binclf.split import PartFile
 
@@ -45,15 +45,16 @@ class Source:
         *,
         out: tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]] | None = None,
         moments: bool = False,
+        standard: Standard | None = None,
     ) -> Block:
-        """Decode one row group.
+        """Decode one row group, as `features.decode` does.
 
         Raises:
             DataError: the file changed, or is damaged.
         """
         file, index = self.place[group]
         with self._readers.open(file, self._texts) as reader:
-            block = decode(reader, index, self.how, out=out, moments=moments)
+            block = decode(reader, index, self.how, out=out, moments=moments, standard=standard)
         if len(block) != self.group_rows[group]:
             raise AssertionError(
                 f"{file.path}, row group {index}: {len(block)} labelled rows, and the split counted "

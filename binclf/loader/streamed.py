@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from binclf.epoch import EpochPlan, Piece
 from binclf.features import Block, Encoded, Encoder, Features
-from binclf.loader.buffers import Buffers
 from binclf.loader.cache import BlockCache
 from binclf.loader.order import RowOrder, places
 from binclf.loader.source import Source, ahead, threads
+from binclf.parquet import Buffers
 
 I64 = npt.NDArray[np.int64]
 
@@ -65,8 +65,7 @@ class StreamedRows:
         """Rows [low, high) of one row group."""
         encoder, block = self.attached, self._block(group, moments=False)
         high = len(block) if high is None else high
-        numbers = self.work.take(high - low, block.residuals.shape[1])
-        return encoder.encode(block, low, high, numbers=numbers)
+        return encoder.encode(block, low, high, x=self.work.take(high - low, encoder.features.width))
 
     @property
     def attached(self) -> Encoder:

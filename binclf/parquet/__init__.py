@@ -5,6 +5,7 @@ and read row group by row group: a whole-file `iter_batches` keeps the file in m
 object handed to Arrow aborts the interpreter at exit in most runs (both measured on pyarrow 26).
 """
 
+from binclf.parquet.buffers import Buffers
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found, Listing, find
 from binclf.parquet.frames import from_frame
@@ -33,6 +34,7 @@ from binclf.parquet.writing import ColumnWriter, deal_rows, write_columns, write
 __all__ = [
     "CATEGORICAL_PARTS",
     "PARTS",
+    "Buffers",
     "Column",
     "ColumnWriter",
     "Footer",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from binclf import hashing
 from binclf.errors import DataError
+from binclf.parquet.floats import Plain
 from binclf.parquet.kinds import Column, kind_of
 from binclf.parquet.texts import Texts
 from binclf.parquet.times import microseconds, seconds
@@ -27,12 +28,27 @@ _NULL_WORD = 0x6E756C6C  # "null": what a missing key hashes as
 class Rows:
     """N rows of some columns, from one row group of a file or from a frame."""
 
-    table: Any  # pyarrow.Table
+    arrow: Any  # pyarrow.Table of the columns that are not plain; it has N rows without any, too
     place: str  # where they come from, for messages
+    plain: Plain = field(default_factory=Plain)
+    names: tuple[str, ...] = ()  # of both, in order; of those of `arrow` alone it knows itself
 
     def __len__(self) -> int:
         """N."""
-        return int(self.table.num_rows)
+        return int(self.arrow.num_rows)
+
+    @property
+    def table(self) -> Any:  # noqa: ANN401 - pyarrow.Table
+        """All columns, in order."""
+        if not self.plain:
+            return self.arrow
+        arrays = {name: pa.array(values) for name, values in self.plain.items()}
+        fields = [pa.field(name, array.type, nullable=False) for name, array in arrays.items()]
+        schema = {field.name: field for field in (*fields, *self.arrow.schema)}
+        return pa.Table.from_arrays(
+            [arrays[name] if name in arrays else self.arrow.column(name) for name in self.names],
+            schema=pa.schema([schema[name] for name in self.names]),
+        )
 
     def columns(self) -> tuple[Column, ...]:
         """What there is."""
@@ -165,10 +181,12 @@ class Rows:
 
     def array(self, name: str) -> Any:  # noqa: ANN401 - pyarrow
         """A column as one pyarrow.Array, not copied if the row group has it in one piece."""
-        place = self.table.schema.get_field_index(name)
+        if name in self.plain:
+            return pa.array(self.plain[name])  # not copied
+        place = self.arrow.schema.get_field_index(name)
         if place < 0:
             raise DataError(f"{self.place} lacks column '{name}'.")
-        column = self.table.column(place)
+        column = self.arrow.column(place)
         if pa.types.is_dictionary(column.type):
             column = column.unify_dictionaries()
         array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which would copy

@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 from binclf.errors import DamageError, DataError, StorageError
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found
+from binclf.parquet.floats import Plain
 from binclf.parquet.kinds import Column, kind_of
+from binclf.parquet.plain import PlainPages
 from binclf.parquet.refusal import at_fault, first_line, unopened
 from binclf.parquet.tail import tail_of
 from binclf.storage import Place, Remote, Stamp, read_at, stamp_if_there, stamp_of, stamp_of_open
@@ -119,6 +121,9 @@ class Reader:
                     self.name,
                 )
             self.file: Any = self._parquet(source, tail.metadata)
+            self._pages: PlainPages | None = None
+            if isinstance(place, Path):  # those of an object come by ranges that pyarrow fetches together
+                self._pages = PlainPages(place, self.file.metadata, self.file.schema_arrow)
         except (StorageError, MemoryError):
             raise
         except FileNotFoundError as error:
@@ -151,6 +156,8 @@ class Reader:
     def close(self) -> None:
         """Let go of the file."""
         self.file.close(force=True)
+        if self._pages is not None:
+            self._pages.close()
 
     def read(self, group: int, columns: Sequence[str]) -> Rows:
         """Some columns of one row group.
@@ -158,24 +165,27 @@ class Reader:
         Raises:
             DataError: damaged bytes, or another number of rows than the footer promised.
         """
-        place = f"{self.name}, row group {group}"
+        place, plain = f"{self.name}, row group {group}", Plain()
+        promised = self.file.metadata.row_group(group).num_rows
         try:
-            table = self.file.read_row_group(group, columns=list(columns), use_threads=False)
+            if self._pages is not None:
+                plain = self._pages.read(group, columns)
+            rest = [name for name in columns if name not in plain]
+            table = self.file.read_row_group(group, columns=rest, use_threads=False)
         except _DAMAGE as error:
-            table = self._once_more(group, columns, error)
+            plain, rest, table = Plain(), list(columns), self._once_more(group, columns, error)
         self._refuse_changed()
         found = set(table.column_names)
-        lacking = [name for name in columns if name not in found]
+        lacking = [name for name in rest if name not in found]
         if lacking:  # pyarrow passes over a name that it does not find
             raise DataError(f"{place} lacks column '{lacking[0]}'.")
-        promised = self.file.metadata.row_group(group).num_rows
         if table.num_rows != promised:
             raise DamageError(
                 f"{place} holds {table.num_rows} rows where the footer says {promised}: "
                 "write the file again.",
                 self.name,
             )
-        return Rows(table, place)
+        return Rows(table, place, plain, tuple(columns))
 
     def all(self, columns: Sequence[str]) -> Iterator[Rows]:
         """Some columns of each row group in order; of a file without any, once no rows."""

@@ -20,6 +20,9 @@ def singles(rows: Rows, name: str) -> F32 | None:
 
     Often a view of the file's own values: do not write to it. Infinities are not looked for.
     """
+    plain: Any = rows.plain.get(name)
+    if plain is not None and plain.dtype == np.float32:
+        return np.asarray(plain)
     array = rows.array(name)
     if pa.types.is_boolean(array.type):
         return np.asarray(array.cast(pa.float32()).to_numpy(zero_copy_only=False))

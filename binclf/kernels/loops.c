@@ -1,0 +1,140 @@
+/* Loops over rows; __init__.py tells what each does, and does the same in NumPy where this was not compiled.
+
+   Only what NumPy does in several passes over memory, or waiting for it. Nothing here knows Python: the library
+   is called through ctypes, which lets go of the interpreter's lock. Sums are of integers; of floats there are
+   only elementwise results, compiled without contraction, so all processors have the same bits. */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define EXPORT __attribute__((visibility("default")))
+#define AHEAD 24 /* rows that are asked for before they are copied */
+#define LINE 64 /* bytes that memory gives at once */
+#define LINES 6 /* of a row that are asked for: beyond, the processor has seen where it goes */
+#define TALL 16 /* rows that are interleaved together: a line of each column */
+
+static inline void copy(char *restrict to, const char *restrict from, int64_t bytes) {
+    if (bytes < 16) { /* not by memcpy, which would be called: each byte, or four at once */
+        int64_t i = 0;
+        for (; i + 4 <= bytes; i += 4) memcpy(to + i, from + i, 4);
+        for (; i < bytes; i++) to[i] = from[i];
+        return;
+    }
+    for (int64_t i = 0; i + 16 <= bytes; i += 16) memcpy(to + i, from + i, 16);
+    memcpy(to + bytes - 16, from + bytes - 16, 16);
+}
+
+/* -1, or the first place in `rows` whose row does not exist. */
+EXPORT int64_t gather(const char *table, int64_t height, int64_t bytes, const int64_t *rows, int64_t count,
+                      char *out, int64_t stride) {
+    int64_t asked = bytes < LINES * LINE ? bytes : LINES * LINE;
+    for (int64_t i = 0; i < count; i++) {
+        if (i + AHEAD < count) {
+            uintptr_t coming = (uintptr_t)table + (uintptr_t)rows[i + AHEAD] * (uintptr_t)bytes;
+            for (int64_t at = 0; at < asked; at += LINE) __builtin_prefetch((const void *)(coming + at));
+            if (asked > 1) __builtin_prefetch((const void *)(coming + asked - 1));
+        }
+        int64_t row = rows[i];
+        if (row < 0 || row >= height) return i;
+        copy(out + i * stride, table + row * bytes, bytes);
+    }
+    return -1;
+}
+
+EXPORT void complete(float *x, int64_t count, int64_t width, int64_t columns, const int64_t *lacking,
+                     int64_t lacks, const float *fill, const int64_t *indicator) {
+    for (int64_t i = 0; i < count; i++) {
+        float *row = x + i * width;
+        for (int64_t j = columns; j < width; j++) row[j] = 0;
+        for (int64_t k = 0; k < lacks; k++) {
+            int64_t j = lacking[k];
+            if (isnan(row[j])) {
+                row[j] = fill[j];
+                if (indicator[j] >= 0) row[indicator[j]] = 1;
+            }
+        }
+    }
+}
+
+EXPORT void standardise(const float *residuals, int64_t stride, int64_t count, int64_t columns,
+                        const float *shift, const float *scale, float *out, int64_t out_stride) {
+    for (int64_t i = 0; i < count; i++) {
+        const float *from = residuals + i * stride;
+        float *to = out + i * out_stride;
+#pragma GCC ivdep
+        for (int64_t j = 0; j < columns; j++) to[j] = (from[j] - shift[j]) * scale[j];
+    }
+}
+
+static inline uint32_t magnitude(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return bits & 0x7FFFFFFF; /* no sign: the exponent decides what is finite */
+}
+
+/* Whether all numbers are finite. */
+EXPORT int64_t interleave(const float *const *stage, int64_t columns, int64_t count, const float *shift,
+                          const float *scale, float *out, int64_t width) {
+    uint32_t largest = 0;
+    int64_t wide = 0, tall = 0;
+#if defined(__SSE2__)
+    const __m128i unsigned_bits = _mm_set1_epi32(0x7FFFFFFF), infinite = _mm_set1_epi32(0x7F7FFFFF);
+    __m128i beyond = _mm_setzero_si128();
+    wide = columns - columns % 4;
+    tall = count - count % TALL;
+    for (int64_t first = 0; first < tall; first += TALL)
+        for (int64_t j = 0; j < wide; j += 4)
+            for (int64_t i = first; i < first + TALL; i += 4) {
+                __m128 v[4];
+                for (int k = 0; k < 4; k++) {
+                    v[k] = _mm_loadu_ps(stage[j + k] + i);
+                    __m128i bits = _mm_and_si128(_mm_castps_si128(v[k]), unsigned_bits);
+                    beyond = _mm_or_si128(beyond, _mm_cmpgt_epi32(bits, infinite));
+                    v[k] = _mm_mul_ps(_mm_sub_ps(v[k], _mm_set1_ps(shift[j + k])), _mm_set1_ps(scale[j + k]));
+                }
+                _MM_TRANSPOSE4_PS(v[0], v[1], v[2], v[3]);
+                for (int k = 0; k < 4; k++) _mm_storeu_ps(out + (i + k) * width + j, v[k]);
+            }
+    if (_mm_movemask_epi8(beyond)) largest = 0x7F800000;
+#endif
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t j = i < tall ? wide : 0; j < columns; j++) {
+            float value = stage[j][i];
+            uint32_t size = magnitude(value);
+            largest = size > largest ? size : largest;
+            out[i * width + j] = (value - shift[j]) * scale[j];
+        }
+    return largest < 0x7F800000;
+}
+
+EXPORT void canonical(const int32_t *order, int64_t count, const int64_t *begins, const int64_t *lengths,
+                      int64_t *out) {
+    for (int64_t i = 0; i < count; i++) {
+        int64_t place = order[i], run = 0;
+        while (place >= lengths[run]) place -= lengths[run++];
+        out[i] = begins[run] + place;
+    }
+}
+
+EXPORT void deal(const int64_t *lanes, int64_t width, int64_t count, int64_t *at, int64_t lane, int64_t *out,
+                 int64_t rows) {
+    for (int64_t i = 0; i < rows; i++) {
+        out[i] = lanes[lane * width + at[lane]++];
+        if (++lane == count) lane = 0;
+    }
+}
+
+EXPORT uint64_t checksum(const int64_t *rows, int64_t count, uint64_t stride, uint64_t flipped) {
+    uint64_t total = 0, twice = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t word = ((uint64_t)rows[i] + 1) * stride;
+        total += word;
+        twice += word * (word ^ flipped);
+    }
+    return total + 2 * twice;
+}

@@ -1,0 +1,150 @@
+"""Plain pages, read straight to where they are worked on.
+
+A column of floats without nulls, as our own files have them, is one page in each row group: a header, then
+the values as memory has them. pyarrow takes 30-50 microseconds for each, most of it before the first value,
+and computes checksums at a third of the speed that processors have an instruction for. Here neighbouring
+columns of a row group are read by one call of the system, each to its own place.
+
+Nothing is interpreted: a page is taken only if its header is, to the byte, the one that these values must
+have, checksum included. Whatever else is found is left to pyarrow, which reads it, or says what is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from isal import isal_zlib
+
+from binclf.parquet.buffers import Buffers
+from binclf.parquet.floats import Floats, Plain
+
+MOST_HEADER = 64  # bytes: a header without statistics takes about 30
+MOST_COLUMNS = 500  # of one call, which takes at most 1,024 pieces
+PAGE = 4096  # bytes
+APART = PAGE + 192  # bytes between columns, over whole pages: else a row's values, lying at the same place of
+# every column, would all fall into one set of the cache's lines
+
+_DTYPES: dict[Any, type[np.floating[Any]]] = {pa.float32(): np.float32, pa.float64(): np.float64}
+_ENDS = (b"\x1c\x00\x00\x00", b"\x00\x00")  # no statistics: an empty record, or none
+
+_buffers = Buffers()
+
+
+class PlainPages:
+    """The plain columns of one local file."""
+
+    def __init__(self, path: Path, metadata: Any, schema: Any) -> None:  # noqa: ANN401 - pyarrow
+        """Look at the footer; the file is opened when it is first read."""
+        self.path, self.metadata = path, metadata
+        self._handle = -1
+        self._places: dict[str, tuple[int, type[np.floating[Any]]]] = {}
+        if metadata.num_columns == len(schema):  # leaves of nested columns cannot be told by their paths
+            for place, field in enumerate(schema):
+                column = metadata.schema.column(place)
+                if field.type in _DTYPES and column.max_definition_level == 0:
+                    self._places[field.name] = place, _DTYPES[field.type]
+
+    def read(self, group: int, names: Sequence[str]) -> Plain:
+        """Those of the columns that are plain; the others are left out.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        wanted = sorted((self._places[name][0], name) for name in names if name in self._places)
+        if not wanted:
+            return Plain()
+        if self._handle < 0:
+            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        return Plain([stage for run in self._runs(group, wanted) for stage in run.read(self._handle)])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _runs(self, group: int, wanted: Sequence[tuple[int, str]]) -> Iterator[_Run]:
+        """The columns by places in the file: each run is read at once."""
+        meta = self.metadata.row_group(group)
+        rows = meta.num_rows
+        run = _Run(rows, np.float32, 0)
+        for place, name in wanted:
+            chunk, dtype = meta.column(place), self._places[name][1]
+            offset, length = chunk.data_page_offset, chunk.total_compressed_size
+            header = length - rows * dtype().itemsize
+            if not rows or not 0 < header <= MOST_HEADER:
+                continue
+            if offset != run.end or dtype is not run.dtype or len(run.names) == MOST_COLUMNS:
+                yield run
+                run = _Run(rows, dtype, offset)
+            run.names.append(name)
+            run.headers.append(bytearray(header))
+            run.end += length
+        yield run
+
+
+class _Run:
+    """Columns of one type that follow each other in a file without a gap."""
+
+    def __init__(self, rows: int, dtype: type[np.floating[Any]], begin: int) -> None:
+        self.rows, self.dtype, self.begin, self.end = rows, dtype, begin, begin
+        self.names: list[str] = []
+        self.headers: list[bytearray] = []
+
+    def read(self, handle: int) -> Iterator[tuple[list[str], Floats]]:
+        """Each to its place; together, if all are what they must be, else those that are."""
+        if not self.names:
+            return
+        size = self.rows * self.dtype().itemsize
+        room = -(-size // PAGE) * PAGE + APART
+        memory = _buffers.take(len(self.names), room // 4).view(np.uint8)
+        pages = list(memory[:, :size])
+        pieces = [piece for pair in zip(self.headers, pages, strict=True) for piece in pair]
+        if os.preadv(handle, pieces, self.begin) != self.end - self.begin:
+            return
+        stage = memory.view(self.dtype)[:, : self.rows]
+        good = [_is_header_of(page, self.rows, head) for head, page in zip(self.headers, pages, strict=True)]
+        if all(good):
+            yield self.names, stage
+        else:
+            yield from (([name], stage[i : i + 1]) for i, name in enumerate(self.names) if good[i])
+
+
+def _is_header_of(values: npt.NDArray[np.uint8], count: int, header: bytearray) -> bool:
+    """Whether a page header is what the format writes before these values and nothing else."""
+    checksum = isal_zlib.crc32(values)
+    before, after = _around_checksum(len(values), count)
+    signed = 2 * checksum if checksum < 2**31 else 2 * (2**32 - checksum) - 1
+    expected = before + _varint(signed) + after
+    return header.startswith(expected) and header[len(expected) :] in _ENDS
+
+
+@lru_cache(maxsize=256)
+def _around_checksum(size: int, count: int) -> tuple[bytes, bytes]:
+    """The fields of a page header before and after its checksum.
+
+    In Thrift's compact protocol: a data page (field 1), its size before and after compression, its checksum,
+    and a record of the number of values, their encoding (0, plain) and that of both kinds of levels.
+    """
+    length = b"\x15" + _varint(2 * size)
+    values = b"\x1c\x15" + _varint(2 * count) + b"\x15\x00\x15\x06\x15\x06"
+    return b"\x15\x00" + length + length + b"\x15", values
+
+
+def _varint(number: int) -> bytes:
+    if 2**28 <= number < 2**35:  # as most checksums are
+        parts = (number >> shift & 127 | 128 for shift in (0, 7, 14, 21))
+        return bytes((*parts, number >> 28))
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    found.append(number)
+    return bytes(found)

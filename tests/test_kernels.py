@@ -1,0 +1,145 @@
+"""Loops over rows do what their definitions say, to the bit, compiled and in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from binclf import kernels
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(params=["compiled", "numpy"], autouse=True)
+def _both(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "numpy":
+            patch.setattr(kernels, "_loops", None)
+        elif not kernels.IS_COMPILED:
+            pytest.skip("there was no compiler when binclf was installed")
+        yield
+
+
+def given(*strategies: Any) -> Any:
+    """Hypothesis' own; what the fixture sets holds for all examples."""
+
+    def applied(test: Any) -> Any:
+        quiet = settings(
+            deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        )
+        return quiet(hypothesis.given(*strategies)(test))
+
+    return applied
+
+
+@given(SEEDS, st.integers(1, 200), st.integers(0, 300), st.integers(0, 3))
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.int8])
+def test_gather_takes_rows(dtype: Any, seed: int, width: int, count: int, more: int) -> None:
+    draw = np.random.default_rng(seed)
+    table = draw.integers(-100, 100, (draw.integers(1, 500), width)).astype(dtype)
+    rows = draw.integers(0, len(table), count)
+    out = np.full((count, width + more), 7, dtype=dtype)
+    kernels.gather(table, rows, out)
+    assert np.array_equal(out[:, :width], table[rows])
+    assert (out[:, width:] == 7).all()
+
+
+@pytest.mark.parametrize("wrong", [-1, 5, 2**40])
+def test_a_row_number_that_does_not_exist_is_an_error(wrong: int) -> None:
+    table, out = np.zeros((5, 3), dtype=np.float32), np.empty((40, 3), dtype=np.float32)
+    rows = np.zeros(40, dtype=np.int64)
+    kernels.gather(table, rows, out)
+    rows[39] = wrong
+    with pytest.raises(IndexError, match="one of the 5 rows"):
+        kernels.gather(table, rows, out)
+
+
+@given(SEEDS, st.integers(1, 12), st.integers(0, 50))
+def test_complete_fills_and_tells(seed: int, columns: int, count: int) -> None:
+    draw = np.random.default_rng(seed)
+    numbers = draw.normal(size=(count, columns)).astype(np.float32)
+    lacking = np.flatnonzero(draw.random(columns) < 0.5)
+    told = lacking[draw.random(len(lacking)) < 0.5]
+    indicator = np.full(columns, -1, dtype=np.int64)
+    indicator[told] = columns + draw.permutation(len(told))
+    holes = (draw.random((count, columns)) < 0.4) & np.isin(np.arange(columns), lacking)
+    fill = draw.normal(size=columns).astype(np.float32)
+    x = np.full((count, columns + len(told)), -7, dtype=np.float32)  # what was there before
+    x[:, :columns] = np.where(holes, np.float32(np.nan), numbers)
+    kernels.complete(x, columns, lacking, fill, indicator)
+    assert np.array_equal(x[:, :columns], np.where(holes, fill, numbers))
+    for column in told:
+        assert np.array_equal(x[:, indicator[column]], holes[:, column])
+
+
+@pytest.mark.parametrize("columns", [1, 3, 28, 2049])
+@pytest.mark.parametrize("rows", [0, 1, 72, 73, 74, 3000])
+def test_rows_are_standardised(rows: int, columns: int) -> None:
+    draw = np.random.default_rng(rows)
+    shape = min(rows, 10**6 // columns), columns
+    table, shift, scale = (draw.normal(size=s).astype(np.float32) for s in (shape, columns, columns))
+    wanted = ((table - shift) * scale).tobytes()
+    out, wide = np.empty_like(table), np.empty((shape[0], columns + 2), dtype=np.float32)
+    kernels.standardise(table, shift, scale, out)
+    kernels.standardise(table, shift, scale, wide[:, :columns])
+    kernels.standardise(table, shift, scale, table)
+    assert out.tobytes() == table.tobytes() == wide[:, :columns].tobytes() == wanted
+
+
+@given(SEEDS, st.integers(1, 40), st.integers(0, 300), st.sampled_from([0.0, np.nan, np.inf, -np.inf]))
+def test_columns_go_side_by_side_and_whether_all_are_finite_is_told(
+    seed: int, columns: int, rows: int, bad: float
+) -> None:
+    draw = np.random.default_rng(seed)
+    room = draw.normal(size=(columns, rows + 5)).astype(np.float32)
+    room[:, rows:] = np.nan  # what lies between columns says nothing
+    stage, out = room[:, :rows], np.full((rows, columns + 3), 7, dtype=np.float32)
+    if rows:
+        stage[draw.integers(columns), draw.integers(rows)] = bad
+    shift, scale = (draw.normal(size=columns).astype(np.float32) for _ in range(2))
+    columns_of = list(stage) if seed % 2 else stage
+    is_finite = kernels.interleave(columns_of, shift, scale, out[:, 1 : columns + 1])
+    wanted = ((stage - shift[:, np.newaxis]) * scale[:, np.newaxis]).T
+    assert out[:, 1 : columns + 1].tobytes() == wanted.astype(np.float32).tobytes()
+    assert (out[:, [0, -1]] == 7).all()
+    assert is_finite == bool(np.isfinite(stage).all())
+
+
+@given(SEEDS, st.lists(st.integers(1, 20), min_size=1, max_size=6))
+def test_places_in_runs_are_numbered(seed: int, lengths: list[int]) -> None:
+    draw = np.random.default_rng(seed)
+    begins = draw.integers(0, 2**40, len(lengths))
+    numbers = np.concatenate([np.arange(b, b + n) for b, n in zip(begins, lengths, strict=True)])
+    order = draw.permutation(len(numbers)).astype(np.int32)
+    out = np.empty(len(numbers), dtype=np.int64)
+    kernels.canonical(order, begins, np.array(lengths, dtype=np.int64), out)
+    assert np.array_equal(out, numbers[order])
+
+
+@given(SEEDS, st.integers(1, 8), st.integers(0, 60))
+def test_lanes_are_asked_in_turn(seed: int, lanes: int, count: int) -> None:
+    draw = np.random.default_rng(seed)
+    table, at = draw.integers(0, 1000, (lanes, 80)), draw.integers(0, 10, lanes)
+    first = int(draw.integers(lanes))
+    wanted, places = [], at.tolist()
+    for i in range(count):
+        lane = (first + i) % lanes
+        wanted.append(table[lane, places[lane]])
+        places[lane] += 1
+    out = np.empty(count, dtype=np.int64)
+    kernels.deal(table, at, first, out)
+    assert out.tolist() == wanted
+
+
+def test_a_checksum_is_exact_arithmetic() -> None:
+    stride, flipped = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03
+    rows = np.random.default_rng(0).integers(0, 2**62, 500)
+    words = [(row + 1) * stride % 2**64 for row in rows.tolist()]
+    wanted = sum(u + 2 * u * (u ^ flipped) for u in words) % 2**64
+    assert kernels.checksum(rows, stride, flipped) == wanted

@@ -1,0 +1,137 @@
+"""Plain pages that are read without pyarrow say what pyarrow says, or are left to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from isal import isal_zlib
+
+from binclf.errors import DataError
+from binclf.parquet import Reader
+from binclf.parquet.plain import PlainPages
+
+KINDS = ("float", "double", "nullable", "text", "integer")
+OURS: dict[str, Any] = {"compression": "none", "write_page_checksum": True, "write_statistics": False}
+
+
+def table_of(kinds: list[str], rows: int, draw: np.random.Generator) -> pa.Table:
+    """Columns of these kinds; only floats without nulls can be plain."""
+    arrays, fields = [], []
+    for place, kind in enumerate(kinds):
+        noise = draw.normal(size=rows)
+        made = {
+            "float": lambda n=noise: pa.array(n.astype(np.float32)),
+            "double": lambda n=noise: pa.array(n),
+            "nullable": lambda n=noise: pa.array(n, mask=n > 1),
+            "text": lambda n=noise: pa.array([f"{v:.1f}" for v in n], pa.string()),
+            "integer": lambda n=noise: pa.array((n * 100).astype(np.int64)),
+        }[kind]()
+        arrays.append(made)
+        fields.append(pa.field(f"{kind}{place}", made.type, nullable=kind == "nullable"))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def pages_of(path: Path) -> PlainPages:
+    """Of a file."""
+    file = pq.ParquetFile(path)
+    return PlainPages(path, file.metadata, file.schema_arrow)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.lists(st.sampled_from(KINDS), min_size=1, max_size=9),
+    st.integers(0, 5000),
+    st.sampled_from([700, 4096, 10**6]),
+    st.sampled_from(["ours", "statistics", "unchecked", "small pages", "snappy", "dictionary", "version 2"]),
+)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_read_is_what_pyarrow_reads(
+    tmp_path: Path, seed: int, kinds: list[str], rows: int, group_rows: int, written: str
+) -> None:
+    draw = np.random.default_rng(seed)
+    table, path = table_of(kinds, rows, draw), tmp_path / "a.parquet"
+    floats = [f.name for f in table.schema if f.name.startswith(("float", "double"))]
+    options = OURS | {"use_dictionary": [n for n in table.column_names if n not in floats]}
+    other: dict[str, dict[str, Any]] = {
+        "statistics": {"write_statistics": True}, "unchecked": {"write_page_checksum": False},
+        "small pages": {"data_page_size": 400, "write_batch_size": 50}, "snappy": {"compression": "snappy"},
+        "dictionary": {"use_dictionary": True}, "version 2": {"data_page_version": "2.0"},
+    }  # fmt: skip
+    pq.write_table(table, path, row_group_size=group_rows, **options | other.get(written, {}))
+    wanted = [str(n) for n in draw.permutation(table.column_names)]
+    with Reader(path) as reader:
+        read = list(reader.all(wanted))
+    assert pa.concat_tables([one.table for one in read]).equals(table.select(wanted))
+    if written == "ours" and rows:
+        assert sorted(read[0].plain) == sorted(floats)
+    if written in ("snappy", "unchecked", "version 2") and rows > 100:
+        assert not read[0].plain
+
+
+def test_columns_lie_together_as_the_file_has_them(tmp_path: Path) -> None:
+    table = table_of(["float"] * 700 + ["double"] * 3, 50, np.random.default_rng(0))
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False, **OURS)
+    found = pages_of(tmp_path / "a.parquet").read(0, table.column_names[::-1])
+    assert len(found) == 703
+    together = found.together(table.column_names[3:40])
+    assert together is not None
+    assert np.array_equal(together, np.stack([table[i].to_numpy() for i in range(3, 40)]))
+    assert found.together(table.column_names[690:]) is None  # of two types
+    assert found.together(table.column_names[5:3:-1]) is None
+    assert found.together(["float3", "none"]) is None
+
+
+def test_every_flipped_bit_of_a_plain_page_is_left_to_pyarrow(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = table_of(["float", "float", "double"], 20, np.random.default_rng(0))
+    pq.write_table(table, path, use_dictionary=False, **OURS)
+    chunk = pq.read_metadata(path).row_group(0).column(1)
+    whole, pages, name = path.read_bytes(), pages_of(path), table.column_names[1]
+    silent = refused = 0
+    for place in range(chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            found = pages.read(0, table.column_names)
+            assert name not in found
+            assert len(found) == 2
+            try:
+                with Reader(path) as reader:
+                    silent += not reader.read(0, [name]).table.equals(table.select([name]))
+            except DataError as error:
+                refused += f"column '{name}' of {path}, row group 0 is damaged" in str(error)
+    assert silent == 0
+    assert refused > 8 * 80
+
+
+def test_without_the_checksum_flipped_values_would_be_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control: it is the checksum that tells."""
+    path = tmp_path / "a.parquet"
+    table = table_of(["float"], 20, np.random.default_rng(0))
+    pq.write_table(table, path, use_dictionary=False, **OURS)
+    good, damaged = isal_zlib.crc32(table[0].to_numpy()), bytearray(path.read_bytes())
+    damaged[pq.read_metadata(path).row_group(0).column(0).data_page_offset + 60] ^= 1
+    path.write_bytes(damaged)
+    assert not pages_of(path).read(0, ["float0"])
+    monkeypatch.setattr(isal_zlib, "crc32", lambda _: good)
+    assert "float0" in pages_of(path).read(0, ["float0"])
+
+
+def test_a_file_that_ends_early_is_left_to_pyarrow(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = table_of(["float"], 2000, np.random.default_rng(0))
+    pq.write_table(table, path, use_dictionary=False, **OURS)
+    pages = pages_of(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    assert not pages.read(0, ["float0"])
+    pages.close()
