@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from binclf import kernels
+
 U64 = npt.NDArray[np.uint64]
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX2 = np.uint64(0x94D049BB133111EB)
 _MASK = (1 << 64) - 1
 _KEEP = np.array([(1 << (8 * count)) - 1 for count in range(9)], dtype=np.uint64)  # the first bytes of a word
 SMALL = 1 << 16  # rows up to which a permutation sorts 32-bit words
@@ -30,15 +29,9 @@ def mix(values: npt.ArrayLike) -> U64:
     >>> [hex(int(v)) for v in mix([0, 1])]
     ['0xe220a8397b1dcdaf', '0x910a2dec89025cc1']
     """
-    with np.errstate(over="ignore"):
-        z = np.atleast_1d(np.asarray(values, dtype=np.uint64) + _GOLDEN)  # fresh: mixed in place from here
-        shifted = z >> np.uint64(30)
-        z ^= shifted
-        z *= _MIX1
-        z ^= np.right_shift(z, np.uint64(27), out=shifted)
-        z *= _MIX2
-        z ^= np.right_shift(z, np.uint64(31), out=shifted)
-        return z.reshape(np.shape(values))
+    words = np.array(values, dtype=np.uint64, order="C")
+    kernels.mix(words.reshape(-1))
+    return words
 
 
 def key(*parts: int | str) -> int:
@@ -59,9 +52,9 @@ def key(*parts: int | str) -> int:
 
 def _mixed(word: int) -> int:
     """`mix` of one word in Python's own integers: NumPy takes 40 times as long over a single one."""
-    z = (word + int(_GOLDEN)) & _MASK
-    z = ((z ^ (z >> 30)) * int(_MIX1)) & _MASK
-    z = ((z ^ (z >> 27)) * int(_MIX2)) & _MASK
+    z = (word + 0x9E3779B97F4A7C15) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
     return z ^ (z >> 31)
 
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from binclf import kernels
+from binclf.kernels import library
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -20,7 +21,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 def _both(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "numpy":
-            patch.setattr(kernels, "_loops", None)
+            patch.setattr(library, "loops", None)
         elif not kernels.IS_COMPILED:
             pytest.skip("there was no compiler when binclf was installed")
         yield
@@ -143,3 +144,103 @@ def test_a_checksum_is_exact_arithmetic() -> None:
     words = [(row + 1) * stride % 2**64 for row in rows.tolist()]
     wanted = sum(u + 2 * u * (u ^ flipped) for u in words) % 2**64
     assert kernels.checksum(rows, stride, flipped) == wanted
+
+
+@given(SEEDS, st.integers(0, 6), st.integers(0, 700))
+def test_codes_become_ids(seed: int, columns: int, rows: int) -> None:
+    draw = np.random.default_rng(seed)
+    tables = [draw.integers(0, 10**6, draw.integers(1, 9)).astype(np.int32) for _ in range(columns)]
+    codes = np.empty((columns, rows), dtype=np.int32)
+    for own, table in zip(codes, tables, strict=True):
+        own[:] = draw.integers(-1, len(table) - 1, rows) if len(table) > 1 else -1
+    out = np.empty((rows, columns), dtype=np.int32)
+    kernels.encode(codes, tables, out)
+    for place, (own, table) in enumerate(zip(codes, tables, strict=True)):
+        assert out[:, place].tolist() == [int(table[code]) for code in own]  # -1 is the last
+    if columns and rows:
+        codes[-1, -1] = len(tables[-1])
+        with pytest.raises(IndexError):
+            kernels.encode(codes, tables, out)
+
+
+def test_codes_are_counted() -> None:
+    codes = np.random.default_rng(0).integers(-1, 9, 1000).astype(np.int32)
+    assert kernels.tally(codes, 12).tolist() == [int((codes == code).sum()) for code in range(-1, 12)]
+    for wrong in (12, -2):
+        codes[7] = wrong
+        with pytest.raises(IndexError, match="beyond the 12"):
+            kernels.tally(codes, 12)
+
+
+@given(SEEDS, st.integers(0, 300), st.booleans())
+def test_bins_hold_what_falls_into_them(seed: int, rows: int, has_units: bool) -> None:
+    draw = np.random.default_rng(seed)
+    table = draw.normal(size=(rows, 3)).astype(np.float32)
+    table[draw.random((rows, 3)) < 0.2] = np.nan
+    units = draw.integers(0, 1000, rows).astype(np.float64) if has_units else None
+    counts, wanted = np.zeros((2, 22), dtype=np.int64)
+    kernels.histogram(table[:, 1], 5.0, units, (4.0, 0.1), counts)
+    for row, value in enumerate(table[:, 1].astype(np.float64) + 5.0):
+        if not np.isnan(value):
+            place = min(max(int(np.floor((value - 4.0) / 0.1)) + 1, 0), 21)
+            wanted[place] += 1 if units is None else int(units[row])
+    assert counts.tolist() == wanted.tolist()
+
+
+def test_words_are_mixed_as_splitmix64_does() -> None:
+    words = np.arange(100, dtype=np.uint64) * np.uint64(2**57 + 12345)
+    wanted = []
+    for word in words.tolist():
+        z = (word + 0x9E3779B97F4A7C15) % 2**64
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+        wanted.append(z ^ z >> 31)
+    kernels.mix(words)
+    assert words.tolist() == wanted
+
+
+def column_of(rows: int, sort: str, draw: np.random.Generator) -> Any:
+    """Numbers of some sort, float64."""
+    values = draw.normal(1e3, 2.0, rows) * 10.0 ** draw.integers(-3, 4)
+    if sort == "holes":
+        values[draw.random(rows) < 0.3] = np.nan
+    if sort == "missing":
+        values[:] = np.nan
+    if sort == "zeros":
+        values[:] = -0.0
+    if sort == "infinite" and rows:
+        values[draw.integers(rows)] = draw.choice([-np.inf, np.inf])
+    return values
+
+
+@given(
+    SEEDS,
+    st.integers(0, 2000),
+    st.lists(st.sampled_from(["plain", "holes", "missing", "zeros", "infinite"]), max_size=5),
+    st.booleans(),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_moments_are_those_of_the_definition_and_have_the_same_bits_either_way(
+    seed: int, rows: int, sorts: list[str], is_weighted: bool, dtype: Any
+) -> None:
+    draw = np.random.default_rng(seed)
+    columns = [column_of(rows, sort, draw).astype(dtype) for sort in sorts]
+    weights = draw.choice([0.0, 0.5, 1.7], rows) if is_weighted else None
+    found = kernels.moments(columns, weights, with_sums=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "loops", None)
+        assert kernels.moments(columns, weights, with_sums=True).tobytes() == found.tobytes()
+    assert np.array_equal(kernels.moments(columns, weights, with_sums=False)[:, 3:], found[:, 3:])
+    if columns:
+        assert kernels.moments(np.stack(columns), weights, with_sums=True).tobytes() == found.tobytes()
+    own = np.ones(rows) if weights is None else weights
+    for column, told in zip(columns, found, strict=True):
+        present = ~np.isnan(column)
+        v, w = column[present].astype(np.longdouble), own[present].astype(np.longdouble)
+        assert told[3:].tolist() == [(~present).sum(), v.min(initial=np.inf), v.max(initial=-np.inf)]
+        if np.isinf(v).any() or not w.sum():
+            assert told[:3].tolist() == [0.0, 0.0, 0.0]
+            continue
+        mean = (w * v).sum() / w.sum()
+        wanted = [float(w.sum()), float(mean), float((w * (v - mean) ** 2).sum())]
+        assert told[:3].tolist() == pytest.approx(wanted, rel=1e-11)

@@ -116,7 +116,6 @@ class Encoder:
         self.standardise(residuals, block.centre, x[:, : len(self.fill)])
         self.complete(x, np.flatnonzero(block.missing))
         ids = np.empty((len(residuals), len(self.lookups)), dtype=np.int32)
-        for place, table in enumerate(self.tables(block)):
-            ids[:, place] = table.take(block.codes[place, rows], mode="wrap")
+        kernels.encode(np.ascontiguousarray(block.codes[:, rows]), self.tables(block), ids)
         weights = None if block.weights is None else block.weights[rows].astype(np.float32)
         return Encoded(x, ids, block.labels[rows], weights)

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from binclf import kernels
 from binclf.config import Config
 from binclf.features import statistics
 from binclf.features.block import Block
@@ -60,7 +61,7 @@ def learn(
     Returns:
         The same bits for any number of ranks.
     """
-    moments_of = np.zeros((groups, len(roles.numeric), statistics.FIELDS))
+    moments_of = np.zeros((groups, len(roles.numeric), kernels.FIELDS))
     limit, bits = config.features.max_levels, config.features.hash_bits
     counts = [LevelCounts(c.name, limit, bits) for c in roles.categorical]
     rows = 0

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binclf import hashing
+from binclf import hashing, kernels
 from binclf.features.block import Block, text_key
 from binclf.parquet import Texts
 
@@ -42,7 +42,7 @@ class LevelCounts:
     def add(self, block: Block, place: int) -> None:
         """Count one block's column."""
         texts, hashes, codes = block.texts[place], block.hashes[place], block.codes[place]
-        counts = np.bincount(codes + 1, minlength=len(texts) + 1)
+        counts = kernels.tally(codes, len(texts))
         self.missing += int(counts[0])
         present = np.flatnonzero(counts[1:])  # a filter or the writer may have left values without rows
         self._merge(hashes[present], counts[1:][present], texts, present)

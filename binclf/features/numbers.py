@@ -1,16 +1,13 @@
 """The numeric columns of a row group: row-major residuals, their centres, and their moments.
 
-Columns lie one under the other, as they were read or laid there. There their ends and moments are taken, of
-many columns with one call, and from there they are written into the rows: as residuals, or standardised at
-once where it is known how.
-A column's values alone decide how it is kept and reckoned with, never the type that its file has it in, so
-that what is learnt does not depend on the type either.
+Columns are written into the rows from where they lie: as residuals, or standardised at once where it is
+known how. A column's values alone decide how it is kept and reckoned with, never the type that its file has it
+in, so that what is learnt does not depend on the type either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +16,7 @@ import numpy.typing as npt
 
 from binclf import kernels
 from binclf.errors import DataError
-from binclf.features.scratch import scratch
-from binclf.features.statistics import FIELDS, combined, empty_moments, slab_moments
+from binclf.kernels import FIELDS
 from binclf.parquet import Column, Rows, feature_numbers, singles
 
 F32 = npt.NDArray[np.float32]
@@ -28,9 +24,7 @@ F64 = npt.NDArray[np.float64]
 Scaling = tuple[F32, F32]  # shift and scale of columns
 
 SAMPLE = 1024  # values that a centre is taken from
-STAGE = 2**19  # numbers of the stage, 2 MiB: a row group of ours lies there whole
-TOGETHER = 32  # columns in the stage at once: more would not be faster
-APART = 24  # numbers between its columns: a power of two would put all of a row into one line of the cache
+TOGETHER = 32  # columns that are worked on at once: their float64 copies take memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +90,11 @@ def read_numbers(
             _read(rows, column, is_log1p=column.name in log1p) for column in columns[some]
         ]  # fmt: skip
         centre[some] = [column.centre for column in read]
-        stage = together if together is not None else [column.residuals for column in read]
+        kept = together if together is not None else [column.residuals for column in read]
         scaling = _unscaled(len(read)) if standard is None else standard.of(some, centre[some])
-        found[some] = _interleave(stage, out[:, some], weights, scaling, with_sums=moments)
+        is_finite = kernels.interleave(kept, *scaling, out[:, some])
+        if moments or not is_finite:
+            found[some] = kernels.moments(kept, weights, with_sums=moments)
         _refuse_infinite(rows, columns[some], read, found[some])
         if moments:
             for place, column in enumerate(read, first):
@@ -144,49 +140,14 @@ def _together(rows: Rows, columns: Sequence[Column], log1p: Sequence[str]) -> F3
     return np.asarray(found) if found is not None and found.dtype == np.float32 else None
 
 
-def _interleave(
-    columns: F32 | Sequence[F32],
-    out: F32,
-    weights: F64 | None,
-    scaling: Scaling,
-    *,
-    with_sums: bool,
-) -> F64:
-    """Write columns side by side; returns their moments [columns, FIELDS], or only what is not finite."""
-    is_finite = kernels.interleave(columns, *scaling, out)
-    if is_finite and not with_sums:
-        return empty_moments(len(columns))
-    rows, step = len(out), STAGE // len(columns)
-    parts = [empty_moments(len(columns))]
-    for first in range(0, rows, step):
-        part = slice(first, min(first + step, rows))
-        with _staged(columns, part) as stage:
-            own = None if weights is None else weights[part]
-            parts.append(slab_moments(stage, own, with_sums=with_sums))
-    return combined(np.stack(parts))
-
-
-@contextmanager
-def _staged(columns: F32 | Sequence[F32], part: slice) -> Iterator[F32]:
-    """Some rows of columns one under the other, [columns, rows]."""
-    if isinstance(columns, np.ndarray):
-        yield columns[:, part]
-        return
-    count = part.stop - part.start
-    with scratch(np.float32, len(columns), count + APART) as room:
-        for place, column in enumerate(columns):
-            room[place, :count] = column[part]
-        yield room[:, :count]
-
-
 def _exact_moments(column: _Read, weights: F64 | None, found: F64) -> F64:
     """Moments [FIELDS] of a column whose residuals, of which they were `found`, say too little."""
     if column.exact is not None:
         shifted = (column.exact - column.centre)[np.newaxis]
-        found = slab_moments(shifted, weights, with_sums=True)[0]
+        found = kernels.moments(shifted, weights, with_sums=True)[0]
         found[1] += column.centre if found[0] > 0 else 0.0
     if column.raw is not None:
-        found[4:] = slab_moments(column.raw[np.newaxis], None, with_sums=False)[0, 4:]
+        found[4:] = kernels.moments(column.raw[np.newaxis], None, with_sums=False)[0, 4:]
     return found + 0.0  # no -0.0, which a sum over ranks would turn into 0.0
 
 

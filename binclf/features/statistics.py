@@ -1,88 +1,22 @@
 """Numeric statistics: moments of each row group, merged in canonical order; medians by integer counts.
 
 A row group's moments depend on the row group alone and are merged one after the other by the formula of
-Chan, Golub and LeVeque (1979), so the result has the same bits whoever computed which row group. No BLAS is
-called: its sums depend on the number of threads.
+Chan, Golub and LeVeque (1979), so the result has the same bits whoever computed which row group.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from binclf.features.scratch import scratch
+from binclf import kernels
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
-FIELDS = 6  # weight, mean, m2, missing, low, high
 BINS = 65536
-TOGETHER = 2**17  # numbers whose sums are taken with one call: 1 MiB as float64, which the cache holds
-
-
-def empty_moments(columns: int) -> F64:
-    """Moments of no rows, float64 [columns, FIELDS]."""
-    found = np.zeros((columns, FIELDS))
-    found[:, 4], found[:, 5] = np.inf, -np.inf
-    return found
-
-
-def slab_moments(slab: npt.NDArray[Any], weights: F64 | None, *, with_sums: bool) -> F64:
-    """Weighted moments of some columns of some rows, float64 [columns, FIELDS].
-
-    Args:
-        slab: the columns one under the other, float32 or float64 [columns, rows]; NaN is
-            missing. Near 0, if they are float64: longitudes must not lose the digits that tell them apart.
-        weights: of the rows, float64 [rows]; None: all 1.
-        with_sums: whether to compute weight, mean and m2; otherwise they are 0.
-    """
-    found = np.zeros((len(slab), FIELDS))
-    low = np.minimum.reduce(slab, axis=1, initial=np.inf)
-    high = np.maximum.reduce(slab, axis=1, initial=-np.inf)
-    holed = np.flatnonzero(np.isnan(low))  # NaN wins, and hides the others
-    if len(holed):
-        some = slab[holed]
-        found[holed, 3] = np.count_nonzero(np.isnan(some), axis=1)
-        low[holed] = np.fmin.reduce(some, axis=1, initial=np.inf)
-        high[holed] = np.fmax.reduce(some, axis=1, initial=-np.inf)
-    found[:, 4], found[:, 5] = low, high
-    step = max(1, TOGETHER // max(1, slab.shape[1]))
-    if not with_sums or (found[:, 4] == -np.inf).any() or (found[:, 5] == np.inf).any():
-        return found  # what is infinite is refused by its ends
-    for first in range(0, len(slab), step):
-        part = slice(first, first + step)
-        with scratch(np.float64, *slab[part].shape) as work:
-            found[part, :3] = _sums(slab[part], weights, work, has_holes=bool(found[part, 3].any()))
-    return found
-
-
-def _sums(slab: npt.NDArray[Any], weights: F64 | None, work: F64, *, has_holes: bool) -> F64:
-    """Weight, mean and m2 of each column, float64 [columns, 3]; the mean before the squares."""
-    work[:] = slab
-    absent = np.isnan(slab) if has_holes else None
-    if absent is None:
-        total = np.full(len(slab), float(slab.shape[1]) if weights is None else weights.sum())
-    else:
-        total = _weighted(1.0 - absent, weights)
-    mean = np.divide(_weighted(work, weights, absent), total, out=np.zeros(len(total)), where=total > 0)
-    np.subtract(work, mean[:, np.newaxis], out=work)
-    np.multiply(work, work, out=work)
-    return np.column_stack([total, mean, _weighted(work, weights, absent)])
-
-
-def _weighted(work: F64, weights: F64 | None, absent: Bools | None = None) -> F64:
-    """Weighted sums over the rows, float64 [columns]; what is absent is set to 0.
-
-    Each column's is the same whatever its neighbours are; einsum's is not.
-    """
-    if absent is not None:
-        np.copyto(work, 0.0, where=absent)
-    sums: F64 = np.add.reduce(work if weights is None else work * weights, axis=1)
-    return sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +78,9 @@ def median_counts(
     """
     counts = np.zeros((len(chosen), BINS + 2), dtype=np.int64)
     units = None if weights is None else np.rint(weights * quantum)
-    for place, column in enumerate(chosen):
-        values = residuals[:, column].astype(np.float64) + centre[column]
-        present = ~np.isnan(values)
-        low, width = _bins(moments, int(column))
-        places = np.floor((values[present] - low) / width) + 1
-        bins = np.clip(places, 0, BINS + 1).astype(np.int64)
-        exact = np.bincount(bins, weights=None if units is None else units[present], minlength=BINS + 2)
-        counts[place] = exact.astype(np.int64)
+    for place, column in enumerate(chosen.tolist()):
+        ends = _bins(moments, column)
+        kernels.histogram(residuals[:, column], float(centre[column]), units, ends, counts[place])
     return counts
 
 

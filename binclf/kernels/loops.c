@@ -16,6 +16,9 @@
 #define AHEAD 24 /* rows that are asked for before they are copied */
 #define LINE 64 /* bytes that memory gives at once */
 #define LINES 6 /* of a row that are asked for: beyond, the processor has seen where it goes */
+#define BLOCK 256 /* rows whose ids are written together: they stay in the nearest cache */
+#define FIELDS 6 /* of moments */
+#define LANES 8 /* partial sums */
 #define TALL 16 /* rows that are interleaved together: a line of each column */
 
 static inline void copy(char *restrict to, const char *restrict from, int64_t bytes) {
@@ -110,6 +113,116 @@ EXPORT int64_t interleave(const float *const *stage, int64_t columns, int64_t co
             out[i * width + j] = (value - shift[j]) * scale[j];
         }
     return largest < 0x7F800000;
+}
+
+/* -1, or the first column with a code beyond its table. */
+EXPORT int64_t encode(const int32_t *codes, int64_t count, int64_t columns, const int32_t *const *tables,
+                      const int64_t *lengths, int32_t *out) {
+    for (int64_t first = 0; first < count; first += BLOCK) {
+        int64_t end = first + BLOCK < count ? first + BLOCK : count;
+        for (int64_t j = 0; j < columns; j++) {
+            const int32_t *own = codes + j * count, *table = tables[j];
+            int64_t null = lengths[j] - 1;
+            for (int64_t i = first; i < end; i++) {
+                int64_t code = own[i] < 0 ? null : own[i];
+                if (code > null) return j;
+                out[i * columns + j] = table[code];
+            }
+        }
+    }
+    return -1;
+}
+
+/* -1, or the first place with a code beyond the counts. */
+EXPORT int64_t tally(const int32_t *codes, int64_t count, int64_t size, int64_t *counts) {
+    for (int64_t i = 0; i < count; i++) {
+        int64_t place = (int64_t)codes[i] + 1;
+        if (place < 0 || place >= size) return i;
+        counts[place]++;
+    }
+    return -1;
+}
+
+EXPORT void histogram(const float *values, int64_t stride, int64_t count, double centre, const double *units,
+                      double low, double width, int64_t bins, int64_t *counts) {
+    for (int64_t i = 0; i < count; i++) {
+        double value = (double)values[i * stride] + centre;
+        if (isnan(value)) continue;
+        double bin = floor((value - low) / width) + 1;
+        int64_t place = bin < 0 ? 0 : bin > (double)(bins + 1) ? bins + 1 : (int64_t)bin;
+        counts[place] += units ? (int64_t)units[i] : 1;
+    }
+}
+
+EXPORT void mix(uint64_t *words, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t z = words[i] + 0x9E3779B97F4A7C15;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+        words[i] = z ^ (z >> 31);
+    }
+}
+
+/* Sums go by LANES partial sums, the value of row i to number i mod LANES, so that they are added side by side
+   and in an order that is no processor's own. EACH does something with each value, its row and its lane. */
+#define EACH(DO)                                                                                                  \
+    for (int64_t i = 0; i < count; i += LANES) {                                                                  \
+        if (i + LANES <= count)                                                                                   \
+            for (int k = 0; k < LANES; k++) { DO }                                                                \
+        else                                                                                                      \
+            for (int k = 0; i + k < count; k++) { DO }                                                            \
+    }
+
+#define MOMENTS(NAME, NUMBER)                                                                                     \
+    static void NAME(const NUMBER *restrict values, int64_t count, const double *restrict weights, int64_t sums,  \
+                     double *restrict found) {                                                                    \
+        NUMBER low[LANES], high[LANES];                                                                           \
+        double sum[LANES] = {0}, weight[LANES] = {0}, square[LANES] = {0};                                        \
+        int64_t holes[LANES] = {0}, missing = 0;                                                                  \
+        for (int k = 0; k < LANES; k++) low[k] = INFINITY, high[k] = -INFINITY;                                   \
+        EACH(NUMBER value = values[i + k]; low[k] = value < low[k] ? value : low[k];                              \
+             high[k] = value > high[k] ? value : high[k]; holes[k] += value != value;)                            \
+        for (int k = 0; k < LANES; k++) {                                                                         \
+            missing += holes[k];                                                                                  \
+            low[0] = low[k] < low[0] ? low[k] : low[0];                                                           \
+            high[0] = high[k] > high[0] ? high[k] : high[0];                                                      \
+        }                                                                                                         \
+        found[3] = (double)missing, found[4] = low[0], found[5] = high[0];                                        \
+        if (!sums || low[0] == -INFINITY || high[0] == INFINITY) return;                                          \
+        if (weights) {                                                                                            \
+            EACH(NUMBER value = values[i + k]; double own = value == value ? weights[i + k] : 0;                  \
+                 weight[k] += own; sum[k] += own * (value == value ? value : 0);)                                 \
+        } else if (missing) {                                                                                     \
+            EACH(NUMBER value = values[i + k]; sum[k] += value == value ? value : 0;)                             \
+        } else {                                                                                                  \
+            EACH(sum[k] += values[i + k];)                                                                        \
+        }                                                                                                         \
+        double total = weights ? total_of(weight) : (double)(count - missing);                                    \
+        double mean = total > 0 ? total_of(sum) / total : 0;                                                      \
+        if (weights || missing) {                                                                                 \
+            EACH(NUMBER value = values[i + k]; double away = value == value ? value - mean : 0;                   \
+                 square[k] += (weights ? weights[i + k] : 1) * (away * away);)                                    \
+        } else {                                                                                                  \
+            EACH(double away = values[i + k] - mean; square[k] += away * away;)                                   \
+        }                                                                                                         \
+        found[0] = total, found[1] = mean, found[2] = total_of(square);                                           \
+    }
+
+static inline double total_of(const double *lanes) {
+    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+}
+
+MOMENTS(of_singles, float)
+MOMENTS(of_doubles, double)
+
+EXPORT void moments(const void *const *columns, int64_t width, int64_t count, int64_t bytes,
+                    const double *weights, int64_t sums, double *found) {
+    for (int64_t j = 0; j < width; j++) {
+        if (bytes == 4)
+            of_singles(columns[j], count, weights, sums, found + j * FIELDS);
+        else
+            of_doubles(columns[j], count, weights, sums, found + j * FIELDS);
+    }
 }
 
 EXPORT void canonical(const int32_t *order, int64_t count, const int64_t *begins, const int64_t *lengths,

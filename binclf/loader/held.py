@@ -165,8 +165,7 @@ class HeldRows:
         """Turn codes into ids; returns in which columns a value is missing."""
         rows = self.source.span(group)
         codes = block.codes.copy()  # their memory is where the ids go
-        for place, table in enumerate(self._of().tables(block)):
-            self.ids[rows, place] = table.take(codes[place], mode="wrap")
+        kernels.encode(codes, self._of().tables(block), self.ids[rows])
         self._filled.add(group)
         return block.missing
 

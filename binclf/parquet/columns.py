@@ -235,4 +235,12 @@ class Rows:
 
 def _signed(indices: Any) -> I32:  # noqa: ANN401 - pyarrow
     """Dictionary indices as int32, null as -1; writers may have left them unsigned."""
-    return np.asarray(indices.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int32)
+    validity, data = (indices := indices.cast(pa.int32())).buffers()
+    end = indices.offset + len(indices)
+    codes: I32 = (
+        np.frombuffer(data, np.int32, end)[indices.offset :] if len(indices) else np.empty(0, np.int32)
+    )
+    if not indices.null_count:
+        return codes
+    valid = np.unpackbits(np.frombuffer(validity, np.uint8), count=end, bitorder="little")
+    return np.where(valid[indices.offset :], codes, np.int32(-1))

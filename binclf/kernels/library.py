@@ -1,0 +1,76 @@
+"""The compiled loops, as a library of C functions that is found beside this file."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+_POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
+_FUNCTIONS: dict[str, tuple[str, Any]] = {  # p: a pointer, n: an integer, f: a double; and what comes back
+    "gather": ("pnnpnpn", _NUMBER),
+    "complete": ("pnnnpnpp", None),
+    "standardise": ("pnnnpppn", None),
+    "interleave": ("pnnpppn", _NUMBER),
+    "moments": ("pnnnpnp", None),
+    "encode": ("pnnppp", _NUMBER),
+    "tally": ("pnnp", _NUMBER),
+    "histogram": ("pnnfpffnp", None),
+    "canonical": ("pnppp", None),
+    "deal": ("pnnpnpn", None),
+    "checksum": ("pnnn", ctypes.c_uint64),
+    "mix": ("pn", None),
+}
+_TYPES = {"p": _POINTER, "n": _NUMBER, "f": ctypes.c_double}
+
+
+def _compiled() -> Any:  # noqa: ANN401 - ctypes.CDLL, or None
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(f"_loops{suffix}")
+        if path.exists():
+            library = ctypes.CDLL(str(path))
+            for name, (kinds, result) in _FUNCTIONS.items():
+                function = getattr(library, name)
+                function.argtypes, function.restype = [_TYPES[kind] for kind in kinds], result
+            return library
+    return None
+
+
+loops: Any = _compiled()
+IS_COMPILED = loops is not None
+
+
+def check(array: Array, dtype: npt.DTypeLike) -> None:
+    """Raise ValueError unless an array is contiguous and of a type."""
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        raise ValueError(f"a contiguous array of {np.dtype(dtype)} is needed, not {array.dtype}")
+
+
+def check_rows(array: Array) -> None:
+    """Raise ValueError unless each row of a table is contiguous float32."""
+    if array.dtype != np.float32 or (array.size and array.strides[1] != 4):
+        raise ValueError("rows of contiguous float32 are needed")
+
+
+def places(columns: Array | Sequence[Array]) -> npt.NDArray[np.uint64]:
+    """Where each column begins, uint64 [C]; each must be contiguous."""
+    for column in columns[:1] if isinstance(columns, np.ndarray) else columns:
+        if column.size > 1 and column.strides != (column.itemsize,):
+            raise ValueError("contiguous columns are needed")
+    if isinstance(columns, np.ndarray):
+        start, gap = at(columns), columns.strides[0]
+        return np.array([start + gap * place for place in range(len(columns))], dtype=np.uint64)
+    return np.array([at(column) for column in columns], dtype=np.uint64)
+
+
+def at(array: Array) -> int:
+    """Where its first element is."""
+    address: int = array.__array_interface__["data"][0]
+    return address

@@ -1,0 +1,80 @@
+"""Row numbers and their words."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf.kernels import library
+from binclf.kernels.library import at, check
+
+I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
+U64 = npt.NDArray[np.uint64]
+
+
+def canonical(order: I32, begins: I64, lengths: I64, out: I64) -> None:
+    """Row i of `out`: place `order[i]` of runs of rows that lie end to end.
+
+    Args:
+        order: places, int32 [n].
+        begins: the number of each run's first row, int64 [runs].
+        lengths: rows of each run, int64 [runs]; places are below their sum.
+        out: row numbers, int64 [n].
+    """
+    check(order, np.int32)
+    check(begins, np.int64)
+    check(lengths, np.int64)
+    check(out, np.int64)
+    if library.loops is not None:
+        library.loops.canonical(at(order), len(order), at(begins), at(lengths), at(out))
+        return
+    runs = [np.arange(begin, begin + length) for begin, length in zip(begins, lengths, strict=True)]
+    out[:] = np.concatenate([np.zeros(0, dtype=np.int64), *runs]).take(order)
+
+
+def deal(lanes: I64, begins: I64, first: int, out: I64) -> None:
+    """Take from each lane in turn, as many as `out` holds.
+
+    Args:
+        lanes: what there is of each, int64 [L, n].
+        begins: where in its row each begins, int64 [L].
+        first: the lane that is asked first.
+        out: int64 [m].
+    """
+    check(lanes, np.int64)
+    check(begins, np.int64)
+    check(out, np.int64)
+    if library.loops is not None:
+        moving = begins.copy()
+        library.loops.deal(at(lanes), lanes.shape[1], len(lanes), at(moving), first, at(out), len(out))
+        return
+    for turn in range(min(len(lanes), len(out))):
+        lane, own = (first + turn) % len(lanes), out[turn :: len(lanes)]
+        own[:] = lanes[lane, begins[lane] : begins[lane] + len(own)]
+
+
+def checksum(rows: I64, stride: int, flipped: int) -> int:
+    """Sum over rows of u + 2 u (u xor flipped), u = (row + 1) stride, mod 2^64."""
+    check(rows, np.int64)
+    if library.loops is not None:
+        return int(library.loops.checksum(at(rows), len(rows), stride, flipped))
+    words = rows.view(np.uint64) * np.uint64(stride)
+    words += np.uint64(stride)
+    total = int(words.sum(dtype=np.uint64)) + 2 * int(np.dot(words, words ^ np.uint64(flipped)))
+    return total % 2**64
+
+
+def mix(words: U64) -> None:
+    """splitmix64 of each word, in place, uint64 [n]."""
+    check(words, np.uint64)
+    if library.loops is not None:
+        library.loops.mix(at(words), len(words))
+        return
+    words += np.uint64(0x9E3779B97F4A7C15)
+    shifted = words >> np.uint64(30)
+    words ^= shifted
+    words *= np.uint64(0xBF58476D1CE4E5B9)
+    words ^= np.right_shift(words, np.uint64(27), out=shifted)
+    words *= np.uint64(0x94D049BB133111EB)
+    words ^= np.right_shift(words, np.uint64(31), out=shifted)

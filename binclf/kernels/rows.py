@@ -1,0 +1,123 @@
+"""Numbers into rows, and rows into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf.kernels import library
+from binclf.kernels.library import Array, at, check, check_rows, places
+
+F32 = npt.NDArray[np.float32]
+I64 = npt.NDArray[np.int64]
+
+
+def gather(table: Array, rows: I64, out: Array) -> None:
+    """Copy rows `table[rows]` into the first columns of `out`.
+
+    Rows lie anywhere, so each would be waited for: those that come next are asked for ahead, which takes half
+    the time of `numpy.take`.
+
+    Args:
+        table: [N, F], C-contiguous.
+        rows: row numbers, int64 [n].
+        out: of the same type, [n, >= F], C-contiguous.
+
+    Raises:
+        IndexError: a row number below 0, or N or more.
+    """
+    width = table.shape[1]
+    check(table, table.dtype)
+    check(rows, np.int64)
+    check(out, table.dtype)
+    if len(out) != len(rows) or out.shape[1] < width:
+        raise ValueError(f"{len(rows)} rows of {width} columns do not fit {out.shape}")
+    if library.loops is not None:
+        wrong = library.loops.gather(
+            at(table), len(table), width * table.itemsize, at(rows), len(rows),
+            at(out), out.shape[1] * out.itemsize,
+        )  # fmt: skip
+    else:
+        wrong = -1 if not len(rows) or (rows.min() >= 0 and rows.max() < len(table)) else 0
+        if wrong < 0:
+            out[:, :width] = table.take(rows, axis=0, mode="clip")
+    if wrong >= 0:
+        raise IndexError(f"a row number is not one of the {len(table)} rows there are")
+
+
+def complete(x: F32, columns: int, lacking: I64, fill: F32, indicator: I64) -> None:
+    """Fill what is missing (NaN) in the first `columns` of x, and set the indicators behind them.
+
+    Args:
+        x: float32 [n, F], C-contiguous, changed in place; what is behind `columns` is overwritten.
+        columns: how many are numbers.
+        lacking: columns in which a value may be missing, int64.
+        fill: what stands in for a missing value, float32 [columns].
+        indicator: of each column where its indicator is in x, int64 [columns]; -1: it has none.
+    """
+    check(x, np.float32)
+    check(lacking, np.int64)
+    check(fill, np.float32)
+    check(indicator, np.int64)
+    if library.loops is not None:
+        library.loops.complete(
+            at(x), len(x), x.shape[1], columns, at(lacking), len(lacking), at(fill), at(indicator)
+        )
+        return
+    x[:, columns:] = 0
+    for column in lacking.tolist():
+        missing = np.isnan(x[:, column])
+        x[missing, column] = fill[column]
+        if indicator[column] >= 0:
+            x[:, indicator[column]] = missing
+
+
+def standardise(residuals: F32, shift: F32, scale: F32, out: F32) -> None:
+    """(residuals - shift) * scale in float32, for [n, F] and [F].
+
+    `out` may be `residuals`; rows of both are contiguous, and may lie apart.
+    """
+    if library.loops is not None:
+        check_rows(residuals)
+        check_rows(out)
+        check(shift, np.float32)
+        check(scale, np.float32)
+        library.loops.standardise(
+            at(residuals), residuals.strides[0] // 4, *residuals.shape, at(shift), at(scale),
+            at(out), out.strides[0] // 4,
+        )  # fmt: skip
+        return
+    np.subtract(residuals, shift, out=out)
+    np.multiply(out, scale, out=out)
+
+
+def interleave(columns: F32 | Sequence[F32], shift: F32, scale: F32, out: F32) -> bool:
+    """Write (column - shift) * scale of columns side by side; returns whether all numbers are finite.
+
+    Args:
+        columns: C columns, float32 [n] each and contiguous; they may lie anywhere.
+        shift: float32 [C].
+        scale: float32 [C].
+        out: float32 [n, C], each row contiguous; they may lie apart.
+    """
+    rows, count = out.shape
+    if len(columns) != count or any(len(column) != rows for column in columns):
+        raise ValueError(f"{len(columns)} columns do not fit {out.shape}")
+    if not out.size:
+        return True
+    if library.loops is not None:
+        check_rows(out)
+        check(shift, np.float32)
+        check(scale, np.float32)
+        if any(column.dtype != np.float32 for column in columns):
+            raise ValueError("float32 is needed")
+        addresses = places(columns)
+        is_finite = library.loops.interleave(
+            at(addresses), count, rows, at(shift), at(scale), at(out), out.strides[0] // 4
+        )
+        return bool(is_finite)
+    for place, column in enumerate(columns):
+        out[:, place] = (column - shift[place]) * scale[place]
+    return all(bool(np.isfinite(column).all()) for column in columns)
