@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from binclf import kernels
 from binclf.kernels import library
+from binclf.retrain import retrain
+from tests.trained import people, settings, write
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -31,7 +35,7 @@ def given(*strategies: Any) -> Any:
     """Hypothesis' own; what the fixture sets holds for all examples."""
 
     def applied(test: Any) -> Any:
-        quiet = settings(
+        quiet = examples(
             deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
         )
         return quiet(hypothesis.given(*strategies)(test))
@@ -244,3 +248,14 @@ def test_moments_are_those_of_the_definition_and_have_the_same_bits_either_way(
         mean = (w * v).sum() / w.sum()
         wanted = [float(w.sum()), float(mean), float((w * (v - mean) ** 2).sum())]
         assert told[:3].tolist() == pytest.approx(wanted, rel=1e-11)
+
+
+def test_a_run_has_the_same_bits_without_a_compiler(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "people.parquet", people(1500), [700, 0, 800])
+    config = settings(tmp_path / "data", tmp_path / "store", train={"epochs": 2})
+    found = [retrain(config)]  # by what the fixture set
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "loops", None)
+        found.append(retrain(config))
+    for name in ("features.json", "model.safetensors"):
+        assert len({(run / name).read_bytes() for run in found}) == 1

@@ -1,8 +1,8 @@
 """The numeric columns of a row group: row-major residuals, their centres, and their moments.
 
 Columns are written into the rows from where they lie: as residuals, or standardised at once where it is
-known how. A column's values alone decide how it is kept and reckoned with, never the type that its file has it
-in, so that what is learnt does not depend on the type either.
+known how. A column's values alone decide how it is kept and reckoned with, never the type that its file has
+it in, so that what is learnt does not depend on the type either.
 """
 
 from __future__ import annotations
