@@ -127,6 +127,23 @@ def test_without_the_checksum_flipped_values_would_be_taken(
     assert "float0" in pages_of(path).read(0, ["float0"])
 
 
+def test_compressed_values_are_not_taken_for_plain_ones_of_the_same_length(tmp_path: Path) -> None:
+    """A page header tells not of compression: only the footer does."""
+    path, as_long = tmp_path / "a.parquet", 0
+    for seed in range(300):
+        draw = np.random.default_rng(seed)
+        values = draw.normal(size=int(draw.integers(20, 60))).astype(np.float32)
+        values[-int(draw.integers(1, 8)) :] = values[0]
+        column = pa.field("float0", pa.float32(), nullable=False)
+        table = pa.Table.from_arrays([pa.array(values)], schema=pa.schema([column]))
+        pq.write_table(table, path, use_dictionary=False, **OURS | {"compression": "gzip"})
+        chunk = pq.read_metadata(path).row_group(0).column(0)
+        as_long += chunk.total_compressed_size == chunk.total_uncompressed_size
+        with Reader(path) as reader:
+            assert reader.read(0, ["float0"]).table.equals(table)
+    assert as_long
+
+
 def test_a_file_that_ends_early_is_left_to_pyarrow(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table = table_of(["float"], 2000, np.random.default_rng(0))

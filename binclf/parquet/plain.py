@@ -79,8 +79,8 @@ class PlainPages:
             chunk, dtype = meta.column(place), self._places[name][1]
             offset, length = chunk.data_page_offset, chunk.total_compressed_size
             header = length - rows * dtype().itemsize
-            if not rows or not 0 < header <= MOST_HEADER:
-                continue
+            if not rows or not 0 < header <= MOST_HEADER or chunk.compression != "UNCOMPRESSED":
+                continue  # a page may happen to be as long when it is compressed, which its header tells not
             if offset != run.end or dtype is not run.dtype or len(run.names) == MOST_COLUMNS:
                 yield run
                 run = _Run(rows, dtype, offset)
