@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,51 @@ def test_compressed_values_are_not_taken_for_plain_ones_of_the_same_length(tmp_p
         with Reader(path) as reader:
             assert reader.read(0, ["float0"]).table.equals(table)
     assert as_long
+
+
+def test_a_reader_that_is_dropped_lets_go_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(table_of(["float"], 20, np.random.default_rng(0)), path, use_dictionary=False, **OURS)
+
+    def opened() -> int:
+        gc.collect()
+        return sum(os.path.realpath(f"/proc/self/fd/{fd}") == str(path) for fd in os.listdir("/proc/self/fd"))
+
+    reader = Reader(path)
+    assert reader.read(0, ["float0"]).plain
+    assert opened() == 2  # pyarrow's own, and that of the plain pages
+    del reader
+    assert opened() == 0
+
+
+class OfOthers(pa.ExtensionType):  # type: ignore[misc]
+    """Python types have no hash."""
+
+    def __init__(self) -> None:
+        super().__init__(pa.float32(), "tests.of_others")
+
+    def __arrow_ext_serialize__(self) -> bytes:
+        return b""
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, *_: Any) -> OfOthers:
+        return cls()
+
+
+def test_a_column_of_a_type_that_somebody_registered_is_left_to_pyarrow(tmp_path: Path) -> None:
+    own = OfOthers()
+    pa.register_extension_type(own)
+    try:
+        arrays = [pa.ExtensionArray.from_storage(own, pa.array([1, 2], pa.float32())), pa.array([3.0, 4.0])]
+        fields = [pa.field("own", own, nullable=False), pa.field("other", pa.float64(), nullable=False)]
+        table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+        pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False, **OURS)
+        with Reader(tmp_path / "a.parquet") as reader:
+            rows = reader.read(0, ["own", "other"])
+        assert list(rows.plain) == ["other"]
+        assert rows.table.equals(table)
+    finally:
+        pa.unregister_extension_type("tests.of_others")
 
 
 def test_a_file_that_ends_early_is_left_to_pyarrow(tmp_path: Path) -> None:

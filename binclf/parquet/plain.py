@@ -31,7 +31,6 @@ PAGE = 4096  # bytes
 APART = PAGE + 192  # bytes between columns, over whole pages: else a row's values, lying at the same place of
 # every column, would all fall into one set of the cache's lines
 
-_DTYPES: dict[Any, type[np.floating[Any]]] = {pa.float32(): np.float32, pa.float64(): np.float64}
 _ENDS = (b"\x1c\x00\x00\x00", b"\x00\x00")  # no statistics: an empty record, or none
 
 _buffers = Buffers()
@@ -47,9 +46,9 @@ class PlainPages:
         self._places: dict[str, tuple[int, type[np.floating[Any]]]] = {}
         if metadata.num_columns == len(schema):  # leaves of nested columns cannot be told by their paths
             for place, field in enumerate(schema):
-                column = metadata.schema.column(place)
-                if field.type in _DTYPES and column.max_definition_level == 0:
-                    self._places[field.name] = place, _DTYPES[field.type]
+                dtype = _dtype_of(field.type)
+                if dtype is not None and metadata.schema.column(place).max_definition_level == 0:
+                    self._places[field.name] = place, dtype
 
     def read(self, group: int, names: Sequence[str]) -> Plain:
         """Those of the columns that are plain; the others are left out.
@@ -69,6 +68,9 @@ class PlainPages:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+    def __del__(self) -> None:
+        self.close()  # as pyarrow does: readers that wait to be asked again are dropped, not closed
 
     def _runs(self, group: int, wanted: Sequence[tuple[int, str]]) -> Iterator[_Run]:
         """The columns by places in the file: each run is read at once."""
@@ -115,6 +117,13 @@ class _Run:
             yield self.names, stage
         else:
             yield from (([name], stage[i : i + 1]) for i, name in enumerate(self.names) if good[i])
+
+
+def _dtype_of(kind: Any) -> type[np.floating[Any]] | None:  # noqa: ANN401 - pyarrow
+    """What its values are in memory, if it is a float; types of others' making cannot be looked up."""
+    if pa.types.is_float32(kind):
+        return np.float32
+    return np.float64 if pa.types.is_float64(kind) else None
 
 
 def _is_header_of(values: npt.NDArray[np.uint8], count: int, header: bytearray) -> bool:
