@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from isal import isal_zlib
 
 from binclf.errors import DataError
 from binclf.parquet import Reader
-from binclf.parquet.plain import PlainPages
+from binclf.parquet.buffers import KEPT, Buffers
+from binclf.parquet.plain import _ENDS, MOST_HEADER, PlainPages, _around_checksum, _varint
 
 KINDS = ("float", "double", "nullable", "text", "integer")
 OURS: dict[str, Any] = {"compression": "none", "write_page_checksum": True, "write_statistics": False}
@@ -189,6 +191,30 @@ def test_a_column_of_a_type_that_somebody_registered_is_left_to_pyarrow(tmp_path
         assert rows.table.equals(table)
     finally:
         pa.unregister_extension_type("tests.of_others")
+
+
+def test_two_pages_are_not_read_to_find_that_they_are_not_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = b"".join(_around_checksum(2**31 - 1, 2**31 - 1)) + _varint(2**32 - 1) + max(_ENDS, key=len)
+    assert len(longest) == MOST_HEADER
+    table, path = table_of(["float"] * 3, 100, np.random.default_rng(0)), tmp_path / "a.parquet"
+    two = {"data_page_size": 200, "write_batch_size": 50}
+    pq.write_table(table, path, use_dictionary=False, **OURS, **two)
+    monkeypatch.setattr(os, "preadv", lambda *_: pytest.fail("it was read"))
+    assert not pages_of(path).read(0, table.column_names)
+
+
+def test_of_many_arrays_that_were_held_at_once_few_are_kept() -> None:
+    buffers = Buffers()
+    held = [buffers.take(2, 100) for _ in range(3 * KEPT)]
+    assert len({array.__array_interface__["data"][0] for array in held}) == 3 * KEPT
+    first = weakref.ref(held[0].base)  # kept
+    last = weakref.ref(held[-1].base)
+    assert held[0].base is not None
+    del held
+    assert first() is not None
+    assert last() is None
 
 
 def test_a_file_that_ends_early_is_left_to_pyarrow(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 F32 = npt.NDArray[np.float32]
 
+KEPT = 64  # arrays, at most: more are held where rows are gathered, not where they are worked on
+
 
 def _references(arrays: list[F32]) -> list[int]:
     """How many hold each array: the list, this loop (as this version of Python counts it), and others."""
@@ -40,7 +42,8 @@ class Buffers:
                     return array[:size].reshape(rows, columns)
             self._arrays = [a for a in self._arrays if len(a) >= size]  # smaller ones are of no use any more
             fresh = np.empty(size, dtype=np.float32)
-            self._arrays.append(fresh)
+            if len(self._arrays) < KEPT:
+                self._arrays.append(fresh)
             return fresh[:size].reshape(rows, columns)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from isal import isal_zlib
 from binclf.parquet.buffers import Buffers
 from binclf.parquet.floats import Floats, Plain
 
-MOST_HEADER = 64  # bytes: a header without statistics takes about 30
+MOST_HEADER = 37  # bytes of a header without statistics; two pages have more, and would be read in vain
 MOST_COLUMNS = 500  # of one call, which takes at most 1,024 pieces
 PAGE = 4096  # bytes
 APART = PAGE + 192  # bytes between columns, over whole pages: else a row's values, lying at the same place of
