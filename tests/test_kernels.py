@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
@@ -140,6 +142,46 @@ def test_lanes_are_asked_in_turn(seed: int, lanes: int, count: int) -> None:
     out = np.empty(count, dtype=np.int64)
     kernels.deal(table, at, first, out)
     assert out.tolist() == wanted
+
+
+def test_what_is_counted_up_lives_as_long_as_the_loop_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that is let go of is another thread's, which may be writing to it."""
+
+    class Followed(np.ndarray[Any, Any]):
+        pass
+
+    class Copied(np.ndarray[Any, Any]):
+        def copy(self, *_: Any) -> Any:
+            made = np.array(self).view(Followed)
+            followed.append(weakref.ref(made))
+            return made
+
+    followed: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+    loops = SimpleNamespace(deal=lambda *_: alive.append(followed[0]() is not None))
+    monkeypatch.setattr(library, "loops", loops)
+    begins = np.zeros(3, dtype=np.int64).view(Copied)
+    kernels.deal(np.zeros((3, 5), dtype=np.int64), begins, 0, np.empty(9, dtype=np.int64))
+    assert alive == [True]
+
+
+def test_the_stride_of_what_is_only_one_does_not_matter() -> None:
+    one, two = np.ones(1, dtype=np.float32), np.full(1, 2, dtype=np.float32)
+    column, row = np.arange(4, dtype=np.float32)[::3][:1], np.zeros((2, 2), dtype=np.float32)[:, ::2]
+    assert column.strides != (4,)
+    assert row.strides[1] != 4
+    assert kernels.interleave([column], one, one, row[:1])
+    assert row.tolist() == [[-1], [0]]
+    kernels.standardise(row, one, two, row)
+    assert row.tolist() == [[-4], [-2]]
+
+
+def test_loops_of_another_version_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kernels.IS_COMPILED:
+        pytest.skip("there was no compiler when binclf was installed")
+    assert library._compiled() is not None
+    monkeypatch.setattr(library, "VERSION", library.VERSION + 1)
+    assert library._compiled() is None
 
 
 def test_a_checksum_is_exact_arithmetic() -> None:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+VERSION = 1  # of the functions, as loops.c has it: one more with every change to what they take or give
+
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 _FUNCTIONS: dict[str, tuple[str, Any]] = {  # p: a pointer, n: an integer, f: a double; and what comes back
     "gather": ("pnnpnpn", _NUMBER),
@@ -32,15 +34,21 @@ _TYPES = {"p": _POINTER, "n": _NUMBER, "f": ctypes.c_double}
 
 
 def _compiled() -> Any:  # noqa: ANN401 - ctypes.CDLL, or None
-    for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(f"_loops{suffix}")
-        if path.exists():
-            library = ctypes.CDLL(str(path))
-            for name, (kinds, result) in _FUNCTIONS.items():
-                function = getattr(library, name)
-                function.argtypes, function.restype = [_TYPES[kind] for kind in kinds], result
-            return library
-    return None
+    """The library; None where it was not compiled, was compiled elsewhere, or from another version."""
+    paths = (Path(__file__).with_name(f"_loops{suffix}") for suffix in EXTENSION_SUFFIXES)
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
+        return None
+    try:
+        library = ctypes.CDLL(str(path))
+        if library.version() != VERSION:
+            return None
+        for name, (kinds, result) in _FUNCTIONS.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = [_TYPES[kind] for kind in kinds], result
+    except (OSError, AttributeError):
+        return None
+    return library
 
 
 loops: Any = _compiled()
@@ -55,7 +63,7 @@ def check(array: Array, dtype: npt.DTypeLike) -> None:
 
 def check_rows(array: Array) -> None:
     """Raise ValueError unless each row of a table is contiguous float32."""
-    if array.dtype != np.float32 or (array.size and array.strides[1] != 4):
+    if array.dtype != np.float32 or (array.size and array.shape[1] > 1 and array.strides[1] != 4):
         raise ValueError("rows of contiguous float32 are needed")
 
 

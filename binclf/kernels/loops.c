@@ -21,6 +21,10 @@
 #define LANES 8 /* partial sums */
 #define TALL 16 /* rows that are interleaved together: a line of each column */
 
+#define VERSION 1 /* as library.py has it */
+
+EXPORT int version(void) { return VERSION; }
+
 static inline void copy(char *restrict to, const char *restrict from, int64_t bytes) {
     if (bytes < 16) { /* not by memcpy, which would be called: each byte, or four at once */
         int64_t i = 0;

@@ -47,6 +47,8 @@ class RowOrder:
     def rows(self, first: int, end: int) -> I64:
         """The rank's rows of the positions [first, end), int64 [n]."""
         plan, own = self.plan, len(self._lanes)
+        if end > plan.rows:
+            raise AssertionError(f"positions up to {end} of {plan.rows}")
         done, count = (plan.count(position, self.rank, self.ranks) for position in (first, end))
         rows = np.empty(count - done, dtype=np.int64)
         at = 0

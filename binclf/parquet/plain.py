@@ -27,7 +27,7 @@ from binclf.parquet.floats import Floats, Plain
 
 MOST_HEADER = 37  # bytes of a header without statistics; two pages have more, and would be read in vain
 MOST_COLUMNS = 500  # of one call, which takes at most 1,024 pieces
-PAGE = 4096  # bytes
+PAGE, LINE = 4096, 64  # bytes of memory's pages, and of the cache's lines
 APART = PAGE + 192  # bytes between columns, over whole pages: else a row's values, lying at the same place of
 # every column, would all fall into one set of the cache's lines
 
@@ -105,7 +105,7 @@ class _Run:
         if not self.names:
             return
         size = self.rows * self.dtype().itemsize
-        room = -(-size // PAGE) * PAGE + APART
+        room = -(-size // PAGE) * PAGE + APART if size >= PAGE else -(-size // LINE) * LINE
         memory = _buffers.take(len(self.names), room // 4).view(np.uint8)
         pages = list(memory[:, :size])
         pieces = [piece for pair in zip(self.headers, pages, strict=True) for piece in pair]

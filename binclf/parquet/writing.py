@@ -98,7 +98,8 @@ class ColumnWriter:
 
     def append(self, rows: Rows, keep: Sequence[str], columns: Mapping[str, Any], model: str) -> None:
         """Write `keep` of the rows, then `columns`, then the model's name, dictionary-encoded."""
-        arrays = {name: rows.table.column(name) for name in keep}
+        table = rows.table
+        arrays = {name: table.column(name) for name in keep}
         arrays |= {name: pa.array(values) for name, values in columns.items()}
         codes = pa.array(np.zeros(len(rows), dtype=np.int32))
         arrays["model"] = pa.DictionaryArray.from_arrays(codes, pa.array([model]))
