@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from binclf import artifact, commit, hashing, kernels
+from binclf import artifact, commit, hashing
 from binclf.config import Config, Train
 from binclf.epoch import check_ranks
 from binclf.errors import ConfigError, RankError
@@ -72,10 +72,6 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     _agree(world, {"tier (see train.cache)": tier.name})
     if world.rank == 0:
         log.info("%s", told(tier))
-        if not kernels.IS_COMPILED:
-            log.info(
-                "loops over rows were not compiled (no C compiler at installation): slower, the same bits"
-            )
     reading = time.perf_counter()
     stores = open_stores(job, tier, sources, world)
     features = learn_features(world, config, how, split, stores["train"])

@@ -12,6 +12,7 @@ import numpy as np
 from binclf.config import Config
 from binclf.errors import ConfigError
 from binclf.features import Features
+from binclf.kernels import IS_COMPILED
 from binclf.loader.cache import BlockCache, cached_bytes, free_bytes
 from binclf.loader.held import HeldRows
 from binclf.loader.memory import Grouped, Need, Shape, available_bytes, give_back, holding, shown, streaming
@@ -152,7 +153,10 @@ def _share(store: HeldRows, world: World) -> list[int]:
 
 def told(tier: Tier) -> str:
     """The choice in words."""
-    return f"rows are {_WORDS[tier.name]}: about {shown(tier.need.total)} of {shown(tier.budget)} a rank"
+    slowly = "" if IS_COMPILED else "; without compiled loops (no C compiler at installation), so more slowly"
+    return (
+        f"rows are {_WORDS[tier.name]}: about {shown(tier.need.total)} of {shown(tier.budget)} a rank{slowly}"
+    )
 
 
 _WORDS = {"ram": "held in memory", "disk": "read from the disk cache", "none": "streamed"}
