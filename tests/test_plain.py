@@ -44,8 +44,7 @@ def table_of(kinds: list[str], rows: int, draw: np.random.Generator) -> pa.Table
 
 def pages_of(path: Path) -> PlainPages:
     """Of a file."""
-    file = pq.ParquetFile(path)
-    return PlainPages(path, file.metadata, file.schema_arrow)
+    return PlainPages(path, pq.ParquetFile(path))
 
 
 @given(

@@ -32,7 +32,7 @@ class Moments:
 
 def merge(groups: F64) -> Moments:
     """Merge the moments of all row groups, float64 [G, F, FIELDS], in order."""
-    weight, mean, m2, missing, low, high = combined(groups).T
+    weight, mean, m2, missing, low, high = _combined(groups).T
     variance = np.divide(m2, weight, out=np.zeros(len(weight)), where=weight > 0)
     empty = ~np.isfinite(low)
     # below this the spread is rounding, and dividing by it would blow the column up
@@ -46,7 +46,7 @@ def merge(groups: F64) -> Moments:
     )
 
 
-def combined(parts: F64) -> F64:
+def _combined(parts: F64) -> F64:
     """Moments of disjoint rows, float64 [parts, F, FIELDS], merged in order: [F, FIELDS]."""
     weight, mean, m2 = np.zeros((3, parts.shape[1]))
     for part in parts:

@@ -7,12 +7,13 @@ same bits, more slowly. `IS_COMPILED` tells which. Both use one thread, and let 
 from binclf.kernels.categories import encode, histogram, tally
 from binclf.kernels.library import IS_COMPILED
 from binclf.kernels.moments import FIELDS, moments
-from binclf.kernels.order import canonical, checksum, deal, mix
+from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
 from binclf.kernels.rows import complete, gather, interleave, standardise
 
 __all__ = [
     "FIELDS",
     "IS_COMPILED",
+    "SPLITMIX",
     "canonical",
     "checksum",
     "complete",

@@ -12,6 +12,8 @@ I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 U64 = npt.NDArray[np.uint64]
 
+SPLITMIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # the step, and two factors
+
 
 def canonical(order: I32, begins: I64, lengths: I64, out: I64) -> None:
     """Row i of `out`: place `order[i]` of runs of rows that lie end to end.
@@ -71,10 +73,11 @@ def mix(words: U64) -> None:
     if library.loops is not None:
         library.loops.mix(at(words), len(words))
         return
-    words += np.uint64(0x9E3779B97F4A7C15)
+    step, first, second = (np.uint64(constant) for constant in SPLITMIX)
+    words += step
     shifted = words >> np.uint64(30)
     words ^= shifted
-    words *= np.uint64(0xBF58476D1CE4E5B9)
+    words *= first
     words ^= np.right_shift(words, np.uint64(27), out=shifted)
-    words *= np.uint64(0x94D049BB133111EB)
+    words *= second
     words ^= np.right_shift(words, np.uint64(31), out=shifted)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,23 @@ _buffers = Buffers()
 class PlainPages:
     """The plain columns of one local file."""
 
-    def __init__(self, path: Path, metadata: Any, schema: Any) -> None:  # noqa: ANN401 - pyarrow
-        """Look at the footer; the file is opened when it is first read."""
-        self.path, self.metadata = path, metadata
+    def __init__(self, path: Path, file: Any) -> None:  # noqa: ANN401 - pyarrow.parquet.ParquetFile
+        """Nothing is looked at before the first reading: most files are opened for their footers alone."""
+        self.path, self._file = path, file
         self._handle = -1
-        self._places: dict[str, tuple[int, type[np.floating[Any]]]] = {}
-        if metadata.num_columns == len(schema):  # leaves of nested columns cannot be told by their paths
-            for place, field in enumerate(schema):
-                dtype = _dtype_of(field.type)
-                if dtype is not None and metadata.schema.column(place).max_definition_level == 0:
-                    self._places[field.name] = place, dtype
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, type[np.floating[Any]]]]:
+        """Where columns that can be plain are among those of the file, and what their values are."""
+        metadata, schema = self._file.metadata, self._file.schema_arrow
+        if metadata.num_columns != len(schema):  # leaves of nested columns cannot be told by their paths
+            return {}
+        dtypes = [_dtype_of(field.type) for field in schema]
+        return {
+            schema.names[place]: (place, dtype)
+            for place, dtype in enumerate(dtypes)
+            if dtype is not None and metadata.schema.column(place).max_definition_level == 0
+        }
 
     def read(self, group: int, names: Sequence[str]) -> Plain:
         """Those of the columns that are plain; the others are left out.
@@ -74,7 +81,7 @@ class PlainPages:
 
     def _runs(self, group: int, wanted: Sequence[tuple[int, str]]) -> Iterator[_Run]:
         """The columns by places in the file: each run is read at once."""
-        meta = self.metadata.row_group(group)
+        meta = self._file.metadata.row_group(group)
         rows = meta.num_rows
         run = _Run(rows, np.float32, 0)
         for place, name in wanted:

@@ -123,7 +123,7 @@ class Reader:
             self.file: Any = self._parquet(source, tail.metadata)
             self._pages: PlainPages | None = None
             if isinstance(place, Path):  # those of an object come by ranges that pyarrow fetches together
-                self._pages = PlainPages(place, self.file.metadata, self.file.schema_arrow)
+                self._pages = PlainPages(place, self.file)
         except (StorageError, MemoryError):
             raise
         except FileNotFoundError as error:

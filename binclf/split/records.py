@@ -58,7 +58,7 @@ class PartFile:
             DataError: it changed since the split, so its rows are not those that were counted.
         """
         found = stamp_if_there(self.path)
-        if found is None or (any(self.stamp) and found != self.stamp):
+        if found is None or self.expected not in (None, found):
             raise DataError(f"{self.path} changed or went since the data were split: split again.")
 
     def reader(self, texts: Sequence[str] = ()) -> Reader:
