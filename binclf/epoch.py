@@ -114,12 +114,26 @@ class EpochPlan:
     def window(self, lane: int, offset: int) -> Window:
         """The window of a lane that holds an offset."""
         if self.is_small:
-            return self._whole_lane(lane)
+            rows = self._shuffled[lane :: self.lanes]
+            return Window(0, (), np.arange(len(rows), dtype=np.int32), rows)
         number, low, high = self.window_bounds(lane, offset)
-        start = self._lane_start(lane)
-        pieces, begins = self._pieces(start + low, start + high, self._lane_start(lane + 1))
-        order = self._shuffle(lane, number, high - low)
-        return Window(low, pieces, order, _numbers(pieces, begins, order))
+        pieces, begins = self._pieces(lane, low, high)
+        permutation, shift = self._shuffle(lane, number, high - low)
+        rows = np.empty(high - low, dtype=np.int64)
+        _number(pieces, begins, permutation, shift, rows)
+        order = np.concatenate([permutation[high - low - shift :], permutation[: high - low - shift]])
+        return Window(low, pieces, order, rows)
+
+    def put_window(self, lane: int, offset: int, out: I64) -> tuple[int, int]:
+        """Write the rows of the window of a lane that holds an offset: its first offset, and how many."""
+        if self.is_small:
+            rows = self._shuffled[lane :: self.lanes]
+            out[: len(rows)] = rows
+            return 0, len(rows)
+        number, low, high = self.window_bounds(lane, offset)
+        pieces, begins = self._pieces(lane, low, high)
+        _number(pieces, begins, *self._shuffle(lane, number, high - low), out[: high - low])
+        return low, high - low
 
     def window_bounds(self, lane: int, offset: int) -> tuple[int, int, int]:
         """Number, first and end offset of the window of a lane that holds an offset."""
@@ -151,21 +165,20 @@ class EpochPlan:
         owners[self._order] = np.minimum(lanes, self.lanes - 1) % ranks
         return owners
 
-    def _shuffle(self, lane: int, number: int, count: int) -> I32:
+    def _shuffle(self, lane: int, number: int, count: int) -> tuple[I32, int]:
         """How a window's rows are taken: all of a lane by one permutation, entered where a key says.
 
         A permutation of its own for each would cost more than gathering the rows does.
         """
         if not self.shuffle:
-            return np.arange(count, dtype=np.int32)
+            return np.arange(count, dtype=np.int32), 0
         key = hashing.key(self.seed, self.epoch, lane, number)
         if count < self.window_rows:
-            return hashing.permutation(key, count).astype(np.int32)
+            return hashing.permutation(key, count).astype(np.int32), 0
         if lane not in self._permutations:
             whole = hashing.permutation(hashing.key(self.seed, self.epoch, "lane", lane), count)
             self._permutations[lane] = whole.astype(np.int32)
-        permutation, shift = self._permutations[lane], key % count
-        return np.concatenate([permutation[count - shift :], permutation[: count - shift]])
+        return self._permutations[lane], key % count
 
     @cached_property
     def _permutations(self) -> dict[int, I32]:
@@ -176,17 +189,15 @@ class EpochPlan:
         size, longer = divmod(self.rows, self.lanes)
         return lane * size + min(lane, longer)
 
-    def _whole_lane(self, lane: int) -> Window:
-        rows = self._shuffled[lane :: self.lanes]
-        return Window(0, (), np.arange(len(rows), dtype=np.int32), rows)
-
     @cached_property
     def _shuffled(self) -> I64:
         """Canonical row numbers by position, of a small set."""
         return hashing.permutation(hashing.key(self.seed, self.epoch, "rows"), self.rows)
 
-    def _pieces(self, begin: int, end: int, lane_end: int) -> tuple[tuple[Piece, ...], list[int]]:
-        """The stream's rows [begin, end) by row group, and the canonical number of each piece's first row."""
+    def _pieces(self, lane: int, low: int, high: int) -> tuple[tuple[Piece, ...], list[int]]:
+        """A lane's rows [low, high) by row group, and the canonical number of each piece's first row."""
+        lane_start, lane_end = self._lane_start(lane), self._lane_start(lane + 1)
+        begin, end = lane_start + low, lane_start + high
         first = int(np.searchsorted(self._stream, begin, side="right")) - 1
         last = int(np.searchsorted(self._stream, end, side="left"))
         pieces: list[Piece] = []
@@ -201,12 +212,10 @@ class EpochPlan:
         return tuple(pieces), begins
 
 
-def _numbers(pieces: Sequence[Piece], begins: Sequence[int], order: I32) -> I64:
+def _number(pieces: Sequence[Piece], begins: Sequence[int], permutation: I32, shift: int, out: I64) -> None:
     """Canonical row numbers of the pieces, end to end, taken in an order."""
     lengths = np.array([piece.high - piece.low for piece in pieces], dtype=np.int64)
-    numbers = np.empty(len(order), dtype=np.int64)
-    kernels.canonical(order, np.array(begins, dtype=np.int64), lengths, numbers)
-    return numbers
+    kernels.canonical(permutation, shift, np.array(begins, dtype=np.int64), lengths, out)
 
 
 def check_ranks(ranks: int, lanes: int) -> None:

@@ -8,12 +8,13 @@ from binclf.kernels.categories import encode, histogram, tally
 from binclf.kernels.library import IS_COMPILED
 from binclf.kernels.moments import FIELDS, moments
 from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
-from binclf.kernels.rows import complete, gather, interleave, standardise
+from binclf.kernels.rows import Field, complete, gather, interleave, standardise
 
 __all__ = [
     "FIELDS",
     "IS_COMPILED",
     "SPLITMIX",
+    "Field",
     "canonical",
     "checksum",
     "complete",

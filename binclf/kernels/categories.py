@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf.kernels import library
-from binclf.kernels.library import at, check
+from binclf.kernels.library import at, check, check_rows, strides
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -20,23 +20,28 @@ def encode(codes: I32, tables: Sequence[I32], out: I32) -> None:
     """Row i, column c of `out`: what table c has for code `codes[c, i]`, its last entry for -1.
 
     Args:
-        codes: int32 [C, n].
+        codes: int32 [C, n]; they may be `out.T`.
         tables: C tables, int32, each with an entry more than there are codes.
-        out: int32 [n, C].
+        out: int32 [n, C], each row contiguous; they may lie apart.
 
     Raises:
         IndexError: a code beyond its table.
     """
-    check(codes, np.int32)
-    check(out, np.int32)
     for table in tables:
         check(table, np.int32)
     if out.shape != codes.shape[::-1] or len(tables) != len(codes) or not all(len(table) for table in tables):
         raise ValueError(f"codes {codes.shape} and {len(tables)} tables do not fit {out.shape}")
+    if not out.size:
+        return
     if library.loops is not None:
+        check_rows(out, np.int32)
         places = np.array([at(table) for table in tables], dtype=np.uint64)
         lengths = np.array([len(table) for table in tables], dtype=np.int64)
-        wrong = library.loops.encode(at(codes), codes.shape[1], len(codes), at(places), at(lengths), at(out))
+        across, down = strides(codes, np.int32)
+        wrong = library.loops.encode(
+            at(codes), down, across, codes.shape[1], len(codes), at(places), at(lengths),
+            at(out), strides(out, np.int32)[0],
+        )  # fmt: skip
         if wrong >= 0:
             raise IndexError(f"a code of column {wrong} is beyond its {lengths[wrong]} values")
         return
@@ -50,6 +55,7 @@ def tally(codes: I32, size: int) -> I64:
     Raises:
         IndexError: a code of `size` or more, or below -1.
     """
+    codes = np.ascontiguousarray(codes)
     check(codes, np.int32)
     counts = np.zeros(size + 1, dtype=np.int64)
     if library.loops is not None:

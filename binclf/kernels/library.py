@@ -13,20 +13,20 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-VERSION = 1  # of the functions, as loops.c has it: one more with every change to what they take or give
+VERSION = 2  # of the functions, as loops.c has it: one more with every change to what they take or give
 
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 _FUNCTIONS: dict[str, tuple[str, Any]] = {  # p: a pointer, n: an integer, f: a double; and what comes back
-    "gather": ("pnnpnpn", _NUMBER),
+    "gather": ("pnnpnnpppp", _NUMBER),
     "complete": ("pnnnpnpp", None),
     "standardise": ("pnnnpppn", None),
     "interleave": ("pnnpppn", _NUMBER),
     "moments": ("pnnnpnp", None),
-    "encode": ("pnnppp", _NUMBER),
+    "encode": ("pnnnnpppn", _NUMBER),
     "tally": ("pnnp", _NUMBER),
     "histogram": ("pnnfpffnp", None),
-    "canonical": ("pnppp", None),
-    "deal": ("pnnpnpn", None),
+    "canonical": ("pnnppnpp", None),
+    "deal": ("pnnppnpn", _NUMBER),
     "checksum": ("pnnn", ctypes.c_uint64),
     "mix": ("pn", None),
 }
@@ -61,10 +61,17 @@ def check(array: Array, dtype: npt.DTypeLike) -> None:
         raise ValueError(f"a contiguous array of {np.dtype(dtype)} is needed, not {array.dtype}")
 
 
-def check_rows(array: Array) -> None:
-    """Raise ValueError unless each row of a table is contiguous float32."""
-    if array.dtype != np.float32 or (array.size and array.shape[1] > 1 and array.strides[1] != 4):
-        raise ValueError("rows of contiguous float32 are needed")
+def check_rows(array: Array, dtype: npt.DTypeLike = np.float32) -> None:
+    """Raise ValueError unless each row of a table is contiguous and of a type."""
+    if array.dtype != dtype or (array.size and array.shape[1] > 1 and array.strides[1] != array.itemsize):
+        raise ValueError(f"rows of contiguous {np.dtype(dtype)} are needed")
+
+
+def strides(array: Array, dtype: npt.DTypeLike) -> list[int]:
+    """Elements from one to the next along each axis; ValueError unless the array is of a type."""
+    if array.dtype != dtype or any(stride % array.itemsize for stride in array.strides):
+        raise ValueError(f"an array of {np.dtype(dtype)} is needed, not of {array.dtype}")
+    return [stride // array.itemsize for stride in array.strides]
 
 
 def places(columns: Array | Sequence[Array]) -> npt.NDArray[np.uint64]:

@@ -20,8 +20,9 @@
 #define FIELDS 6 /* of moments */
 #define LANES 8 /* partial sums */
 #define TALL 16 /* rows that are interleaved together: a line of each column */
+#define TURNS 8 /* of all lanes, dealt together: a line of each lane */
 
-#define VERSION 1 /* as library.py has it */
+#define VERSION 2 /* as library.py has it */
 
 EXPORT int version(void) { return VERSION; }
 
@@ -36,19 +37,21 @@ static inline void copy(char *restrict to, const char *restrict from, int64_t by
     memcpy(to + bytes - 16, from + bytes - 16, 16);
 }
 
-/* -1, or the first place in `rows` whose row does not exist. */
-EXPORT int64_t gather(const char *table, int64_t height, int64_t bytes, const int64_t *rows, int64_t count,
-                      char *out, int64_t stride) {
+/* -1, or the first place in `rows` whose row does not exist. Field f is `sizes[f]` bytes at `begins[f]`. */
+EXPORT int64_t gather(const char *records, int64_t height, int64_t bytes, const int64_t *rows, int64_t count,
+                      int64_t fields, const int64_t *begins, const int64_t *sizes, char *const *outs,
+                      const int64_t *strides) {
     int64_t asked = bytes < LINES * LINE ? bytes : LINES * LINE;
     for (int64_t i = 0; i < count; i++) {
         if (i + AHEAD < count) {
-            uintptr_t coming = (uintptr_t)table + (uintptr_t)rows[i + AHEAD] * (uintptr_t)bytes;
+            uintptr_t coming = (uintptr_t)records + (uintptr_t)rows[i + AHEAD] * (uintptr_t)bytes;
             for (int64_t at = 0; at < asked; at += LINE) __builtin_prefetch((const void *)(coming + at));
-            if (asked > 1) __builtin_prefetch((const void *)(coming + asked - 1));
+            if (bytes % LINE) __builtin_prefetch((const void *)(coming + asked - 1));
         }
         int64_t row = rows[i];
         if (row < 0 || row >= height) return i;
-        copy(out + i * stride, table + row * bytes, bytes);
+        const char *record = records + row * bytes;
+        for (int64_t f = 0; f < fields; f++) copy(outs[f] + i * strides[f], record + begins[f], sizes[f]);
     }
     return -1;
 }
@@ -119,18 +122,18 @@ EXPORT int64_t interleave(const float *const *stage, int64_t columns, int64_t co
     return largest < 0x7F800000;
 }
 
-/* -1, or the first column with a code beyond its table. */
-EXPORT int64_t encode(const int32_t *codes, int64_t count, int64_t columns, const int32_t *const *tables,
-                      const int64_t *lengths, int32_t *out) {
+/* -1, or the first column with a code beyond its table. Codes and ids may lie in the same places. */
+EXPORT int64_t encode(const int32_t *codes, int64_t down, int64_t across, int64_t count, int64_t columns,
+                      const int32_t *const *tables, const int64_t *lengths, int32_t *out, int64_t stride) {
     for (int64_t first = 0; first < count; first += BLOCK) {
         int64_t end = first + BLOCK < count ? first + BLOCK : count;
         for (int64_t j = 0; j < columns; j++) {
-            const int32_t *own = codes + j * count, *table = tables[j];
+            const int32_t *own = codes + j * across, *table = tables[j];
             int64_t null = lengths[j] - 1;
             for (int64_t i = first; i < end; i++) {
-                int64_t code = own[i] < 0 ? null : own[i];
+                int64_t code = own[i * down] < 0 ? null : own[i * down];
                 if (code > null) return j;
-                out[i * columns + j] = table[code];
+                out[i * stride + j] = table[code];
             }
         }
     }
@@ -229,21 +232,40 @@ EXPORT void moments(const void *const *columns, int64_t width, int64_t count, in
     }
 }
 
-EXPORT void canonical(const int32_t *order, int64_t count, const int64_t *begins, const int64_t *lengths,
-                      int64_t *out) {
-    for (int64_t i = 0; i < count; i++) {
-        int64_t place = order[i], run = 0;
-        while (place >= lengths[run]) place -= lengths[run++];
-        out[i] = begins[run] + place;
-    }
+EXPORT void canonical(const int32_t *order, int64_t count, int64_t shift, const int64_t *begins,
+                      const int64_t *lengths, int64_t runs, int64_t *numbers, int64_t *out) {
+    int64_t *next = numbers; /* laid out once: to look for each place's run would be to guess, half in vain */
+    for (int64_t run = 0; run < runs; run++)
+        for (int64_t k = 0; k < lengths[run]; k++) *next++ = begins[run] + k;
+    for (int64_t i = 0; i < shift; i++) out[i] = numbers[order[count - shift + i]];
+    for (int64_t i = shift; i < count; i++) out[i] = numbers[order[i - shift]];
 }
 
-EXPORT void deal(const int64_t *lanes, int64_t width, int64_t count, int64_t *at, int64_t lane, int64_t *out,
-                 int64_t rows) {
-    for (int64_t i = 0; i < rows; i++) {
-        out[i] = lanes[lane * width + at[lane]++];
+/* How many were dealt: fewer than `rows` if the lane that is next has none left. */
+EXPORT int64_t deal(const int64_t *lanes, int64_t width, int64_t count, int64_t *at, const int64_t *ends,
+                    int64_t lane, int64_t *out, int64_t rows) {
+    int64_t done = 0;
+    while (done < rows) {
+        if (lane == 0) { /* whole turns, TURNS at once: a line of each lane */
+            int64_t turns = (rows - done) / count;
+            for (int64_t l = 0; l < count; l++) turns = ends[l] - at[l] < turns ? ends[l] - at[l] : turns;
+            for (int64_t first = 0; first < turns; first += TURNS) {
+                int64_t some = turns - first < TURNS ? turns - first : TURNS;
+                for (int64_t l = 0; l < count; l++) {
+                    const int64_t *from = lanes + l * width + at[l] + first;
+                    int64_t *to = out + done + first * count + l;
+                    for (int64_t k = 0; k < some; k++) to[k * count] = from[k];
+                }
+            }
+            for (int64_t l = 0; l < count; l++) at[l] += turns;
+            done += turns * count;
+            if (done == rows) break;
+        }
+        if (at[lane] == ends[lane]) break;
+        out[done++] = lanes[lane * width + at[lane]++];
         if (++lane == count) lane = 0;
     }
+    return done;
 }
 
 EXPORT uint64_t checksum(const int64_t *rows, int64_t count, uint64_t stride, uint64_t flipped) {

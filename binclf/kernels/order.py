@@ -15,11 +15,12 @@ U64 = npt.NDArray[np.uint64]
 SPLITMIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # the step, and two factors
 
 
-def canonical(order: I32, begins: I64, lengths: I64, out: I64) -> None:
-    """Row i of `out`: place `order[i]` of runs of rows that lie end to end.
+def canonical(order: I32, shift: int, begins: I64, lengths: I64, out: I64) -> None:
+    """Row i of `out`: place `order[(i - shift) mod n]` of runs of rows that lie end to end.
 
     Args:
         order: places, int32 [n].
+        shift: where the order is entered, 0 <= shift <= n.
         begins: the number of each run's first row, int64 [runs].
         lengths: rows of each run, int64 [runs]; places are below their sum.
         out: row numbers, int64 [n].
@@ -28,32 +29,49 @@ def canonical(order: I32, begins: I64, lengths: I64, out: I64) -> None:
     check(begins, np.int64)
     check(lengths, np.int64)
     check(out, np.int64)
+    if len(out) != len(order) or not 0 <= shift <= len(order):
+        raise ValueError(f"{len(order)} places, entered {shift} later, do not fill {len(out)}")
     if library.loops is not None:
-        library.loops.canonical(at(order), len(order), at(begins), at(lengths), at(out))
+        numbers = np.empty(int(lengths.sum()), dtype=np.int64)
+        library.loops.canonical(
+            at(order), len(order), shift, at(begins), at(lengths), len(begins), at(numbers), at(out)
+        )
         return
     runs = [np.arange(begin, begin + length) for begin, length in zip(begins, lengths, strict=True)]
-    out[:] = np.concatenate([np.zeros(0, dtype=np.int64), *runs]).take(order)
+    numbers = np.concatenate([np.zeros(0, dtype=np.int64), *runs])
+    out[shift:], out[:shift] = numbers[order[: len(order) - shift]], numbers[order[len(order) - shift :]]
 
 
-def deal(lanes: I64, begins: I64, first: int, out: I64) -> None:
-    """Take from each lane in turn, as many as `out` holds.
+def deal(lanes: I64, begins: I64, ends: I64, first: int, out: I64) -> int:
+    """Take from each lane in turn, as many as `out` holds or until the lane that is next has no more.
 
     Args:
         lanes: what there is of each, int64 [L, n].
-        begins: where in its row each begins, int64 [L].
+        begins: where in its row each begins, int64 [L]; moved on by what was taken.
+        ends: where in its row each ends, int64 [L].
         first: the lane that is asked first.
         out: int64 [m].
+
+    Returns:
+        How many were taken.
     """
-    check(lanes, np.int64)
-    check(begins, np.int64)
-    check(out, np.int64)
+    for array in (lanes, begins, ends, out):
+        check(array, np.int64)
+    if len(begins) != len(lanes) or len(ends) != len(lanes) or not 0 <= first < len(lanes):
+        raise ValueError(f"{len(lanes)} lanes, {len(begins)} begins, {len(ends)} ends, lane {first} first")
     if library.loops is not None:
-        moving = begins.copy()
-        library.loops.deal(at(lanes), lanes.shape[1], len(lanes), at(moving), first, at(out), len(out))
-        return
-    for turn in range(min(len(lanes), len(out))):
-        lane, own = (first + turn) % len(lanes), out[turn :: len(lanes)]
+        return int(
+            library.loops.deal(
+                at(lanes), lanes.shape[1], len(lanes), at(begins), at(ends), first, at(out), len(out)
+            )
+        )
+    turns = (np.arange(len(lanes)) - first) % len(lanes)  # when each is asked first
+    done = min(len(out), int((turns + (ends - begins) * len(lanes)).min()))
+    for lane, turn in enumerate(turns.tolist()):
+        own = out[turn : done : len(lanes)]
         own[:] = lanes[lane, begins[lane] : begins[lane] + len(own)]
+        begins[lane] += len(own)
+    return done
 
 
 def checksum(rows: I64, stride: int, flipped: int) -> int:

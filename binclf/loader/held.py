@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +13,17 @@ from binclf import kernels
 from binclf.epoch import EpochPlan
 from binclf.features import Block, Encoded, Encoder, Features, Standard
 from binclf.loader.order import RowOrder
+from binclf.loader.records import Layout, Records
 from binclf.loader.source import Source, ahead, threads
 from binclf.parquet import Buffers
 
 I64 = npt.NDArray[np.int64]
 
-MANY = 16384  # rows that are worth more than one thread to gather
+
+def layout_of(source: Source) -> Layout:
+    """How its rows are kept."""
+    roles = source.how.roles
+    return Layout(len(roles.numeric), len(roles.categorical), bool(source.how.weight))
 
 
 class HeldRows:
@@ -32,31 +36,21 @@ class HeldRows:
     def __init__(self, source: Source, shared: npt.NDArray[np.uint8] | None = None) -> None:
         """Take the memory, `bytes_of` the source; nothing is read yet."""
         self.source, self.is_shared = source, shared is not None
-        how, rows = source.how, source.rows
-        columns, categories = len(how.roles.numeric), len(how.roles.categorical)
-        size = self.bytes_of(source)
-        memory = np.empty(size, dtype=np.uint8) if shared is None else shared[:size]
-        weight = 4 * rows if how.weight else 0
-        parts = np.split(memory, np.cumsum([4 * rows * columns, 4 * rows * categories, weight]))
-        self.numbers = parts[0].view(np.float32).reshape(rows, columns)  # residuals, then standardised
-        self.ids = parts[1].view(np.int32).reshape(rows, categories)  # codes by column, then ids by row
-        self.w = parts[2].view(np.float32) if weight else None
-        self.y = parts[3].view(np.int8)
-        self.lacking = np.zeros(columns, dtype=np.bool_)  # columns in which a value is missing
+        self.records = Records(layout_of(source), source.rows, shared)
+        # residuals, then standardised numbers; codes, then ids: each is written where what it is made of was
+        self.numbers, self.ids = self.records.numbers, self.records.ids
+        self.w, self.y = self.records.w, self.records.y
+        self.lacking = np.zeros(self.numbers.shape[1], dtype=np.bool_)  # columns in which a value is missing
         self._raw: dict[int, Block] = {}  # decoded, not yet encoded
         self._filled: set[int] = set()  # encoded
         self._buffers, self._id_buffers = Buffers(), Buffers()
         self.encoder: Encoder | None = None
         self._is_copy = False
-        self._threads = threads()
-        self._pool: ThreadPoolExecutor | None = None
 
     @staticmethod
     def bytes_of(source: Source) -> int:
         """Bytes of all rows."""
-        roles = source.how.roles
-        row = 4 * (len(roles.numeric) + len(roles.categorical)) + (4 if source.how.weight else 0) + 1
-        return source.rows * row
+        return Records.bytes_of(layout_of(source), source.rows)
 
     def blocks(self, groups: Iterable[int]) -> Iterator[tuple[int, Block]]:
         """These row groups, decoded with their moments and kept until they are encoded."""
@@ -92,23 +86,11 @@ class HeldRows:
         encoder = self._of()
         x = self._buffers.take(len(rows), encoder.features.width)
         ids = self._id_buffers.take(len(rows), self.ids.shape[1]).view(np.int32)
-        lacking = np.flatnonzero(self.lacking)
-
-        def part(low: int, high: int) -> None:
-            kernels.gather(self.numbers, rows[low:high], x[low:high])
-            encoder.complete(x[low:high], lacking)
-            if self.ids.size:
-                kernels.gather(self.ids, rows[low:high], ids[low:high])
-
-        count = self._threads if len(rows) >= MANY else 1
-        if count == 1:
-            part(0, len(rows))
-        else:  # memory answers two threads nearly twice as fast as one
-            cuts = [len(rows) * i // count for i in range(count + 1)]
-            self._pool = self._pool or ThreadPoolExecutor(count, thread_name_prefix="gather")
-            list(self._pool.map(part, cuts, cuts[1:]))
-        w = None if self.w is None else self.w.take(rows)
-        return Encoded(x, ids, self.y.take(rows), w)
+        y = np.empty(len(rows), dtype=np.int8)
+        w = None if self.w is None else np.empty(len(rows), dtype=np.float32)
+        self.records.gather(rows, x, ids, y, w)
+        encoder.complete(x, np.flatnonzero(self.lacking))
+        return Encoded(x, ids, y, w)
 
     def encoded(self, group: int) -> Encoded:
         """One row group; decoded now, if this rank has not done so before."""
@@ -119,7 +101,8 @@ class HeldRows:
         x = np.empty((rows.stop - rows.start, encoder.features.width), dtype=np.float32)
         x[:, : self.numbers.shape[1]] = self.numbers[rows]
         encoder.complete(x, np.flatnonzero(self.lacking))
-        return Encoded(x, self.ids[rows], self.y[rows], None if self.w is None else self.w[rows])
+        w = None if self.w is None else self.w[rows].copy()
+        return Encoded(x, self.ids[rows].copy(), self.y[rows].copy(), w)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a DataLoader process is sent: where the rows are, not the rows."""
@@ -154,8 +137,8 @@ class HeldRows:
 
     def _decoded(self, group: int, *, moments: bool = False, standard: Standard | None = None) -> Block:
         rows = self.source.span(group)
-        codes = self.ids[rows].reshape(self.ids.shape[1], rows.stop - rows.start)  # the same memory
-        block = self.source.decode(group, out=(self.numbers[rows], codes), moments=moments, standard=standard)
+        out = self.numbers[rows], self.ids[rows].T
+        block = self.source.decode(group, out=out, moments=moments, standard=standard)
         self.y[rows] = block.labels
         if self.w is not None:
             self.w[rows] = block.weights
@@ -164,8 +147,7 @@ class HeldRows:
     def _finish(self, group: int, block: Block) -> npt.NDArray[np.bool_]:
         """Turn codes into ids; returns in which columns a value is missing."""
         rows = self.source.span(group)
-        codes = block.codes.copy()  # their memory is where the ids go
-        kernels.encode(codes, self._of().tables(block), self.ids[rows])
+        kernels.encode(block.codes, self._of().tables(block), self.ids[rows])
         self._filled.add(group)
         return block.missing
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf.epoch import EpochPlan
+from binclf.loader.records import Layout, Records
 from binclf.loader.steps import CHUNK_BYTES, DEPTH, MOST_CHUNK_ROWS
 from binclf.loader.streamed import SEGMENT_ROWS, target_rows
 from binclf.parquet import use_system_memory
@@ -57,6 +58,11 @@ class Shape:
     def row(self) -> int:
         """Bytes of a row as the model takes it, with its label, weight and number."""
         return 4 * self.width + 4 * self.categories + 1 + 4 * self.is_weighted + 8
+
+    @property
+    def layout(self) -> Layout:
+        """How a row is held."""
+        return Layout(self.numbers, self.categories, self.is_weighted)
 
     @property
     def decoded(self) -> int:
@@ -134,9 +140,7 @@ def holding(
     sources = tuple(sources)
     largest = max((rows for source in sources for rows in source.group_rows), default=0)
     return Need(
-        rows=(1 + workers)
-        * sum(source.rows for source in sources)
-        * (4 * shape.numbers + 4 * shape.categories + 5),
+        rows=(1 + workers) * sum(Records.bytes_of(shape.layout, source.rows) for source in sources),
         chunks=_chunks(shape, batch_rows, ranks),
         decoding=_decoding(shape, largest, threads + 1),
         weights=_weights(shape),

@@ -38,37 +38,45 @@ class RowOrder:
     def __init__(self, plan: EpochPlan, rank: int, ranks: int) -> None:
         """Nothing is worked out yet."""
         self.plan, self.rank, self.ranks = plan, rank, ranks
-        self._lanes = np.arange(rank, plan.lanes, ranks)
-        widest = max((plan.lane_rows(lane) for lane in plan.lanes_of(rank, ranks)), default=0)
+        self._lanes = plan.lanes_of(rank, ranks)
+        widest = max((plan.lane_rows(lane) for lane in self._lanes), default=0)
         widest = widest if plan.is_small else min(plan.window_rows, widest)
         self._windows = np.empty((len(self._lanes), widest + APART), dtype=np.int64)  # of each lane, its rows
-        self._first, self._end = np.zeros((2, len(self._lanes)), dtype=np.int64)  # and their offsets in it
+        self._at, self._ends = np.zeros((2, len(self._lanes)), dtype=np.int64)  # what is left of each
+        self._next = [0] * len(self._lanes)  # the offset in its lane at which each ends
+        self._position = -1
 
     def rows(self, first: int, end: int) -> I64:
         """The rank's rows of the positions [first, end), int64 [n]."""
-        plan, own = self.plan, len(self._lanes)
-        if end > plan.rows:
-            raise AssertionError(f"positions up to {end} of {plan.rows}")
-        done, count = (plan.count(position, self.rank, self.ranks) for position in (first, end))
+        if end > self.plan.rows:
+            raise AssertionError(f"positions up to {end} of {self.plan.rows}")
+        if first != self._position:
+            self._seek(first)
+        self._position = end
+        done, count = (self.plan.count(position, self.rank, self.ranks) for position in (first, end))
         rows = np.empty(count - done, dtype=np.int64)
-        at = 0
-        while at < len(rows):
-            offsets = -((self._lanes - first) // plan.lanes)  # of the next row of each lane
-            for place in np.flatnonzero((offsets < self._first) | (offsets >= self._end)).tolist():
-                self._open(place, int(offsets[place]))
-            # up to the first position for which a lane needs another window
-            stop = min(end, int((self._end * plan.lanes + self._lanes).min()))
-            more = plan.count(stop, self.rank, self.ranks) - done - at
-            kernels.deal(self._windows, offsets - self._first, (done + at) % own, rows[at : at + more])
-            at, first = at + more, stop
+        while done < count:
+            place = done % len(self._lanes)  # of the lane that is next
+            dealt = kernels.deal(self._windows, self._at, self._ends, place, rows[len(rows) - count + done :])
+            done += dealt
+            if done < count:
+                self._open(done % len(self._lanes))
         return rows
 
-    def _open(self, place: int, offset: int) -> None:
-        """Bring in the window of a lane that holds an offset; past its end, none is needed any more."""
-        lane = int(self._lanes[place])
-        if offset >= self.plan.lane_rows(lane):
-            self._first[place], self._end[place] = offset, np.iinfo(np.int64).max // self.plan.lanes - 1
-            return
-        window = self.plan.window(lane, offset)
-        self._windows[place, : len(window.rows)] = window.rows
-        self._first[place], self._end[place] = window.first, window.end
+    def _seek(self, position: int) -> None:
+        """Go to where each lane's next row is: no window is open there, but in its middle."""
+        for place, lane in enumerate(self._lanes):
+            offset = -((lane - position) // self.plan.lanes)
+            self._at[place] = self._ends[place] = 0
+            self._next[place] = offset
+            if offset < self.plan.lane_rows(lane):
+                first, _ = self._open(place)
+                self._at[place] = offset - first
+
+    def _open(self, place: int) -> tuple[int, int]:
+        """Bring in a lane's next window: its first offset, and its rows."""
+        window = self._windows[place]
+        first, count = self.plan.put_window(self._lanes[place], self._next[place], window)
+        self._at[place], self._ends[place] = 0, count
+        self._next[place] = first + count
+        return first, count

@@ -1,0 +1,106 @@
+"""Rows of fixed size, one after the other in memory: numbers, ids, weight and label of a row lie together.
+
+A batch takes rows from anywhere, and what it waits for is memory, a line of 64 bytes at a time; so a row's
+fields share lines, and a row begins with one where that costs little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf import kernels
+from binclf.kernels import Field
+
+U8 = npt.NDArray[np.uint8]
+I64 = npt.NDArray[np.int64]
+
+LINE = 64  # bytes that memory gives at once
+MOST_PADDING = 0.25  # of a row, to begin with a line
+STEP = 16  # bytes that are copied at once: a row begins at a multiple at least
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which bytes of a record are what; of F columns and C categories."""
+
+    columns: int
+    categories: int
+    is_weighted: bool
+
+    @property
+    def numbers(self) -> slice:
+        """float32 [F]."""
+        return slice(0, 4 * self.columns)
+
+    @property
+    def ids(self) -> slice:
+        """int32 [C]."""
+        return slice(self.numbers.stop, self.numbers.stop + 4 * self.categories)
+
+    @property
+    def weight(self) -> slice:
+        """float32, or nothing."""
+        return slice(self.ids.stop, self.ids.stop + 4 * self.is_weighted)
+
+    @property
+    def label(self) -> int:
+        """int8."""
+        end: int = self.weight.stop
+        return end
+
+    @property
+    def size(self) -> int:
+        """Bytes of a record, those between it and the next one included."""
+        least: int = self.label + 1
+        lines = -(-least // LINE) * LINE
+        return lines if lines <= (1 + MOST_PADDING) * least else -(-least // STEP) * STEP
+
+
+class Records:
+    """N rows."""
+
+    def __init__(self, layout: Layout, rows: int, memory: U8 | None = None) -> None:
+        """In memory of `bytes_of`, or in new memory; what is in it is not looked at."""
+        if memory is None:
+            memory = np.empty(self.bytes_of(layout, rows), dtype=np.uint8)
+        begin = -memory.__array_interface__["data"][0] % LINE
+        self.layout = layout
+        self.bytes = memory[begin : begin + rows * layout.size].reshape(rows, layout.size)
+        self.numbers = self.bytes[:, layout.numbers].view(np.float32)  # [N, F]
+        self.ids = self.bytes[:, layout.ids].view(np.int32)  # [N, C]
+        self.w = self.bytes[:, layout.weight].view(np.float32)[:, 0] if layout.is_weighted else None  # [N]
+        self.y = self.bytes[:, layout.label].view(np.int8)  # [N]
+
+    @staticmethod
+    def bytes_of(layout: Layout, rows: int) -> int:
+        """What they take."""
+        return rows * layout.size + LINE
+
+    def gather(
+        self,
+        rows: I64,
+        x: npt.NDArray[np.float32],
+        ids: npt.NDArray[np.int32],
+        y: npt.NDArray[np.int8],
+        w: npt.NDArray[np.float32] | None,
+    ) -> None:
+        """Copy rows by their numbers.
+
+        Args:
+            rows: int64 [n].
+            x: where their numbers go: the first F columns of float32 [n, >= F].
+            ids: int32 [n, C].
+            y: int8 [n].
+            w: float32 [n]; None if rows have no weight.
+
+        Raises:
+            IndexError: a row number below 0, or N or more.
+        """
+        places = [(self.layout.numbers, x), (self.layout.ids, ids)]
+        if w is not None:
+            places.append((self.layout.weight, w))
+        fields = [Field(at.start, at.stop - at.start, out) for at, out in places if at.stop > at.start]
+        kernels.gather(self.bytes, rows, [*fields, Field(self.layout.label, 1, y)])
