@@ -27,7 +27,7 @@ lint: $(READY)
 acceptance: $(READY)
 	$(BIN)/python -m tests.acceptance $(REAL)
 
-$(READY): pyproject.toml binclf/kernels/loops.c
+$(READY): pyproject.toml $(wildcard binclf/kernels/*.c)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable ".[dev]"

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from binclf import kernels
 from binclf.config import Config
 from binclf.errors import ConfigError, DataError
 from binclf.parquet import Column, Kind, Rows, parse_value
 
 I8 = npt.NDArray[np.int8]
 F64 = npt.NDArray[np.float64]
-
-MANY = 8  # values of a label that are sooner counted than looked for one by one
+I32 = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,8 @@ class LabelRule:
             DataError: a third value, or one that is neither 0 nor 1 where no positive is stated.
         """
         codes, values = rows.values(self.column)
-        if len(values) <= MANY:
-            present = [code for code in range(len(values)) if (codes == code).any()]
-        else:
-            present = np.flatnonzero(np.bincount(codes + 1, minlength=len(values) + 1)[1:]).tolist()
+        nulls = int(np.count_nonzero(codes < 0))
+        present = _present(codes, len(values), nulls)
         seen = [values[code] for code in present]
         if not self.is_stated and any(value not in (0, 1) for value in seen):
             raise DataError(
@@ -88,8 +86,17 @@ class LabelRule:
         for code in present:  # two, or one
             if values[code] == self.positive:
                 labels |= codes == code
-        np.copyto(labels, -1, where=codes < 0)
+        if nulls:
+            np.copyto(labels, -1, where=codes < 0)
         return labels, seen
+
+
+def _present(codes: I32 | I8, size: int, nulls: int) -> list[int]:
+    """The codes that come, of 0 to size - 1."""
+    if size != 2:
+        return np.flatnonzero(kernels.tally(codes.astype(np.int32), size)[1:]).tolist()
+    ones = int(np.count_nonzero(codes == 1))  # looking twice is faster than counting
+    return [code for code, rows in enumerate((len(codes) - nulls - ones, ones)) if rows]
 
 
 def read_weights(rows: Rows, column: str) -> F64:

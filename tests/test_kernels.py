@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -299,3 +300,51 @@ def test_a_run_has_the_same_bits_without_a_compiler(tmp_path: Path) -> None:
         found.append(retrain(config))
     for name in ("features.json", "model.safetensors"):
         assert len({(run / name).read_bytes() for run in found}) == 1
+
+
+@given(SEEDS, st.integers(0, 300), st.integers(0, 5), st.integers(0, 40))
+def test_crc32_is_what_zlib_has(seed: int, size: int, count: int, apart: int) -> None:
+    room = np.random.default_rng(seed).integers(0, 256, (count, size + apart), dtype=np.uint8)
+    rows = room[:, apart // 2 : apart // 2 + size]
+    assert kernels.crc32s(rows).tolist() == [zlib.crc32(row.tobytes()) for row in rows]
+
+
+def test_crc32_of_much_and_of_nothing() -> None:
+    content = np.random.default_rng(0).bytes(1_000_003)
+    assert kernels.crc32(content) == kernels.crc32(memoryview(content)) == zlib.crc32(content)
+    assert kernels.crc32(b"") == 0
+
+
+@given(
+    SEEDS, st.integers(0, 40), st.integers(0, 100), st.integers(0, 40), st.sampled_from([0.0, np.nan, np.inf])
+)
+def test_records_are_written_whole(seed: int, columns: int, rows: int, more: int, bad: float) -> None:
+    draw = np.random.default_rng(seed)
+    stage = draw.normal(size=(columns, rows)).astype(np.float32)
+    if stage.size:
+        stage[draw.integers(columns), draw.integers(rows)] = bad
+    shift, scale = (draw.normal(size=columns).astype(np.float32) for _ in range(2))
+    labels = draw.integers(-1, 2, rows).astype(np.int8)
+    size = -(-(4 * columns + 1 + more) // 16) * 16
+    room = np.full((rows + 2) * size + 64, 7, dtype=np.uint8)
+    begin = -room.__array_interface__["data"][0] % 64
+    whole = room[begin : begin + (rows + 2) * size].reshape(rows + 2, size)
+    place = int(draw.integers(4 * columns, size))
+    assert kernels.can_record(whole)
+    is_finite = kernels.record(stage, shift, scale, labels, place, whole[1:-1])
+    wanted = np.zeros((rows, size), dtype=np.uint8)
+    side_by_side = ((stage - shift[:, np.newaxis]) * scale[:, np.newaxis]).T.astype(np.float32)
+    wanted[:, : 4 * columns] = np.ascontiguousarray(side_by_side).view(np.uint8).reshape(rows, 4 * columns)
+    wanted[:, place] = labels.view(np.uint8)
+    assert whole[1:-1].tobytes() == wanted.tobytes()
+    assert (whole[[0, -1]] == 7).all()
+    assert is_finite == bool(np.isfinite(stage).all())
+
+
+def test_records_that_cannot_be_written_whole_are_refused() -> None:
+    one, labels = np.ones(1, dtype=np.float32), np.zeros(4, dtype=np.int8)
+    stage = np.ones((1, 4), dtype=np.float32)
+    room = np.zeros(4 * 4096 + 64, dtype=np.uint8)
+    for size, place in [(20, 4), (4096, 4), (32, 3), (32, 32)]:
+        with pytest.raises(ValueError, match="do not fit"):
+            kernels.record(stage, one, one, labels, place, room[: 4 * size].reshape(4, size))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from binclf.errors import DataError
-from binclf.features import numbers
+from binclf.features import Target, numbers
 from binclf.features.numbers import Numbers, Standard, read_numbers
 from binclf.parquet import Rows
 
@@ -42,11 +42,16 @@ def table_of(rows: int, columns: int, holes: float, draw: np.random.Generator) -
     return pa.table(made)
 
 
+def put(out: F32) -> Target:
+    """Where numbers float32 [n, F] go."""
+    return Target(out, np.empty((0, len(out)), dtype=np.int32))
+
+
 def decoded(table: pa.Table, weights: F64 | None, log1p: tuple[str, ...] = ()) -> tuple[F32, Numbers]:
     """Residuals, and what is told of them."""
     rows = Rows(table, "a, row group 0")
     out = np.full((len(rows), table.num_columns), -7.0, dtype=np.float32)
-    return out, read_numbers(rows, rows.columns(), log1p, weights, out, moments=True)
+    return out, read_numbers(rows, rows.columns(), log1p, weights, put(out), moments=True)
 
 
 def expected(values: F64, raw: F64, weights: F64) -> list[float]:
@@ -118,7 +123,7 @@ def test_an_infinity_is_refused_by_name_wherever_it_is(bad: float, beside: float
         table = pa.table({"bad": values})
         rows, out = Rows(table, "a, row group 0"), np.empty((5000, 1), dtype=np.float32)
         with pytest.raises(DataError, match=r"column 'bad' of a, row group 0 holds 1 infinite values"):
-            read_numbers(rows, rows.columns(), (), None, out, moments=moments)
+            read_numbers(rows, rows.columns(), (), None, put(out), moments=moments)
 
 
 def test_null_slots_and_slices_of_an_array_are_read_as_they_are_meant() -> None:
@@ -140,7 +145,7 @@ def test_standardised_at_once_or_afterwards_the_bits_are_the_same(
     residuals, told = decoded(table, None)
     standard = Standard(draw.normal(size=columns) * 100, np.exp(draw.normal(size=columns)).astype(np.float32))
     out, source = np.empty_like(residuals), Rows(table, "a, row group 0")
-    found = read_numbers(source, source.columns(), (), None, out, moments=False, standard=standard)
+    found = read_numbers(source, source.columns(), (), None, put(out), moments=False, standard=standard)
     shift, scale = standard.of(slice(None), told.centre)
     assert out.tobytes() == ((residuals - shift) * scale).tobytes()
     assert np.array_equal(found.missing, told.missing)

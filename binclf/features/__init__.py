@@ -12,6 +12,7 @@ from binclf.features.learn import Exchange, learn
 from binclf.features.lookup import Lookup
 from binclf.features.numbers import Standard
 from binclf.features.records import CategoricalColumn, Features, NumericColumn
+from binclf.features.target import Target
 
 __all__ = [
     "Block",
@@ -25,6 +26,7 @@ __all__ = [
     "NumericColumn",
     "Roles",
     "Standard",
+    "Target",
     "decode",
     "learn",
     "roles",

@@ -8,7 +8,7 @@ spoil a decoded block, and a block is the same wherever and whenever it is decod
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from binclf import hashing
 from binclf.features.columns import Roles
 from binclf.features.numbers import Standard, read_numbers
+from binclf.features.target import Target
 from binclf.labels import LabelRule, read_weights
 from binclf.parquet import Reader, Texts, feature_codes
 
@@ -87,7 +88,7 @@ def decode(
     group: int,
     how: Decoding,
     *,
-    out: tuple[F32, I32] | None = None,
+    out: Target | None = None,
     moments: bool = False,
     standard: Standard | None = None,
 ) -> Block:
@@ -97,7 +98,7 @@ def decode(
         reader: the file.
         group: which row group.
         how: columns and rules.
-        out: where to put residuals float32 [n, F] and codes int32 [C, n]; None: into new arrays.
+        out: where to put the rows; None: into new arrays.
         moments: whether to compute moments of the numeric columns.
         standard: how to standardise them at once; None: residuals are wanted.
 
@@ -109,23 +110,22 @@ def decode(
     if (labels < 0).any():
         rows, labels = rows.where(labels >= 0), labels[labels >= 0]
     weights = read_weights(rows, how.weight) if how.weight else None
-    residuals, codes = out if out is not None else (
-        np.empty((len(rows), len(how.roles.numeric)), dtype=np.float32),
-        np.empty((len(how.roles.categorical), len(rows)), dtype=np.int32),
-    )  # fmt: skip
-    if len(residuals) != len(rows):
+    if out is None:
+        out = Target.new(len(rows), len(how.roles.numeric), len(how.roles.categorical))
+    if len(out.numbers) != len(rows):
         raise AssertionError(
-            f"{rows.place}: {len(rows)} labelled rows, not {len(residuals)} as the split said"
+            f"{rows.place}: {len(rows)} labelled rows, not {len(out.numbers)} as the split said"
         )
     numbers = read_numbers(
-        rows, how.roles.numeric, how.log1p, weights, residuals, moments=moments, standard=standard
-    )
+        rows, how.roles.numeric, how.log1p, weights, replace(out, labels=labels),
+        moments=moments, standard=standard,
+    )  # fmt: skip
     texts: list[Texts] = []
     for place, categorical in enumerate(how.roles.categorical):
-        codes[place], distinct = feature_codes(rows, categorical)
+        out.codes[place], distinct = feature_codes(rows, categorical)
         texts.append(distinct)
     hashes = [t.hashes(text_key(c.name)) for t, c in zip(texts, how.roles.categorical, strict=True)]
     return Block(
-        residuals, numbers.centre, numbers.missing, codes, tuple(texts), tuple(hashes), labels, weights,
+        out.numbers, numbers.centre, numbers.missing, out.codes, tuple(texts), tuple(hashes), labels, weights,
         numbers.moments,
     )  # fmt: skip

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from binclf import kernels
 from binclf.errors import DataError
+from binclf.features.target import Target
 from binclf.kernels import FIELDS
 from binclf.parquet import Column, Rows, feature_numbers, singles
 
@@ -63,19 +64,19 @@ def read_numbers(
     columns: Sequence[Column],
     log1p: Sequence[str],
     weights: F64 | None,
-    out: F32,
+    out: Target,
     *,
     moments: bool,
     standard: Standard | None = None,
 ) -> Numbers:
-    """Write all columns into `out`, row-major float32 [n, F].
+    """Write all columns into `out`, and its labels.
 
     Args:
         rows: the row group.
         columns: F numeric columns.
         log1p: names of those that are taken as sign(v) log(1 + |v|).
         weights: of the rows, float64 [n]; None: all 1.
-        out: where to, C-contiguous.
+        out: where to, with the labels of the rows.
         moments: whether to compute them.
         standard: how to standardise what is written; None: residuals are.
 
@@ -83,16 +84,21 @@ def read_numbers(
         DataError: infinite numbers, or numbers whose spread float32 cannot hold.
     """
     centre, found = np.zeros(len(columns)), np.zeros((len(columns), FIELDS))
+    plain = _together(rows, columns, log1p)
+    if plain is not None:
+        is_finite = out.put(plain, *_scaling(standard, slice(None), centre))
+        if moments or not is_finite:
+            found = kernels.moments(plain, weights, with_sums=moments)
+        if not is_finite:
+            _refuse_infinite(rows, columns, [_Read(column) for column in plain], found)
+        return Numbers(centre, found[:, 3] > 0, found + 0.0 if moments else None)
+    out.put_labels()
     for first in range(0, len(columns), TOGETHER):
         some = slice(first, first + TOGETHER)
-        together = _together(rows, columns[some], log1p)
-        read = [_Read(column) for column in together] if together is not None else [
-            _read(rows, column, is_log1p=column.name in log1p) for column in columns[some]
-        ]  # fmt: skip
+        read = [_read(rows, column, is_log1p=column.name in log1p) for column in columns[some]]
         centre[some] = [column.centre for column in read]
-        kept = together if together is not None else [column.residuals for column in read]
-        scaling = _unscaled(len(read)) if standard is None else standard.of(some, centre[some])
-        is_finite = kernels.interleave(kept, *scaling, out[:, some])
+        kept = [column.residuals for column in read]
+        is_finite = kernels.interleave(kept, *_scaling(standard, some, centre[some]), out.numbers[:, some])
         if moments or not is_finite:
             found[some] = kernels.moments(kept, weights, with_sums=moments)
         _refuse_infinite(rows, columns[some], read, found[some])
@@ -100,6 +106,13 @@ def read_numbers(
             for place, column in enumerate(read, first):
                 found[place] = _exact_moments(column, weights, found[place])
     return Numbers(centre, found[:, 3] > 0, found if moments else None)
+
+
+def _scaling(standard: Standard | None, columns: slice, centre: F64) -> Scaling:
+    """What is subtracted and multiplied: nothing, where residuals are wanted."""
+    if standard is not None:
+        return standard.of(columns, centre)
+    return np.zeros(len(centre), dtype=np.float32), np.ones(len(centre), dtype=np.float32)
 
 
 def _read(rows: Rows, column: Column, *, is_log1p: bool) -> _Read:
@@ -126,10 +139,6 @@ def _centre(column: F64) -> float:
     present = column[~np.isnan(column)]
     sample = np.sort(present[:: -(-len(present) // SAMPLE)])
     return float(sample[len(sample) // 2])
-
-
-def _unscaled(columns: int) -> Scaling:
-    return np.zeros(columns, dtype=np.float32), np.ones(columns, dtype=np.float32)
 
 
 def _together(rows: Rows, columns: Sequence[Column], log1p: Sequence[str]) -> F32 | None:

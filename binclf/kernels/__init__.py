@@ -5,19 +5,23 @@ same bits, more slowly. `IS_COMPILED` tells which. Both use one thread, and let 
 """
 
 from binclf.kernels.categories import encode, histogram, tally
+from binclf.kernels.crc import crc32, crc32s
 from binclf.kernels.library import IS_COMPILED
 from binclf.kernels.moments import FIELDS, moments
 from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
-from binclf.kernels.rows import Field, complete, gather, interleave, standardise
+from binclf.kernels.rows import Field, can_record, complete, gather, interleave, record, standardise
 
 __all__ = [
     "FIELDS",
     "IS_COMPILED",
     "SPLITMIX",
     "Field",
+    "can_record",
     "canonical",
     "checksum",
     "complete",
+    "crc32",
+    "crc32s",
     "deal",
     "encode",
     "gather",
@@ -25,6 +29,7 @@ __all__ = [
     "interleave",
     "mix",
     "moments",
+    "record",
     "standardise",
     "tally",
 ]

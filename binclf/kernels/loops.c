@@ -20,9 +20,10 @@
 #define FIELDS 6 /* of moments */
 #define LANES 8 /* partial sums */
 #define TALL 16 /* rows that are interleaved together: a line of each column */
+#define MOST_RECORD 2048 /* bytes of a record that is written at once; as rows.py has it */
 #define TURNS 8 /* of all lanes, dealt together: a line of each lane */
 
-#define VERSION 2 /* as library.py has it */
+#define VERSION 3 /* as library.py has it */
 
 EXPORT int version(void) { return VERSION; }
 
@@ -87,22 +88,21 @@ static inline uint32_t magnitude(float value) {
     return bits & 0x7FFFFFFF; /* no sign: the exponent decides what is finite */
 }
 
-/* Whether all numbers are finite. */
-EXPORT int64_t interleave(const float *const *stage, int64_t columns, int64_t count, const float *shift,
-                          const float *scale, float *out, int64_t width) {
+/* Rows [first, first + TALL) or what there is of them; returns the largest magnitude, 0x7F800000 if not finite. */
+static inline uint32_t tile(const float *const *stage, int64_t columns, int64_t first, int64_t count,
+                            const float *shift, const float *scale, float *restrict out, int64_t width) {
     uint32_t largest = 0;
-    int64_t wide = 0, tall = 0;
+    int64_t wide = 0;
 #if defined(__SSE2__)
-    const __m128i unsigned_bits = _mm_set1_epi32(0x7FFFFFFF), infinite = _mm_set1_epi32(0x7F7FFFFF);
-    __m128i beyond = _mm_setzero_si128();
-    wide = columns - columns % 4;
-    tall = count - count % TALL;
-    for (int64_t first = 0; first < tall; first += TALL)
+    if (count == TALL) {
+        const __m128i unsigned_bits = _mm_set1_epi32(0x7FFFFFFF), infinite = _mm_set1_epi32(0x7F7FFFFF);
+        __m128i beyond = _mm_setzero_si128();
+        wide = columns - columns % 4;
         for (int64_t j = 0; j < wide; j += 4)
-            for (int64_t i = first; i < first + TALL; i += 4) {
+            for (int64_t i = 0; i < TALL; i += 4) {
                 __m128 v[4];
                 for (int k = 0; k < 4; k++) {
-                    v[k] = _mm_loadu_ps(stage[j + k] + i);
+                    v[k] = _mm_loadu_ps(stage[j + k] + first + i);
                     __m128i bits = _mm_and_si128(_mm_castps_si128(v[k]), unsigned_bits);
                     beyond = _mm_or_si128(beyond, _mm_cmpgt_epi32(bits, infinite));
                     v[k] = _mm_mul_ps(_mm_sub_ps(v[k], _mm_set1_ps(shift[j + k])), _mm_set1_ps(scale[j + k]));
@@ -110,15 +110,54 @@ EXPORT int64_t interleave(const float *const *stage, int64_t columns, int64_t co
                 _MM_TRANSPOSE4_PS(v[0], v[1], v[2], v[3]);
                 for (int k = 0; k < 4; k++) _mm_storeu_ps(out + (i + k) * width + j, v[k]);
             }
-    if (_mm_movemask_epi8(beyond)) largest = 0x7F800000;
+        if (_mm_movemask_epi8(beyond)) largest = 0x7F800000;
+    }
 #endif
     for (int64_t i = 0; i < count; i++)
-        for (int64_t j = i < tall ? wide : 0; j < columns; j++) {
-            float value = stage[j][i];
+        for (int64_t j = wide; j < columns; j++) {
+            float value = stage[j][first + i];
             uint32_t size = magnitude(value);
             largest = size > largest ? size : largest;
             out[i * width + j] = (value - shift[j]) * scale[j];
         }
+    return largest;
+}
+
+/* Whether all numbers are finite. */
+EXPORT int64_t interleave(const float *const *stage, int64_t columns, int64_t count, const float *shift,
+                          const float *scale, float *out, int64_t width) {
+    uint32_t largest = 0;
+    for (int64_t first = 0; first < count; first += TALL) {
+        int64_t some = count - first < TALL ? count - first : TALL;
+        uint32_t found = tile(stage, columns, first, some, shift, scale, out + first * width, width);
+        largest = found > largest ? found : largest;
+    }
+    return largest < 0x7F800000;
+}
+
+/* As interleave; but whole records of numbers, zeros, and a label at `place`, past the caches: what is written
+   here is read much later, and would be fetched before it is written over. Records begin at multiples of 16. */
+EXPORT int64_t record(const float *const *stage, int64_t columns, int64_t count, const float *shift,
+                      const float *scale, const int8_t *labels, int64_t place, char *out, int64_t bytes) {
+    union { float number; char byte[TALL * MOST_RECORD]; } room __attribute__((aligned(LINE)));
+    uint32_t largest = 0;
+    memset(room.byte, 0, (size_t)(TALL * bytes));
+    for (int64_t first = 0; first < count; first += TALL) {
+        int64_t some = count - first < TALL ? count - first : TALL;
+        uint32_t found = tile(stage, columns, first, some, shift, scale, &room.number, bytes / 4);
+        largest = found > largest ? found : largest;
+        for (int64_t i = 0; i < some; i++) room.byte[i * bytes + place] = labels[first + i];
+        char *to = out + first * bytes;
+#if defined(__SSE2__)
+        for (int64_t at = 0; at < some * bytes; at += 16)
+            _mm_stream_si128((__m128i *)(to + at), _mm_load_si128((const __m128i *)(room.byte + at)));
+#else
+        memcpy(to, room.byte, (size_t)(some * bytes));
+#endif
+    }
+#if defined(__SSE2__)
+    _mm_sfence(); /* or another thread could see that they are written before they are */
+#endif
     return largest < 0x7F800000;
 }
 

@@ -14,6 +14,10 @@ from binclf.kernels.library import Array, at, check, check_rows, places
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
+I8 = npt.NDArray[np.int8]
+
+STEP = 16  # bytes that are written at once
+MOST_RECORD = 2048  # bytes of a record that `record` can write, as loops.c has it
 
 
 class Field(NamedTuple):
@@ -126,21 +130,64 @@ def interleave(columns: F32 | Sequence[F32], shift: F32, scale: F32, out: F32) -
         out: float32 [n, C], each row contiguous; they may lie apart.
     """
     rows, count = out.shape
-    if len(columns) != count or any(len(column) != rows for column in columns):
-        raise ValueError(f"{len(columns)} columns do not fit {out.shape}")
+    _check_columns(columns, shift, scale, rows, count)
     if not out.size:
         return True
     if library.loops is not None:
         check_rows(out)
-        check(shift, np.float32)
-        check(scale, np.float32)
-        if any(column.dtype != np.float32 for column in columns):
-            raise ValueError("float32 is needed")
         addresses = places(columns)
         is_finite = library.loops.interleave(
             at(addresses), count, rows, at(shift), at(scale), at(out), out.strides[0] // 4
         )
         return bool(is_finite)
+    return _interleave(columns, shift, scale, out)
+
+
+def record(columns: F32 | Sequence[F32], shift: F32, scale: F32, labels: I8, place: int, out: U8) -> bool:
+    """As `interleave`, but write whole records: numbers, zeros, and a label.
+
+    Args:
+        columns: C columns, float32 [n] each and contiguous; they may lie anywhere.
+        shift: float32 [C].
+        scale: float32 [C].
+        labels: int8 [n].
+        place: which byte of a record is the label.
+        out: records, uint8 [n, bytes], C-contiguous; `can_record` holds of them.
+    """
+    rows, size = out.shape
+    _check_columns(columns, shift, scale, rows, len(shift))
+    check(labels, np.int8)
+    check(out, np.uint8)
+    if not can_record(out) or len(labels) != rows or not 4 * len(shift) <= place < size:
+        raise ValueError(f"{len(shift)} columns and a label at {place} do not fit records {out.shape}")
+    if not rows:
+        return True
+    if library.loops is not None:
+        addresses = places(columns)
+        is_finite = library.loops.record(
+            at(addresses), len(shift), rows, at(shift), at(scale), at(labels), place, at(out), size
+        )
+        return bool(is_finite)
+    out[:] = 0
+    out[:, place] = labels.view(np.uint8)
+    return _interleave(columns, shift, scale, out[:, : 4 * len(shift)].view(np.float32))
+
+
+def can_record(out: U8) -> bool:
+    """Whether records uint8 [n, bytes] are of a size and at a place that `record` can write."""
+    return out.shape[1] <= MOST_RECORD and out.shape[1] % STEP == 0 and at(out) % STEP == 0
+
+
+def _check_columns(columns: F32 | Sequence[F32], shift: F32, scale: F32, rows: int, count: int) -> None:
+    check(shift, np.float32)
+    check(scale, np.float32)
+    if len(columns) != count or len(scale) != count or any(len(column) != rows for column in columns):
+        raise ValueError(f"{len(columns)} columns do not fit {rows} rows of {count}")
+    if any(column.dtype != np.float32 for column in columns):
+        raise ValueError("float32 is needed")
+
+
+def _interleave(columns: F32 | Sequence[F32], shift: F32, scale: F32, out: F32) -> bool:
     for place, column in enumerate(columns):
         out[:, place] = (column - shift[place]) * scale[place]
     return all(bool(np.isfinite(column).all()) for column in columns)

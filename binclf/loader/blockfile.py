@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from isal import isal_zlib
 from safetensors.numpy import save
 
+from binclf import kernels
 from binclf.features import Block
 from binclf.parquet import Texts
 
@@ -24,12 +24,12 @@ Arrays = dict[str, npt.NDArray[Any]]
 def content_of(block: Block) -> bytes:
     """What `block_of` reads."""
     content = save(_arrays_of(block))
-    return content + isal_zlib.crc32(content).to_bytes(4, "little")
+    return content + kernels.crc32(content).to_bytes(4, "little")
 
 
 def is_whole(view: memoryview) -> bool:
     """Whether a content is as it was written."""
-    return len(view) >= 4 and isal_zlib.crc32(view[:-4]) == int.from_bytes(view[-4:], "little")
+    return len(view) >= 4 and kernels.crc32(view[:-4]) == int.from_bytes(view[-4:], "little")
 
 
 def _arrays_of(block: Block) -> Arrays:

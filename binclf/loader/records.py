@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf import kernels
+from binclf.features import Target
 from binclf.kernels import Field
 
 U8 = npt.NDArray[np.uint8]
@@ -78,6 +79,10 @@ class Records:
     def bytes_of(layout: Layout, rows: int) -> int:
         """What they take."""
         return rows * layout.size + LINE
+
+    def target(self, rows: slice) -> Target:
+        """Where rows are decoded to."""
+        return Target(self.numbers[rows], self.ids[rows].T, self.bytes[rows], self.layout.label)
 
     def gather(
         self,

@@ -9,9 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from binclf.features import Block, Decoding, Standard, decode
+from binclf.features import Block, Decoding, Standard, Target, decode
 from binclf.loader.readers import Readers
 from binclf.split import PartFile
 
@@ -43,7 +42,7 @@ class Source:
         self,
         group: int,
         *,
-        out: tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]] | None = None,
+        out: Target | None = None,
         moments: bool = False,
         standard: Standard | None = None,
     ) -> Block:

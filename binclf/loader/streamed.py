@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf.epoch import EpochPlan, Piece
-from binclf.features import Block, Encoded, Encoder, Features
+from binclf.features import Block, Encoded, Encoder, Features, Target
 from binclf.loader.cache import BlockCache
 from binclf.loader.order import RowOrder, places
 from binclf.loader.source import Source, ahead, threads
@@ -78,7 +78,7 @@ class StreamedRows:
         if self.cache is None:
             rows, roles = self.source.group_rows[group], self.source.how.roles
             codes = np.empty((len(roles.categorical), rows), dtype=np.int32)
-            out = (self.work.take(rows, len(roles.numeric)), codes)
+            out = Target(self.work.take(rows, len(roles.numeric)), codes)
             return self.source.decode(group, out=out, moments=moments)
         return self.cache.block(self.source, group)
 

@@ -20,6 +20,7 @@ from binclf.parquet.times import microseconds, seconds
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
+I8 = npt.NDArray[np.int8]
 
 _NULL_WORD = 0x6E756C6C  # "null": what a missing key hashes as
 
@@ -109,14 +110,14 @@ class Rows:
             codes = np.where(hole[codes], np.int32(-1), codes).astype(np.int32)
         return codes, texts
 
-    def values(self, name: str) -> tuple[I32, list[Any]]:
-        """A label-like column as codes int32 [N] into its distinct Python values; null and NaN are -1."""
+    def values(self, name: str) -> tuple[I32 | I8, list[Any]]:
+        """A label-like column as codes, signed [N], into its distinct Python values; null and NaN are -1."""
         whole = self.array(name)
         is_boolean = pa.types.is_boolean(whole.type)
         if len(whole) and not whole.null_count and (is_boolean or pa.types.is_integer(whole.type)):
             ones = (whole.cast(pa.int8()) if is_boolean else whole).to_numpy()
             if ones.min() >= 0 and ones.max() <= 1:
-                return ones.astype(np.int32), [False, True] if is_boolean else [0, 1]  # no look-up
+                return ones.astype(np.int8), [False, True] if is_boolean else [0, 1]  # no look-up
         array = self._dictionary(name)
         values = self._listed(array.dictionary, name)
         codes = _signed(array.indices)

@@ -20,11 +20,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from isal import isal_zlib
 
+from binclf import kernels
 from binclf.parquet.buffers import Buffers
 from binclf.parquet.floats import Floats, Plain
 
+Number = np.dtype[np.float32] | np.dtype[np.float64]
+
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 MOST_HEADER = 37  # bytes of a header without statistics; two pages have more, and would be read in vain
 MOST_COLUMNS = 500  # of one call, which takes at most 1,024 pieces
 PAGE, LINE = 4096, 64  # bytes of memory's pages, and of the cache's lines
@@ -45,7 +48,7 @@ class PlainPages:
         self._handle = -1
 
     @cached_property
-    def _places(self) -> dict[str, tuple[int, type[np.floating[Any]]]]:
+    def _places(self) -> dict[str, tuple[int, Number]]:
         """Where columns that can be plain are among those of the file, and what their values are."""
         metadata, schema = self._file.metadata, self._file.schema_arrow
         if metadata.num_columns != len(schema):  # leaves of nested columns cannot be told by their paths
@@ -82,14 +85,15 @@ class PlainPages:
     def _runs(self, group: int, wanted: Sequence[tuple[int, str]]) -> Iterator[_Run]:
         """The columns by places in the file: each run is read at once."""
         meta = self._file.metadata.row_group(group)
-        rows = meta.num_rows
-        run = _Run(rows, np.float32, 0)
-        for place, name in wanted:
-            chunk, dtype = meta.column(place), self._places[name][1]
-            offset, length = chunk.data_page_offset, chunk.total_compressed_size
-            header = length - rows * dtype().itemsize
+        rows, places = meta.num_rows, self._places
+        run = _Run(rows, SINGLE, 0)
+        for place, name in wanted:  # each look at the footer takes a microsecond: the least that will do
+            chunk, dtype = meta.column(place), places[name][1]
+            length = chunk.total_compressed_size
+            header = length - rows * dtype.itemsize
             if not rows or not 0 < header <= MOST_HEADER or chunk.compression != "UNCOMPRESSED":
                 continue  # a page may happen to be as long when it is compressed, which its header tells not
+            offset = chunk.data_page_offset
             if offset != run.end or dtype is not run.dtype or len(run.names) == MOST_COLUMNS:
                 yield run
                 run = _Run(rows, dtype, offset)
@@ -102,7 +106,7 @@ class PlainPages:
 class _Run:
     """Columns of one type that follow each other in a file without a gap."""
 
-    def __init__(self, rows: int, dtype: type[np.floating[Any]], begin: int) -> None:
+    def __init__(self, rows: int, dtype: Number, begin: int) -> None:
         self.rows, self.dtype, self.begin, self.end = rows, dtype, begin, begin
         self.names: list[str] = []
         self.headers: list[bytearray] = []
@@ -111,35 +115,37 @@ class _Run:
         """Each to its place; together, if all are what they must be, else those that are."""
         if not self.names:
             return
-        size = self.rows * self.dtype().itemsize
+        size = self.rows * self.dtype.itemsize
         room = -(-size // PAGE) * PAGE + APART if size >= PAGE else -(-size // LINE) * LINE
         memory = _buffers.take(len(self.names), room // 4).view(np.uint8)
-        pages = list(memory[:, :size])
+        pages = memory[:, :size]
         pieces = [piece for pair in zip(self.headers, pages, strict=True) for piece in pair]
         if os.preadv(handle, pieces, self.begin) != self.end - self.begin:
             return
         stage = memory.view(self.dtype)[:, : self.rows]
-        good = [_is_header_of(page, self.rows, head) for head, page in zip(self.headers, pages, strict=True)]
+        good = _are_headers_of(pages, self.rows, self.headers)
         if all(good):
             yield self.names, stage
         else:
             yield from (([name], stage[i : i + 1]) for i, name in enumerate(self.names) if good[i])
 
 
-def _dtype_of(kind: Any) -> type[np.floating[Any]] | None:  # noqa: ANN401 - pyarrow
+def _dtype_of(kind: Any) -> Number | None:  # noqa: ANN401 - pyarrow
     """What its values are in memory, if it is a float; types of others' making cannot be looked up."""
     if pa.types.is_float32(kind):
-        return np.float32
-    return np.float64 if pa.types.is_float64(kind) else None
+        return SINGLE
+    return DOUBLE if pa.types.is_float64(kind) else None
 
 
-def _is_header_of(values: npt.NDArray[np.uint8], count: int, header: bytearray) -> bool:
-    """Whether a page header is what the format writes before these values and nothing else."""
-    checksum = isal_zlib.crc32(values)
-    before, after = _around_checksum(len(values), count)
-    signed = 2 * checksum if checksum < 2**31 else 2 * (2**32 - checksum) - 1
-    expected = before + _varint(signed) + after
-    return header.startswith(expected) and header[len(expected) :] in _ENDS
+def _are_headers_of(pages: npt.NDArray[np.uint8], count: int, headers: Sequence[bytearray]) -> list[bool]:
+    """Whether each page header is what the format writes before these values and nothing else."""
+    before, after = _around_checksum(pages.shape[1], count)
+    good: list[bool] = []
+    for checksum, header in zip(kernels.crc32s(pages).tolist(), headers, strict=True):
+        signed = 2 * checksum if checksum < 2**31 else 2 * (2**32 - checksum) - 1
+        expected = before + _varint(signed) + after
+        good.append(header.startswith(expected) and header[len(expected) :] in _ENDS)
+    return good
 
 
 @lru_cache(maxsize=256)
@@ -155,9 +161,15 @@ def _around_checksum(size: int, count: int) -> tuple[bytes, bytes]:
 
 
 def _varint(number: int) -> bytes:
-    if 2**28 <= number < 2**35:  # as most checksums are
-        parts = (number >> shift & 127 | 128 for shift in (0, 7, 14, 21))
-        return bytes((*parts, number >> 28))
+    if 2**28 <= number < 2**35:  # as most checksums are: seven bits to a byte, and a bit that more follow
+        spread = (
+            number & 0x7F
+            | (number & 0x3F80) << 1
+            | (number & 0x1FC000) << 2
+            | (number & 0xFE00000) << 3
+            | (number & 0x7F0000000) << 4
+        )
+        return (spread | 0x80808080).to_bytes(5, "little")
     found = bytearray()
     while number > 127:
         found.append(number & 127 | 128)
