@@ -88,9 +88,10 @@ class HeldRows:
         ids = self._id_buffers.take(len(rows), self.ids.shape[1]).view(np.int32)
         y = np.empty(len(rows), dtype=np.int8)
         w = None if self.w is None else np.empty(len(rows), dtype=np.float32)
-        self.records.gather(rows, x, ids, y, w)
+        out = Encoded(x, ids, y, w)
+        self.records.gather(rows, out)
         encoder.complete(x, np.flatnonzero(self.lacking))
-        return Encoded(x, ids, y, w)
+        return out
 
     def encoded(self, group: int) -> Encoded:
         """One row group; decoded now, if this rank has not done so before."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf import kernels
-from binclf.features import Target
+from binclf.features import Encoded, Target
 from binclf.kernels import Field
 
 U8 = npt.NDArray[np.uint8]
@@ -84,28 +84,18 @@ class Records:
         """Where rows are decoded to."""
         return Target(self.numbers[rows], self.ids[rows].T, self.bytes[rows], self.layout.label)
 
-    def gather(
-        self,
-        rows: I64,
-        x: npt.NDArray[np.float32],
-        ids: npt.NDArray[np.int32],
-        y: npt.NDArray[np.int8],
-        w: npt.NDArray[np.float32] | None,
-    ) -> None:
+    def gather(self, rows: I64, out: Encoded) -> None:
         """Copy rows by their numbers.
 
         Args:
             rows: int64 [n].
-            x: where their numbers go: the first F columns of float32 [n, >= F].
-            ids: int32 [n, C].
-            y: int8 [n].
-            w: float32 [n]; None if rows have no weight.
+            out: n rows of memory; numbers go to the first F columns of its x.
 
         Raises:
             IndexError: a row number below 0, or N or more.
         """
-        places = [(self.layout.numbers, x), (self.layout.ids, ids)]
-        if w is not None:
-            places.append((self.layout.weight, w))
-        fields = [Field(at.start, at.stop - at.start, out) for at, out in places if at.stop > at.start]
-        kernels.gather(self.bytes, rows, [*fields, Field(self.layout.label, 1, y)])
+        places = [(self.layout.numbers, out.x), (self.layout.ids, out.ids)]
+        if out.w is not None:
+            places.append((self.layout.weight, out.w))
+        fields = [Field(at.start, at.stop - at.start, array) for at, array in places if at.stop > at.start]
+        kernels.gather(self.bytes, rows, [*fields, Field(self.layout.label, 1, out.y)])
