@@ -1,4 +1,4 @@
-"""Rows of fixed size: fields do not overlap, begin with a line where that is cheap, and come out as put in."""
+"""Rows of fixed size: fields do not overlap, begin with a line where that is cheap, come out as put in."""
 
 from __future__ import annotations
 
