@@ -75,7 +75,7 @@ def measure(folder: Path, name: str, *, splits: int) -> Found:
     weight = meta["weight"] if name.endswith("+weight") else ""
     frame = pd.concat([pd.read_parquet(file) for file in sorted(home.glob("*.parquet"))], ignore_index=True)
     with tempfile.TemporaryDirectory() as store:
-        settings = _settings(meta, weight, store)
+        settings = settings_of(meta, weight, store)
         variant = name[len(home.name) :]
         test = pd.read_parquet(home / "oracle" / f"test{variant}.parquet")["row"].to_numpy()
         part = np.full(len(frame), "train", dtype=object)
@@ -93,7 +93,8 @@ def measure(folder: Path, name: str, *, splits: int) -> Found:
     return Found(name, ours, oracle, tuple(ratios))
 
 
-def _settings(meta: dict[str, Any], weight: str, store: str) -> dict[str, Any]:
+def settings_of(meta: dict[str, Any], weight: str, store: str) -> dict[str, Any]:
+    """A config without split and path."""
     exclude = [name for name in meta["exclude"] if name != weight]
     return {
         "name": meta["name"],

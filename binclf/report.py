@@ -100,14 +100,36 @@ def _training(run: artifact.Run) -> list[str]:
         f"{parts}, {dropped:,} dropped without a label.",
         f"- Label: `{data.label}` = `{run.record['positive']}`; split by {split.method}.",
         *(f"- {part.capitalize()} from {start}." for part, start in split.cuts.items()),
-        f"- Solver: {training['solver']} ({training['optimizer']}), {training['epochs']} epochs of "
-        f"{training['steps_per_epoch']:,} steps of {training['batch_rows']:,} rows on "
-        f"{training['ranks']} ranks, {training['seconds']:.1f} s.",
+        *_solver(training),
     ]
-    if training["best_epoch"]:
+    if training.get("best_epoch"):
         best = training["best_epoch"]
         lines.append(
             f"- Best on validation, of the epochs judged, after epoch {best}: those weights were kept."
+        )
+    return lines
+
+
+def _solver(training: Mapping[str, Any]) -> list[str]:
+    took = f"{training['ranks']} ranks, {training['seconds']:.1f} s."
+    if training["solver"] == "minibatch":
+        return [
+            f"- Solver: minibatch ({training['optimizer']}), {training['epochs']} epochs of "
+            f"{training['steps_per_epoch']:,} steps of {training['batch_rows']:,} rows on {took}"
+        ]
+    certificate = training["certificate"]
+    proven = "Proven: within" if certificate["is_proven"] else "By its model there, within"
+    lines = [
+        f"- Solver: {training['solver']}, {training['passes']} passes on {took}",
+        f"- {proven} {certificate['gap']:.1e} of the least objective; each coefficient within "
+        f"{certificate['errors']:.1e} standard errors of the optimum's.",
+    ]
+    for names in training["dependent_columns"]:
+        listed = ", ".join(_cell(name) for name in names)
+        lines.append(
+            f"- {listed} is constant: it has no weight."
+            if len(names) == 1
+            else f"- {listed} depend on each other: their coefficients share one effect."
         )
     return lines
 
@@ -122,21 +144,21 @@ def _coefficients(run: artifact.Run) -> list[str]:
         "## Largest coefficients",
         "",
         "Log-odds per unit of the column, and per standard deviation; of a missing value against the mean; "
-        "of a level as it is.",
+        "of a level as it is. Intervals are of 95 %, where the solver knows them.",
         "",
-        "| column | per unit | per standard deviation | missing |",
-        "|---|---|---|---|",
+        "| column | per unit | interval | p | per standard deviation | missing |",
+        "|---|---|---|---|---|---|",
     ]
+    known = run.record.get("inference", {}).get("numeric", {})
     for column in numeric[:SHOWN_COEFFICIENTS]:
         entry = run.record["numeric"][column.name]
         missing = ""
         if "missing" in entry:
             missing = f"{entry['missing'] - entry['per_unit'] * column.mean:+.4f}"
         name = column.name + (" (log1p)" if entry["log1p"] else "")
-        lines.append(
-            f"| {_cell(name)} | {entry['per_unit']:+.6g} | "
-            f"{entry['per_unit'] * column.deviation:+.4f} | {missing} |"
-        )
+        cells = _interval(known.get(column.name, {}).get("per_unit"))
+        effect = f"{entry['per_unit'] * column.deviation:+.4f}"
+        lines.append(f"| {_cell(name)} | {entry['per_unit']:+.6g} | {cells} | {effect} | {missing} |")
     levels = [
         (abs(value), f"| {_cell(name)} = {_cell(level)} | {value:+.4f} |")
         for name, entry in run.record["categorical"].items()
@@ -146,6 +168,14 @@ def _coefficients(run: artifact.Run) -> list[str]:
         lines += ["", "| level | log-odds |", "|---|---|"]
         lines += [line for _, line in sorted(levels, reverse=True)[:SHOWN_COEFFICIENTS]]
     return lines
+
+
+def _interval(entry: Mapping[str, float | None] | None) -> str:
+    """The cells of an interval and a p-value; empty where nothing is known."""
+    if not entry or entry["se"] is None:
+        return " | "
+    p = entry["p"] or 0.0
+    return f"{entry['low']:+.6g} to {entry['high']:+.6g} | {'< 1e-16' if p < 1e-16 else format(p, '.2g')}"
 
 
 def _cell(text: str) -> str:

@@ -22,14 +22,20 @@ from binclf.loader import Order, Source
 from binclf.loader.memory import Peak, Shape
 from binclf.loader.tier import AnyStore, Job, Room, Tier, attach, choose, open_stores, told
 from binclf.plan import foresee
-from binclf.solvers import schedule
-from binclf.solvers.minibatch import fit
+from binclf.solvers import minibatch, newton, schedule
 from binclf.solvers.problem import Problem, Solution
 from binclf.split import Split
 from binclf.storage import Place
 from binclf.world import World, join
 
 log = logging.getLogger(__name__)
+
+STEPS = (
+    "batch_rows",
+    "steps_per_epoch",
+    "epochs",
+    "passes",
+)  # of what was read, told beside what was foreseen
 
 
 def train(run_dir: Place) -> None:
@@ -87,7 +93,8 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
         base_rate=split.base_rate("train"),
         settings=config.train,
     )
-    solution = fit(problem, world, checkpoints=run_dir / artifact.CHECKPOINTS)
+    solver = newton if config.train.solver == "newton" else minibatch
+    solution = solver.fit(problem, world, checkpoints=run_dir / artifact.CHECKPOINTS)
     if world.rank == 0:
         seconds = {"seconds": time.perf_counter() - began, "reading_seconds": reading}
         _write(run_dir, config, split, features, solution, world.size, seconds)
@@ -157,6 +164,7 @@ def _write(
             "positive": str(split.label.positive),
             "base_rate": split.base_rate("train"),
             **coefficients(features, solution),
+            "inference": solution.inference,
             "training": training,
         },
     )
@@ -170,16 +178,12 @@ def _write_receipts(
         "split": dict(split.receipt),
         "train": {
             "rows": split.rows("train"),
-            "epochs": solution.record["epochs"],
-            "rows_seen": solution.record["rows"],
-            "each_row_once_an_epoch": True,  # asserted after each epoch, over all ranks
+            **solution.receipt,
         },
         "predicted": foreseen,
         "actual": {
             "parts": {part: split.rows(part) for part in split.parts},
-            "batch_rows": solution.record["batch_rows"],
-            "steps_per_epoch": solution.record["steps_per_epoch"],
-            "epochs": solution.record["epochs"],
+            **{key: solution.receipt[key] for key in STEPS if key in solution.receipt},
             "tier": tier.name,
             "memory_predicted_bytes": tier.need.total,  # from the rows as they were split
             "memory_bytes": peak.bytes(),  # of rank 0, beside what it held before; null where not known

@@ -24,12 +24,25 @@ SPLIT_READS: dict[str, frozenset[str]] = {
 }
 
 
+# which settings of [train] only some solvers read
+SOLVER_READS: dict[str, frozenset[str]] = {
+    "newton": frozenset({"l1", "tolerance", "nonnegative", "nonpositive"}),
+    "minibatch": frozenset(
+        {
+            "batch_rows", "epochs", "shuffle", "workers", "window_rows", "optimizer", "learning_rate",
+            "momentum", "patience", "checkpoint_seconds",
+        }
+    ),
+}  # fmt: skip
+
+
 def problems(config: Config) -> list[str]:
     """Every contradiction and every setting without effect, each as one sentence that names its key."""
     return [
         *_split_problems(config),
         *_group_problems(config),
         *_column_problems(config),
+        *_solver_problems(config),
         *_train_problems(config),
     ]
 
@@ -96,6 +109,17 @@ def _column_problems(config: Config) -> Iterator[str]:
     for name in features.log1p:
         if roles.get(name, "features.numeric") != "features.numeric":
             yield f"features.log1p names '{name}', which is in {roles[name]}: it must be numeric"
+
+
+def _solver_problems(config: Config) -> Iterator[str]:
+    train = config.train
+    solver = "minibatch" if train.solver == "auto" else train.solver
+    for other, keys in SOLVER_READS.items():
+        for key in sorted(keys) if other != solver else ():
+            if _changed(train, key):
+                yield f"train.{key} has no effect with train.solver = '{train.solver}': remove it"
+    for name in sorted({*train.nonnegative} & {*train.nonpositive}):
+        yield f"column '{name}' is in train.nonnegative and in train.nonpositive: list it in data.exclude"
 
 
 def _train_problems(config: Config) -> Iterator[str]:

@@ -5,39 +5,13 @@ No unions, no optional values and no dictionaries: "" and 0 mean off, so that a 
 
 from __future__ import annotations
 
-import datetime
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from binclf.config.rules import problems
-
-
-def _number_fields(schema: dict[str, Any]) -> None:
-    """Give each field its place: a Prefect form is alphabetical otherwise."""
-    for place, field in enumerate(schema.get("properties", {}).values()):
-        field["position"] = place
-
-
-class Section(BaseModel):
-    """What all sections share: frozen, unknown keys refused, fields shown in source order."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_number_fields)
-
-
-def _as_text(value: object) -> object:
-    """TOML's true, 1, 0.5 and dates as the text that the user would have written."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime.datetime):
-        return value.isoformat(sep=" ")
-    if isinstance(value, int | float | datetime.date):
-        return str(value)
-    return value
-
-
-Text = Annotated[str, BeforeValidator(_as_text)]
-Names = tuple[str, ...]
+from binclf.config.section import Names, Section, Text
+from binclf.config.training import Train
 
 
 class Data(Section):
@@ -127,80 +101,6 @@ class Features(Section):
     hash_bits: int = Field(18, ge=4, le=26, description="Hashed categories share 2^bits weights: 4 to 26.")
     min_count: int = Field(
         10, ge=1, le=1_000_000_000, description="Levels with fewer training rows share one weight."
-    )
-
-
-class Train(Section):
-    """How the weights are found."""
-
-    solver: Literal["auto", "minibatch"] = Field(
-        "auto", description="minibatch: stochastic gradient descent under DDP. auto chooses it too."
-    )
-    l2: float = Field(
-        -1.0,
-        ge=-1.0,
-        le=1e6,
-        description="Penalty l2/2 |w|^2 beside the mean log-loss; the intercept is free. 0: none. "
-        "-1: one over the training weight (scikit-learn's C = 1), within 1e-6 and 1e-3.",
-    )
-    ranks: int = Field(
-        0,
-        ge=0,
-        le=65536,
-        description="Processes to train on. 0: one per GPU, and on CPU as many as pay.",
-    )
-    batch_rows: int = Field(
-        0, ge=0, le=2**30, description="Rows of a step, all ranks together. 0: from the row count."
-    )
-    epochs: int = Field(20, ge=1, le=1_000_000, description="Passes over the rows, at most.")
-    shuffle: bool = Field(True, description="A new order in each epoch; false: the files' order.")
-    workers: int = Field(
-        0,
-        ge=0,
-        le=256,
-        description="DataLoader processes. 0: one prefetch thread, which is faster.",
-    )
-    lanes: int = Field(
-        32,
-        ge=1,
-        le=65536,
-        description="Streams a step draws from; ranks share them: ranks <= lanes.",
-    )
-    window_rows: int = Field(16384, ge=1, le=2**30, description="Rows of a lane that are shuffled together.")
-    optimizer: Literal["sgd", "adam", "adagrad"] = Field("adam", description="Rule of a step.")
-    learning_rate: float = Field(
-        0.0,
-        ge=0.0,
-        le=1000.0,
-        description="Constant step size. 0: the optimiser's own, decaying to nothing.",
-    )
-    momentum: float = Field(0.0, ge=0.0, le=0.999, description="Momentum of sgd.")
-    patience: int = Field(
-        3,
-        ge=0,
-        le=1_000_000,
-        description="Epochs without gain on validation before stopping. 0: never stop early.",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto: CUDA where there is a device, else the CPU."
-    )
-    seed: int = Field(42, ge=0, le=2**63 - 1, description="Seed of the order of the rows.")
-    cache: Literal["auto", "ram", "disk", "none"] = Field(
-        "auto",
-        description="Where decoded rows are kept: in memory, on disk for later runs too, or nowhere. "
-        "auto: the first that memory_bytes and cache_bytes allow. The result is the same.",
-    )
-    memory_bytes: int = Field(
-        0, ge=0, le=2**60, description="Memory of a rank beside Python's and torch's own. 0: what is free."
-    )
-    cache_bytes: int = Field(
-        0, ge=0, le=2**60, description="Disk for decoded rows, all runs together. 0: half of what is free."
-    )
-    checkpoint_seconds: float = Field(
-        30.0,
-        ge=0.0,
-        le=86400.0,
-        description="Time between checkpoints, beside one after each epoch. 0: after each step.",
     )
 
 

@@ -6,6 +6,7 @@ same bits, more slowly. `IS_COMPILED` tells which. Both use one thread, and let 
 
 from binclf.kernels.categories import encode, histogram, tally
 from binclf.kernels.crc import crc32, crc32s
+from binclf.kernels.curvature import Curvature, curvature
 from binclf.kernels.library import IS_COMPILED
 from binclf.kernels.moments import FIELDS, moments
 from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
@@ -15,6 +16,7 @@ __all__ = [
     "FIELDS",
     "IS_COMPILED",
     "SPLITMIX",
+    "Curvature",
     "Field",
     "can_record",
     "canonical",
@@ -22,6 +24,7 @@ __all__ = [
     "complete",
     "crc32",
     "crc32s",
+    "curvature",
     "deal",
     "encode",
     "gather",

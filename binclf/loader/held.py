@@ -69,6 +69,11 @@ class HeldRows:
         """Decode and encode these row groups too, but for those that were."""
         self._each(self._fill, [group for group in groups if group not in self._filled])
 
+    def share(self, missing: Missing) -> None:
+        """All ranks that share the memory have filled in their row groups; which columns lack values."""
+        self._filled.update(range(len(self.source.group_rows)))
+        self.lacking = missing
+
     @property
     def row_bytes(self) -> int:
         """Bytes of a row as the model takes it."""

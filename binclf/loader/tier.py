@@ -140,7 +140,7 @@ def attach(stores: Mapping[str, AnyStore], features: Features, world: World) -> 
     train = stores["train"]
     if isinstance(train, HeldRows):
         train.fill(_share(train, world) if train.is_shared else range(len(train.source.group_rows)))
-        train.lacking = world.sum_integers(train.lacking.astype(np.int64)) > 0
+        train.share(world.sum_integers(train.lacking.astype(np.int64)) > 0)
 
 
 def _share(store: HeldRows, world: World) -> list[int]:

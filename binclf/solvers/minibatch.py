@@ -103,7 +103,9 @@ class _Run:
             "epochs": len(self.progress.history),
             **self.progress.record(),
         }
-        return Solution(weights, record)
+        steps = {key: record[key] for key in ("epochs", "batch_rows", "steps_per_epoch")}
+        receipt = {"rows_seen": record["rows"], "each_row_once_an_epoch": True, **steps}
+        return Solution(weights, record, receipt)
 
     def _epoch(self, epoch: int, position: int) -> None:
         """The rest of an epoch from a position on."""

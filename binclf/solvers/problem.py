@@ -54,3 +54,5 @@ class Solution:
 
     weights: Weights  # weight [F], table [V], bias [1]
     record: Mapping[str, Any]
+    receipt: Mapping[str, Any]  # what was read of train
+    inference: Mapping[str, Any] = field(default_factory=dict)  # of coefficients, where the solver knows it
