@@ -124,7 +124,8 @@ def _groups(config: Config, files: list[int], share: float, columns: int) -> Cou
 def _job(config: Config, columns: Any, label: LabelRule, parts: dict[str, Counts], ranks: int) -> Job:  # noqa: ANN401
     how = Decoding(roles(config, columns), label, config.data.weight)
     numbers = len(how.roles.numeric)
-    shape = Shape(numbers, numbers, len(how.roles.categorical), is_weighted=bool(config.data.weight))
+    is_curved = config.train.solver == "newton"
+    shape = Shape(numbers, numbers, len(how.roles.categorical), bool(config.data.weight), is_curved=is_curved)
     rows = config.train.batch_rows or schedule.batch_rows(parts["train"].rows)
     sources = {part: counts for part, counts in parts.items() if part != "test"}
     local = min(ranks, int(os.environ.get("LOCAL_WORLD_SIZE", ranks)))

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -82,7 +83,8 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     stores = open_stores(job, tier, sources, world)
     features = learn_features(world, config, how, split, stores["train"])
     _agree(world, {"features": hashing.digest(features.as_json())})
-    choose(job_of(config, sources, world, room, features))  # now that all widths are known
+    known = choose(job_of(config, sources, world, room, features))  # now that all widths are known
+    tier = replace(tier, need=known.need)
     attach(stores, features, world)
     reading = time.perf_counter() - reading
     problem = Problem(
@@ -122,6 +124,7 @@ def job_of(
         categories=len(known.categorical),
         is_weighted=bool(weight),
         table=features.table_size if features else 0,
+        is_curved=config.train.solver == "newton",
     )
     rows = config.train.batch_rows or schedule.batch_rows(sources["train"].rows)
     return Job(config, room, sources, shape, rows, world.rank, world.size, world.local_size)
@@ -185,7 +188,7 @@ def _write_receipts(
             "parts": {part: split.rows(part) for part in split.parts},
             **{key: solution.receipt[key] for key in STEPS if key in solution.receipt},
             "tier": tier.name,
-            "memory_predicted_bytes": tier.need.total,  # from the rows as they were split
+            "memory_predicted_bytes": tier.need.total,
             "memory_bytes": peak.bytes(),  # of rank 0, beside what it held before; null where not known
             "memory_allowed_bytes": tier.budget,
         },

@@ -29,6 +29,7 @@ DECODING = 3.0  # bytes that decoding a row group takes at its height, per byte 
 FIXED = 72 * 2**20  # code of libraries that is loaded when first used, plans, and what allocators keep
 OPTIMISER = 10  # copies of the weights: gradient, two moments, average, best, checkpoint ...
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+MATRICES, MATRICES_A_THREAD = 12, 4  # of float64: exact sums, factors, inverses; and those of a block
 POINTS = 2_000_000  # moments at which held rows are counted, at most, before epochs are left out
 
 
@@ -53,6 +54,7 @@ class Shape:
     categories: int  # C
     is_weighted: bool
     table: int = 0  # V
+    is_curved: bool = False  # whether a solver has their second derivatives
 
     @property
     def row(self) -> int:
@@ -126,7 +128,7 @@ def streaming(
         rows=held * shape.row + opening,
         chunks=_chunks(shape, batch_rows, ranks),
         decoding=_decoding(shape, largest, 2),
-        weights=_weights(shape),
+        weights=_weights(shape, 2),
     )
 
 
@@ -143,7 +145,7 @@ def holding(
         rows=(1 + workers) * sum(Records.bytes_of(shape.layout, source.rows) for source in sources),
         chunks=_chunks(shape, batch_rows, ranks),
         decoding=_decoding(shape, largest, threads + 1),
-        weights=_weights(shape),
+        weights=_weights(shape, threads),
     )
 
 
@@ -219,8 +221,11 @@ def _decoding(shape: Shape, rows: int, at_once: int) -> int:
     return int(DECODING * rows * shape.decoded * at_once)
 
 
-def _weights(shape: Shape) -> int:
-    return OPTIMISER * 4 * (shape.width + shape.table + 1)
+def _weights(shape: Shape, threads: int) -> int:
+    """Vectors of all weights; and matrices of them, where there are second derivatives."""
+    count = shape.width + shape.table + 1
+    matrices = (MATRICES + MATRICES_A_THREAD * threads) * count * count if shape.is_curved else 0
+    return OPTIMISER * 4 * count + 8 * matrices
 
 
 def _status(field: str) -> int:
