@@ -127,7 +127,7 @@ def _solver(training: Mapping[str, Any]) -> list[str]:
     for names in training["dependent_columns"]:
         listed = ", ".join(_cell(name) for name in names)
         lines.append(
-            f"- {listed} is constant: it has no weight."
+            f"- {listed} is constant, or nearly so beside its size: it has no effect of its own."
             if len(names) == 1
             else f"- {listed} depend on each other: their coefficients share one effect."
         )

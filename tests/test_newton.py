@@ -455,3 +455,91 @@ def test_sums_of_a_reducer_are_those_of_the_definition(known: Any) -> None:
     assert found.weight == weight
     np.testing.assert_allclose(found.gradient, wanted.gradient, atol=1e-9)
     np.testing.assert_allclose(found.hessian, wanted.hessian, atol=1e-9)
+
+
+def least_of(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> float:
+    """Mean log-loss at the optimum of two columns that are told apart, by scikit-learn."""
+    design = np.column_stack([a, b])
+    reference = Reference(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=1000).fit(design, y)
+    z = design @ reference.coef_[0] + reference.intercept_[0]
+    return float((np.logaddexp(0, z) - y * z).mean())
+
+
+@pytest.mark.parametrize("eps", [3e-3, 1e-4, 1e-5, 3e-6, 1e-6, 3e-7])
+def test_columns_that_are_nearly_the_same_are_fitted_or_named_and_never_called_proven_in_vain(
+    tmp_path: Path, eps: float
+) -> None:
+    draw = np.random.default_rng(0)
+    a, e = draw.normal(size=(2, 3000))
+    y = 2 * e + draw.logistic(size=3000) > 0
+    table = simple({"a": a, "b": a + eps * e}, y)
+    least = least_of(a, e, y)
+    if eps <= 1e-6:  # float32 cannot hold what sets them apart
+        with pytest.raises(DataError, match="columns 'a', 'b' are nearly the same"):
+            fitted(tmp_path, table, l2=0.0)
+        return
+    solution, _ = fitted(tmp_path, table, l2=0.0)
+    found = solution.record["history"][-1]["train_loss"]
+    assert found == pytest.approx(least, abs=5e-3 if eps < 1e-5 else 1e-3)  # of columns in float32
+
+
+@pytest.mark.parametrize("eps", [1e-2, 1e-3])
+def test_a_bound_does_not_keep_columns_that_are_nearly_the_same_from_their_optimum(
+    tmp_path: Path, eps: float
+) -> None:
+    draw = np.random.default_rng(1)
+    a, e, c = draw.normal(size=(3, 2000))
+    y = 2 * e + draw.logistic(size=2000) > 0
+    columns = {"a": a, "b": a + eps * e}
+    smooth, _ = fitted(tmp_path / "smooth", simple(columns, y), l2=0.0)
+    away = c * (1.0 if np.cov(c, y)[0, 1] < 0 else -1.0)
+    bound, _ = fitted(tmp_path / "bound", simple({**columns, "c": away}, y), l2=0.0, nonnegative=("c",))
+    losses = [s.record["history"][-1]["train_loss"] for s in (smooth, bound)]
+    assert losses[1] <= losses[0] + 1e-9
+
+
+def test_a_sample_that_is_told_apart_does_not_lead_astray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newton, "SAMPLE_ROWS", 200)
+    monkeypatch.setattr(newton, "ROWS_A_WEIGHT", 1)
+    x = np.random.default_rng(0).integers(0, 2, 4000).astype(float)
+    y = x.copy()
+    y[-4:] = 1 - x[-4:]
+    x[-4:], y[-4:] = [0, 1, 0, 1], [1, 0, 1, 0]
+    store, features = made(tmp_path, simple({"x": x}, y > 0), [100] * 40)
+    solution = newton.fit(problem_of(store, features, whole(store), l2=0.0), ALONE)
+    rate = [y[x == side].mean() for side in (0, 1)]
+    wanted = np.log(rate[1] / (1 - rate[1])) - np.log(rate[0] / (1 - rate[0]))
+    assert solution.inference["numeric"]["x"]["per_unit"]["estimate"] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_sample_without_weight_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newton, "SAMPLE_ROWS", 200)
+    monkeypatch.setattr(newton, "ROWS_A_WEIGHT", 1)
+    draw = np.random.default_rng(0)
+    columns = {f"c{i:02d}": draw.normal(size=4000) for i in range(20)}
+    y = columns["c00"] + draw.logistic(size=4000) > 0
+    table = simple(columns, y, (np.arange(4000) < 400).astype(float))
+    store, features = made(tmp_path, table, [100] * 40)
+    solution = newton.fit(problem_of(store, features, whole(store), l2=1e-3), ALONE)
+    assert solution.record["certificate"]["is_proven"]
+
+
+@pytest.mark.parametrize("centre", [1e5, 1e7, 16_777_213])
+def test_a_column_far_from_nought_stays_within_its_bounds(tmp_path: Path, centre: float) -> None:
+    """Its centre is subtracted as float32 holds it."""
+    draw = np.random.default_rng(0)
+    far = centre + np.arange(600) % 2
+    y = (np.arange(600) % 2) + draw.logistic(size=600) > 0.5
+    solution, rows = fitted(tmp_path, simple({"far": far}, y), l2=1e-3)
+    assert solution.record["certificate"]["is_proven"]
+    assert np.isfinite(rows.x).all()
+
+
+def test_classes_that_can_be_told_apart_are_noticed_beside_a_bound_too(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    table = simple({"noise": draw.normal(size=200), "teller": y * 2.0 + draw.random(200)}, y)
+    with pytest.raises(DataError, match="column 'teller' grows without end"):
+        fitted(tmp_path, table, l2=0.0, nonnegative=("noise",))

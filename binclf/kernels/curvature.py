@@ -32,6 +32,17 @@ class Curvature:
     mixed: F64  # [V, F + 1], bend u of the rows that have the place
     pairs: F64  # [V, V], bend of the rows that have both places; what is below the diagonal means nothing
 
+    def plus(self, other: Curvature) -> Curvature:
+        """The sums over both one's rows."""
+        return Curvature(
+            self.loss + other.loss,
+            self.gradient + other.gradient,
+            self.table_gradient + other.table_gradient,
+            self.hessian + other.hessian,
+            self.mixed + other.mixed,
+            self.pairs + other.pairs,
+        )
+
 
 def curvature(x: F32, ids: I32, labels: I8, weights: F32 | None, slopes: F64, table: F64) -> Curvature:
     """Sum over rows.

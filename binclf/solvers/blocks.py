@@ -51,7 +51,9 @@ class Terms:
             ends = [column.low, column.high]
             if column.is_log1p:
                 ends = [float(np.sign(end) * np.log1p(abs(end))) for end in ends]
-            x[place] = max(abs(end - column.centre) for end in [*ends, column.fill]) / column.scale
+            furthest = max(abs(end - column.centre) for end in [*ends, column.fill])
+            # the centre is subtracted as float32 holds it
+            x[place] = (furthest + abs(column.centre) * 2.0**-23) / column.scale
         # levels are one to a column; in a bucket, a row's columns may come together
         times = max(sum(column.is_hashed for column in features.categorical), 1)
         table = np.full(features.table_size, float(times))
@@ -120,16 +122,19 @@ class Reducer:
         """Rows of a block; and its weight, loss, gradient and upper triangle of the Hessian, end to end."""
         width, size = self.features.width, self.features.table_size
         slopes = np.append(point[:width], point[-1])
-        total, count = np.zeros(2 + self.size + len(self._upper[0])), 0
+        weight, loss, count = 0.0, 0.0, 0
+        whole: kernels.Curvature | None = None
         for group in groups:
             rows = self.store.encoded(group)
             count += len(rows)
             if len(rows):
                 found = kernels.curvature(rows.x, rows.ids, rows.y, rows.w, slopes, point[width:-1])
-                total[0] += len(rows) if rows.w is None else float(rows.w.sum(dtype=np.float64))
-                total[1] += found.loss
-                total[2:] += self._flat(found, width, size)
-        return count, total
+                weight += len(rows) if rows.w is None else float(rows.w.sum(dtype=np.float64))
+                loss += found.loss
+                whole = found if whole is None else whole.plus(found)
+        if whole is None:
+            return count, np.zeros(2 + self.size + len(self._upper[0]))
+        return count, np.concatenate([[weight, loss], self._flat(whole, width, size)])
 
     def _flat(self, found: kernels.Curvature, width: int, size: int) -> F64:
         """Gradient and upper triangle of the Hessian, with the intercept last."""

@@ -25,7 +25,7 @@ F64 = npt.NDArray[np.float64]
 
 Z95 = 1.959963984540054  # of the normal distribution
 NAMED = 0.05  # share of a dependence that a column must have to be named
-SAME = 1e-9  # of the largest eigenvalue: float32 columns depend on each other to that much at best
+SAME = 1e-12  # of the largest eigenvalue, as `quadratic.FLAT`
 ESTIMABLE = 1e-6  # of a coefficient, that may lie in a flat direction
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,10 @@ from binclf.solvers.blocks import Reducer, Sums
 from binclf.solvers.certificate import Certificate, certify
 from binclf.solvers.checkpoint import Checkpoint
 from binclf.solvers.inference import dependences, inference
-from binclf.solvers.point import name_of, penalty_of, weights_of
+from binclf.solvers.point import penalty_of, weights_of
 from binclf.solvers.problem import Problem, Solution
-from binclf.solvers.quadratic import Inverse, Penalty, step
+from binclf.solvers.quadratic import Penalty, step
+from binclf.solvers.verdict import Fit, base_loss, base_point, failed, is_good
 from binclf.storage import Place
 from binclf.world import World
 
@@ -51,16 +52,6 @@ class _State:
     point: F64
     sums: Sums
     objective: float
-
-
-@dataclass
-class Fit:
-    """Where it ended."""
-
-    point: F64  # [p]: weights of x, of the table, and the intercept
-    sums: Sums  # there
-    certificate: Certificate
-    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> Solution:
@@ -108,7 +99,7 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
 
 def _dependent(names: Sequence[str]) -> str:
     if len(names) == 1:
-        return f"column '{names[0]}' is constant: it has no weight"
+        return f"column '{names[0]}' is constant, or nearly so beside its size: it has no effect of its own"
     listed = ", ".join(f"'{name}'" for name in names)
     return f"columns {listed} depend on each other: their weights share one effect"
 
@@ -124,22 +115,41 @@ class _Newton:
 
     def go(self) -> Fit:
         point, is_last = self._resume()
-        state = self._begin() if point is None else self._at(point)
+        base = base_point(self.problem)
+        warm = point if point is not None else self._warm(base)
+        found = self._from(base if warm is None else warm, is_last=is_last)
+        if warm is not None and point is None and not self._is_good(found):
+            self.history.clear()  # a few rows may be told apart where all are not
+            found = self._from(base)
+        if not self._is_good(found):
+            raise DataError(failed(found, self.problem, self.reducer, is_smooth=self.penalty.is_smooth))
+        return found
+
+    def _from(self, point: F64, *, is_last: bool = False) -> Fit:
+        """Steps from a point on, until there is no better one."""
+        state = self._at(point)
         before, is_blind = np.inf, False
         while True:
             found = self._judged(state)
             decrement = found.certificate.decrement
             is_last = is_last or self._is_done(found.certificate) or len(self.history) > MOST_PASSES
             is_last = is_last or (is_blind and decrement > before / 2)  # what is left is rounding
+            is_last = bool(self._agreed([float(is_last)])[0] > 0)
             self._keep(state, is_last=is_last)
             after = None if is_last else self._step(state, self.reducer.blocks)
             if after is None:  # or no float is better
-                break
+                return found
             is_blind = state.objective - after.objective <= self._rounding(state)
             before, state = decrement, after
-        if self.penalty.is_smooth and not (found.certificate.is_proven and self._is_curved(found)):
-            raise DataError(self._endless(state))
-        return found
+
+    def _is_good(self, found: Fit) -> bool:
+        return bool(self._agreed([float(is_good(found, self.problem, self.reducer, self.penalty))])[0] > 0)
+
+    def _agreed(self, values: Sequence[float] | F64) -> F64:
+        """Rank 0's: another kind of processor may round otherwise, and decide otherwise."""
+        own = np.asarray(values, dtype=np.float64)
+        world = self.reducer.world
+        return world.sum_floats(own if world.rank == 0 else np.zeros_like(own))
 
     def _judged(self, state: _State) -> Fit:
         """What is known at a point, and told."""
@@ -152,34 +162,20 @@ class _Newton:
             log.info("pass %d: train loss %.9f, %s", len(self.history), mean, certificate.told())
         return Fit(state.point, sums, certificate, self.history)
 
-    def _is_curved(self, found: Fit) -> bool:
-        """Whether directions are flat only because columns depend on each other, not as rows are certain."""
-        if found.certificate.rank == len(found.point):
-            return True
-        even = self._at(self._base()).sums
-        return found.certificate.rank == Inverse(even.hessian + np.diag(even.weight * self.penalty.l2)).rank
-
-    def _begin(self) -> _State:
-        """The optimum of a few blocks, if it does better than the base rate."""
-        base, sample = self._base(), self._sample()
+    def _warm(self, base: F64) -> F64 | None:
+        """The optimum of a few blocks, if there are many more and it does better than the base rate."""
+        sample = self._sample()
         if not sample:
-            return self._at(base)
+            return None
         state = self._at(base, sample)
         for _ in range(MOST_PASSES):
-            after = self._step(state, sample)
+            after = self._step(state, sample) if state.sums.weight else None
             if after is None or state.objective - after.objective <= 1e-7 * abs(state.objective):
                 break
             state = after
-        started = self._at(state.point)
-        rate = self.problem.base_rate
-        alone = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate)
-        return started if started.objective < alone else self._at(base)
-
-    def _base(self) -> F64:
-        """The intercept of the base rate alone."""
-        rate, base = self.problem.base_rate, np.zeros(self.reducer.size)
-        base[-1] = np.log(rate / (1 - rate))
-        return base
+            if state.objective < base_loss(self.problem) / 100:  # they can be told apart: all others hardly
+                return None
+        return state.point if self._at(state.point).objective < base_loss(self.problem) else None
 
     def _sample(self) -> list[range]:
         """Blocks by a keyed permutation, a small share of the rows; none of a small set."""
@@ -195,17 +191,20 @@ class _Newton:
     def _at(self, point: F64, blocks: Sequence[range] | None = None) -> _State:
         sums = self.reducer.at(point, blocks)
         mean = sums.loss / sums.weight if sums.weight else 0.0
-        return _State(point, sums, mean + self.penalty.of(point))
+        return _State(point, sums, float(self._agreed([mean + self.penalty.of(point)])[0]))
 
     def _step(self, state: _State, blocks: Sequence[range]) -> _State | None:
         """A better point, or one that is as good as can be told; None if there is none."""
         sums, penalty, point = state.sums, self.penalty, state.point
         gradient, hessian = sums.gradient / sums.weight, sums.hessian / sums.weight
-        move = step(point, gradient, hessian, penalty)
+        move = self._agreed(step(point, gradient, hessian, penalty)[0])
         for halving in range(HALVINGS):
             there = point + 0.5**halving * move
+            if not np.isfinite(np.abs(there) @ self.reducer.terms.magnitudes):
+                continue
             promised = float((gradient + penalty.l2 * point) @ (there - point))
             promised += float(penalty.l1 @ (np.abs(there) - np.abs(point)))
+            promised = float(self._agreed([promised])[0])
             if not promised < 0:
                 return None
             after = self._at(there, blocks)
@@ -237,10 +236,3 @@ class _Newton:
             return None, False
         self.history = list(found.record["history"])[:-1]  # the last is looked at again
         return np.asarray(found.arrays["point"], dtype=np.float64), bool(found.record["is_last"])
-
-    def _endless(self, state: _State) -> str:
-        furthest = int(np.argmax(np.abs(state.point[:-1]) * self.reducer.terms.magnitudes[:-1]))
-        return (
-            f"no optimum in {len(self.history)} passes: the weight of {name_of(furthest, self.problem)} "
-            "grows without end, as it tells classes apart. Set train.l2 above 0, or list it in data.exclude."
-        )

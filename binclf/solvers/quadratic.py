@@ -15,8 +15,9 @@ F64 = npt.NDArray[np.float64]
 
 SAFE = 1e-10  # least square of a pivot of a Cholesky factor
 FLAT = 1e-12  # of a scaled Hessian's largest eigenvalue: less is none
-SWEEPS = 1000  # of coordinate descent
-STILL = 1e-13  # of the largest move of the first sweep: no coordinate moves any more
+SWEEPS, ROUNDS = 50, 20  # of coordinate descent, before and between looks at the free coordinates
+STILL = 1e-15  # no coordinate moves any more
+OPTIMAL = 1e-10  # of what a slope is made of: it is nought
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Inverse:
             try:
                 self._factor = np.linalg.cholesky(scaled)
                 self._vectors = None
+                self.flat = np.zeros((self.size, 0))
                 if np.diag(self._factor).min(initial=1.0) ** 2 > SAFE:
                     self.rank = self.size
                     return
@@ -71,6 +73,8 @@ class Inverse:
             values, vectors = np.linalg.eigh(scaled)
         kept = values > FLAT * max(float(values[-1]), 0.0)
         self._vectors = vectors[:, kept] / np.sqrt(values[kept])
+        unscaled = np.where(self.scale > 0, self.scale, 1.0)[:, np.newaxis]
+        self.flat = unscaled * vectors[:, ~kept]  # [p, k], the directions that are left out
         self.rank = int(kept.sum())
 
     def times(self, right: F64) -> F64:
@@ -86,8 +90,8 @@ class Inverse:
         return self.times(np.eye(self.size))
 
 
-def step(point: F64, gradient: F64, hessian: F64, penalty: Penalty) -> F64:
-    """From a point to where its model is least, float64 [p].
+def step(point: F64, gradient: F64, hessian: F64, penalty: Penalty) -> tuple[F64, bool]:
+    """From a point to where its model is least, float64 [p], and whether that was found.
 
     Args:
         point: float64 [p].
@@ -98,18 +102,41 @@ def step(point: F64, gradient: F64, hessian: F64, penalty: Penalty) -> F64:
     slope = gradient + penalty.l2 * point
     curved = hessian + np.diag(penalty.l2)
     if penalty.is_smooth:
-        return -Inverse(curved).times(slope)
+        return -Inverse(curved).times(slope), True
     return _descend(point, slope, curved, penalty)
 
 
-def _descend(point: F64, slope: F64, curved: F64, penalty: Penalty) -> F64:
-    """By coordinate descent (Friedman, Hastie and Tibshirani, 2010), each coordinate to its own least."""
+def _descend(point: F64, slope: F64, curved: F64, penalty: Penalty) -> tuple[F64, bool]:
+    """By coordinate descent (Friedman, Hastie and Tibshirani, 2010), then all free coordinates at once.
+
+    Coordinates that depend on each other creep; once it is known which are free, they have a system of their
+    own.
+    """
     moved = np.zeros(len(point))
-    left = slope.copy()  # gradient of the smooth part of the model, where we are
+    for _ in range(ROUNDS):
+        _sweep(point, moved, slope, curved, penalty)
+        exact, is_least = _polished(point, moved, slope, curved, penalty)
+        if is_least:
+            return exact, True
+        there = np.clip(point + exact, penalty.low, penalty.high)
+        there[(penalty.l1 > 0) & (there * (point + moved) < 0)] = 0.0
+        ends = (there - point, moved)
+        moved = min(ends, key=lambda end: _model(point, end, slope, curved, penalty)).copy()
+    return moved, False
+
+
+def _model(point: F64, moved: F64, slope: F64, curved: F64, penalty: Penalty) -> float:
+    """What the model of the objective gains."""
+    gained = float(slope @ moved + 0.5 * (moved @ (curved @ moved)))
+    return gained + float(penalty.l1 @ (np.abs(point + moved) - np.abs(point)))
+
+
+def _sweep(point: F64, moved: F64, slope: F64, curved: F64, penalty: Penalty) -> None:
+    """Each coordinate to its own least, some times over; `moved` is changed in place."""
     diagonal = np.diag(curved)
+    left = slope + curved @ moved  # gradient of the smooth part of the model, where we are
     able = np.flatnonzero(diagonal > 0).tolist()
-    first = 0.0
-    for sweep in range(SWEEPS):
+    for _ in range(SWEEPS):
         largest = 0.0
         for place in able:
             now, bend = point[place] + moved[place], diagonal[place]
@@ -120,7 +147,27 @@ def _descend(point: F64, slope: F64, curved: F64, penalty: Penalty) -> F64:
                 moved[place] += change
                 left += change * curved[place]
                 largest = max(largest, abs(change) * np.sqrt(bend))
-        first = largest if sweep == 0 else first
-        if largest <= STILL * first:
+        if largest <= STILL:
             break
-    return moved
+
+
+def _polished(point: F64, moved: F64, slope: F64, curved: F64, penalty: Penalty) -> tuple[F64, bool]:
+    """The least with the same coordinates at nought or at a bound, and whether it is the least of all."""
+    there = point + moved
+    is_free = ((there != 0) | (penalty.l1 == 0)) & (there > penalty.low) & (there < penalty.high)
+    free, sign = np.flatnonzero(is_free), np.sign(there)
+    exact = np.where(is_free, 0.0, moved)
+    pull = slope + penalty.l1 * sign + curved @ exact
+    exact[free] = -Inverse(curved[np.ix_(free, free)]).times(pull[free])
+    end, left = point + exact, slope + curved @ exact
+    room = OPTIMAL * (np.abs(slope) + np.abs(curved) @ np.abs(exact) + penalty.l1)
+    kept = (end[free] * sign[free] > 0) | (penalty.l1[free] == 0)
+    within = (end[free] > penalty.low[free]) & (end[free] < penalty.high[free])
+    if not (kept.all() and within.all() and (np.abs(left + penalty.l1 * sign)[free] <= room[free]).all()):
+        return exact, False
+    up = np.where(end > 0, penalty.l1, np.where(end < 0, -penalty.l1, penalty.l1))  # of the penalty
+    down = np.where(end > 0, penalty.l1, -penalty.l1)  # and downwards
+    can_rise, can_fall = ~is_free & (end < penalty.high), ~is_free & (end > penalty.low)
+    if (can_rise & (left + up < -room)).any() or (can_fall & (left + down > room)).any():
+        return exact, False
+    return exact, True
