@@ -1,6 +1,23 @@
 """Fixtures that tests of several rooms share."""
 
+from collections.abc import Iterator
+
+import pytest
+
+from binclf import kernels
+from binclf.kernels import library
 from tests.bucket import bucket, s3_address
 from tests.trained import people_dir, trained_run
 
 __all__ = ["bucket", "people_dir", "s3_address", "trained_run"]
+
+
+@pytest.fixture(params=["compiled", "numpy"])
+def either_loops(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test twice: with compiled loops, where there are any, and with NumPy's."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "numpy":
+            patch.setattr(library, "loops", None)
+        elif not kernels.IS_COMPILED:
+            pytest.skip("there was no compiler when binclf was installed")
+        yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,17 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from binclf import kernels
-from binclf.kernels import Curvature, library
+from binclf.kernels import Curvature
 
-
-@pytest.fixture(params=["compiled", "numpy"], autouse=True)
-def _both(request: pytest.FixtureRequest) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "numpy":
-            patch.setattr(library, "loops", None)
-        elif not kernels.IS_COMPILED:
-            pytest.skip("there was no compiler when binclf was installed")
-        yield
+pytestmark = pytest.mark.usefixtures("either_loops")
 
 
 def rows_of(seed: int, count: int, columns: int, chosen: int, size: int, spread: float = 1.0) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,7 @@ from tests.trained import people, settings, write
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@pytest.fixture(params=["compiled", "numpy"], autouse=True)
-def _both(request: pytest.FixtureRequest) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "numpy":
-            patch.setattr(library, "loops", None)
-        elif not kernels.IS_COMPILED:
-            pytest.skip("there was no compiler when binclf was installed")
-        yield
+pytestmark = pytest.mark.usefixtures("either_loops")
 
 
 def given(*strategies: Any) -> Any:

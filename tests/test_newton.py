@@ -25,6 +25,7 @@ from binclf.solvers.certificate import certify
 from binclf.solvers.exact import ExactSum
 from binclf.solvers.point import penalty_of
 from binclf.solvers.problem import Problem, Solution
+from binclf.solvers.quadratic import Model
 from binclf.split import ensure
 from binclf.train import learn_features
 from binclf.world import World, join
@@ -208,7 +209,7 @@ def test_a_certificate_that_is_given_holds(known: Any, distance: float) -> None:
         curved = least.hessian / least.weight + np.diag(penalty.l2)
         there = best + distance * away / np.sqrt(away @ curved @ away)
         sums = sums_at(there, design, rows)
-        told = certify(there, sums, penalty, terms)
+        told = certify(Model(there, sums, penalty), sums.weight, terms)
         if not told.is_proven or told.gap is None or told.errors is None:
             continue
         proven += 1

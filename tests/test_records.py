@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from binclf.features import Encoded
-from binclf.loader.records import LINE, MOST_PADDING, STEP, Layout, Records
+from binclf.kernels import STEP
+from binclf.loader.records import LINE, MOST_PADDING, Layout, Records
 
 
 @given(st.integers(0, 600), st.integers(0, 60), st.booleans())

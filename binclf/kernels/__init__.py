@@ -10,12 +10,13 @@ from binclf.kernels.curvature import Curvature, curvature
 from binclf.kernels.library import IS_COMPILED
 from binclf.kernels.moments import FIELDS, moments
 from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
-from binclf.kernels.rows import Field, can_record, complete, gather, interleave, record, standardise
+from binclf.kernels.rows import STEP, Field, can_record, complete, gather, interleave, record, standardise
 
 __all__ = [
     "FIELDS",
     "IS_COMPILED",
     "SPLITMIX",
+    "STEP",
     "Curvature",
     "Field",
     "can_record",

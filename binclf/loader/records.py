@@ -13,14 +13,13 @@ import numpy.typing as npt
 
 from binclf import kernels
 from binclf.features import Encoded, Target
-from binclf.kernels import Field
+from binclf.kernels import STEP, Field
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 
 LINE = 64  # bytes that memory gives at once
 MOST_PADDING = 0.25  # of a row, to begin with a line
-STEP = 16  # bytes that are copied at once: a row begins at a multiple at least
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binclf.solvers.blocks import Sums, Terms
-from binclf.solvers.quadratic import Inverse, Penalty, step
+from binclf.solvers.blocks import Terms
+from binclf.solvers.quadratic import Inverse, Model
 
 F64 = npt.NDArray[np.float64]
 
@@ -58,35 +58,26 @@ class Certificate:
         return f"{words} {self.gap:.1e} of the least objective and {self.errors:.1e} standard errors"
 
 
-def certify(point: F64, sums: Sums, penalty: Penalty, terms: Terms) -> Certificate:
-    """From the sums at a point.
+def certify(model: Model, weight: float, terms: Terms) -> Certificate:
+    """From the model at a point.
 
     Args:
-        point: float64 [p].
-        sums: over all rows, there.
-        penalty: beside the mean log-loss.
+        model: of the penalised mean log-loss.
+        weight: of the rows.
         terms: of a row.
     """
-    gradient, hessian = sums.gradient / sums.weight, sums.hessian / sums.weight
-    curved = hessian + np.diag(penalty.l2)
-    inverse = Inverse(curved)
-    counts = {"rank": inverse.rank, "weights": len(point)}
-    root = math.sqrt(sums.weight)
-    if not penalty.is_smooth:
-        move, is_least = step(point, gradient, hessian, penalty)
-        there = point + move
-        bent = 0.5 * float(move @ (curved @ move))
-        promised = float((gradient + penalty.l2 * point) @ move) + bent
-        promised += float(penalty.l1 @ (np.abs(there) - np.abs(point)))
-        far = math.sqrt(2 * bent)
+    inverse, root = model.inverse, math.sqrt(weight)
+    counts = {"rank": inverse.rank, "weights": len(model.point)}
+    move, is_least = model.least
+    if not model.penalty.is_smooth:
+        far = math.sqrt(float(move @ (model.curved @ move)))
         if not is_least:
             return Certificate(far, None, None, is_proven=False, **counts)
-        return Certificate(far, max(-promised, 0.0), far * root, is_proven=False, **counts)
-    slope = gradient + penalty.l2 * point
-    decrement = math.sqrt(max(float(slope @ inverse.times(slope)), 0.0))
+        return Certificate(far, max(-model.change(move), 0.0), far * root, is_proven=False, **counts)
+    decrement = math.sqrt(max(-float(model.slope @ move), 0.0))
     reach = _reach(inverse, terms)
-    unseen = np.abs(inverse.scale * (slope - curved @ inverse.times(slope))).max(initial=0.0)
-    if not decrement * reach < 1 or (inverse.rank < len(point) and unseen > UNSEEN):
+    unseen = np.abs(inverse.scale * (model.slope + model.curved @ move)).max(initial=0.0)
+    if not decrement * reach < 1 or (inverse.rank < len(move) and unseen > UNSEEN):
         return Certificate(decrement, None, None, is_proven=False, **counts)
     far = -math.log1p(-reach * decrement) / reach if reach else decrement
     return Certificate(decrement, decrement * far, far * root, is_proven=True, **counts)

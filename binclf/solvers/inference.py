@@ -19,13 +19,12 @@ from scipy.special import erfc
 from binclf.features import Features
 from binclf.features.records import FIRST_LEVEL, NULL, OTHER
 from binclf.solvers.blocks import Sums
-from binclf.solvers.quadratic import Inverse, Penalty, one_thread
+from binclf.solvers.quadratic import FLAT, Inverse, Penalty, one_thread
 
 F64 = npt.NDArray[np.float64]
 
 Z95 = 1.959963984540054  # of the normal distribution
 NAMED = 0.05  # share of a dependence that a column must have to be named
-SAME = 1e-12  # of the largest eigenvalue, as `quadratic.FLAT`
 ESTIMABLE = 1e-6  # of a coefficient, that may lie in a flat direction
 
 
@@ -78,7 +77,7 @@ def dependences(features: Features, sums: Sums) -> list[list[str]]:
         values, vectors = np.linalg.eigh(curved * scale[:, np.newaxis] * scale)
     for value, vector in zip(values, vectors.T, strict=True):
         own = [names[i] for i in np.flatnonzero((np.abs(vector[:-1]) > NAMED) & (diagonal[:-1] > 0))]
-        if value <= SAME * float(values[-1]) and own:
+        if value <= FLAT * float(values[-1]) and own:
             found.append(own)
     return found
 

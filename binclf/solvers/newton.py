@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from binclf.solvers.checkpoint import Checkpoint
 from binclf.solvers.inference import dependences, inference
 from binclf.solvers.point import penalty_of, weights_of
 from binclf.solvers.problem import Problem, Solution
-from binclf.solvers.quadratic import Penalty, step
+from binclf.solvers.quadratic import Model, Penalty
 from binclf.solvers.verdict import Fit, base_loss, base_point, failed, is_good
 from binclf.storage import Place
 from binclf.world import World
@@ -45,13 +45,16 @@ SAMPLE_ROWS, ROWS_A_WEIGHT, SAMPLE_SHARE = 32768, 32, 8
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
 
 
-@dataclass
 class _State:
     """A point and what is known there."""
 
-    point: F64
-    sums: Sums
-    objective: float
+    def __init__(self, point: F64, sums: Sums, objective: float, penalty: Penalty) -> None:
+        self.point, self.sums, self.objective, self.penalty = point, sums, objective, penalty
+
+    @cached_property
+    def model(self) -> Model:
+        """Asked for where rows have a weight."""
+        return Model(self.point, self.sums, self.penalty)
 
 
 def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> Solution:
@@ -82,7 +85,7 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
             log.warning("%s", _dependent(names))
     passes = len(found.history)
     return Solution(
-        weights_of(found.point, features.width),
+        weights_of(found.model.point, features.width),
         {
             "solver": "newton",
             "l2": l2_of(problem.settings.l2, problem.weight),
@@ -93,7 +96,7 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
             "dependent_columns": told,
         },
         {"passes": passes, "rows_seen": passes * reducer.store.source.rows, "each_row_once_a_pass": True},
-        inference(features, found.point, found.sums, penalty),
+        inference(features, found.model.point, found.sums, penalty),
     )
 
 
@@ -118,11 +121,13 @@ class _Newton:
         base = base_point(self.problem)
         warm = point if point is not None else self._warm(base)
         found = self._from(base if warm is None else warm, is_last=is_last)
-        if warm is not None and point is None and not self._is_good(found):
+        is_good = self._is_good(found)
+        if not is_good and warm is not None and point is None:
             self.history.clear()  # a few rows may be told apart where all are not
             found = self._from(base)
-        if not self._is_good(found):
-            raise DataError(failed(found, self.problem, self.reducer, is_smooth=self.penalty.is_smooth))
+            is_good = self._is_good(found)
+        if not is_good:
+            raise DataError(failed(found, self.problem, self.reducer))
         return found
 
     def _from(self, point: F64, *, is_last: bool = False) -> Fit:
@@ -143,7 +148,7 @@ class _Newton:
             before, state = decrement, after
 
     def _is_good(self, found: Fit) -> bool:
-        return bool(self._agreed([float(is_good(found, self.problem, self.reducer, self.penalty))])[0] > 0)
+        return bool(self._agreed([float(is_good(found, self.problem, self.reducer))])[0] > 0)
 
     def _agreed(self, values: Sequence[float] | F64) -> F64:
         """Rank 0's: another kind of processor may round otherwise, and decide otherwise."""
@@ -154,13 +159,13 @@ class _Newton:
     def _judged(self, state: _State) -> Fit:
         """What is known at a point, and told."""
         sums = state.sums
-        certificate = certify(state.point, sums, self.penalty, self.reducer.terms)
+        certificate = certify(state.model, sums.weight, self.reducer.terms)
         mean = sums.loss / sums.weight
         entry = {"objective": state.objective, "train_loss": mean, "decrement": certificate.decrement}
         self.history.append(entry)
         if self.reducer.world.rank == 0:
             log.info("pass %d: train loss %.9f, %s", len(self.history), mean, certificate.told())
-        return Fit(state.point, sums, certificate, self.history)
+        return Fit(state.model, sums, certificate, self.history)
 
     def _warm(self, base: F64) -> F64 | None:
         """The optimum of a few blocks, if there are many more and it does better than the base rate."""
@@ -191,20 +196,17 @@ class _Newton:
     def _at(self, point: F64, blocks: Sequence[range] | None = None) -> _State:
         sums = self.reducer.at(point, blocks)
         mean = sums.loss / sums.weight if sums.weight else 0.0
-        return _State(point, sums, float(self._agreed([mean + self.penalty.of(point)])[0]))
+        objective = float(self._agreed([mean + self.penalty.of(point)])[0])
+        return _State(point, sums, objective, self.penalty)
 
     def _step(self, state: _State, blocks: Sequence[range]) -> _State | None:
         """A better point, or one that is as good as can be told; None if there is none."""
-        sums, penalty, point = state.sums, self.penalty, state.point
-        gradient, hessian = sums.gradient / sums.weight, sums.hessian / sums.weight
-        move = self._agreed(step(point, gradient, hessian, penalty)[0])
+        move = self._agreed(state.model.least[0])
         for halving in range(HALVINGS):
-            there = point + 0.5**halving * move
+            there = state.point + 0.5**halving * move
             if not np.isfinite(np.abs(there) @ self.reducer.terms.magnitudes):
                 continue
-            promised = float((gradient + penalty.l2 * point) @ (there - point))
-            promised += float(penalty.l1 @ (np.abs(there) - np.abs(point)))
-            promised = float(self._agreed([promised])[0])
+            promised = float(self._agreed([state.model.promised(there - state.point)])[0])
             if not promised < 0:
                 return None
             after = self._at(there, blocks)

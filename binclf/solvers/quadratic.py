@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve
 from threadpoolctl import ThreadpoolController
+
+from binclf.solvers.blocks import Sums
 
 F64 = npt.NDArray[np.float64]
 
@@ -90,49 +92,57 @@ class Inverse:
         return self.times(np.eye(self.size))
 
 
-def step(point: F64, gradient: F64, hessian: F64, penalty: Penalty) -> tuple[F64, bool]:
-    """From a point to where its model is least, float64 [p], and whether that was found.
+class Model:
+    """The second-order model of the penalised mean log-loss around a point; worked out when asked for."""
 
-    Args:
-        point: float64 [p].
-        gradient: of the mean log-loss, [p].
-        hessian: of the mean log-loss, [p, p].
-        penalty: beside it.
-    """
-    slope = gradient + penalty.l2 * point
-    curved = hessian + np.diag(penalty.l2)
-    if penalty.is_smooth:
-        return -Inverse(curved).times(slope), True
-    return _descend(point, slope, curved, penalty)
+    def __init__(self, point: F64, sums: Sums, penalty: Penalty) -> None:
+        """From the sums at the point, float64 [p]."""
+        self.point, self.penalty = point, penalty
+        self.slope = sums.gradient / sums.weight + penalty.l2 * point  # of what is smooth, [p]
+        self.curved = sums.hessian / sums.weight + np.diag(penalty.l2)  # [p, p]
+
+    @cached_property
+    def inverse(self) -> Inverse:
+        """Of the curvature."""
+        return Inverse(self.curved)
+
+    @cached_property
+    def least(self) -> tuple[F64, bool]:
+        """The way to where the model is least, float64 [p], and whether that was found."""
+        return (-self.inverse.times(self.slope), True) if self.penalty.is_smooth else _descend(self)
+
+    def promised(self, moved: F64) -> float:
+        """What the objective changes by after a move, to first order."""
+        change = np.abs(self.point + moved) - np.abs(self.point)
+        return float(self.slope @ moved) + float(self.penalty.l1 @ change)
+
+    def change(self, moved: F64) -> float:
+        """And to second order."""
+        return self.promised(moved) + 0.5 * float(moved @ (self.curved @ moved))
 
 
-def _descend(point: F64, slope: F64, curved: F64, penalty: Penalty) -> tuple[F64, bool]:
+def _descend(model: Model) -> tuple[F64, bool]:
     """By coordinate descent (Friedman, Hastie and Tibshirani, 2010), then all free coordinates at once.
 
     Coordinates that depend on each other creep; once it is known which are free, they have a system of their
     own.
     """
+    point, penalty = model.point, model.penalty
     moved = np.zeros(len(point))
     for _ in range(ROUNDS):
-        _sweep(point, moved, slope, curved, penalty)
-        exact, is_least = _polished(point, moved, slope, curved, penalty)
+        _sweep(model, moved)
+        exact, is_least = _polished(model, moved)
         if is_least:
             return exact, True
         there = np.clip(point + exact, penalty.low, penalty.high)
         there[(penalty.l1 > 0) & (there * (point + moved) < 0)] = 0.0
-        ends = (there - point, moved)
-        moved = min(ends, key=lambda end: _model(point, end, slope, curved, penalty)).copy()
+        moved = min((there - point, moved), key=model.change).copy()
     return moved, False
 
 
-def _model(point: F64, moved: F64, slope: F64, curved: F64, penalty: Penalty) -> float:
-    """What the model of the objective gains."""
-    gained = float(slope @ moved + 0.5 * (moved @ (curved @ moved)))
-    return gained + float(penalty.l1 @ (np.abs(point + moved) - np.abs(point)))
-
-
-def _sweep(point: F64, moved: F64, slope: F64, curved: F64, penalty: Penalty) -> None:
+def _sweep(model: Model, moved: F64) -> None:
     """Each coordinate to its own least, some times over; `moved` is changed in place."""
+    point, slope, curved, penalty = model.point, model.slope, model.curved, model.penalty
     diagonal = np.diag(curved)
     left = slope + curved @ moved  # gradient of the smooth part of the model, where we are
     able = np.flatnonzero(diagonal > 0).tolist()
@@ -151,8 +161,9 @@ def _sweep(point: F64, moved: F64, slope: F64, curved: F64, penalty: Penalty) ->
             break
 
 
-def _polished(point: F64, moved: F64, slope: F64, curved: F64, penalty: Penalty) -> tuple[F64, bool]:
+def _polished(model: Model, moved: F64) -> tuple[F64, bool]:
     """The least with the same coordinates at nought or at a bound, and whether it is the least of all."""
+    point, slope, curved, penalty = model.point, model.slope, model.curved, model.penalty
     there = point + moved
     is_free = ((there != 0) | (penalty.l1 == 0)) & (there > penalty.low) & (there < penalty.high)
     free, sign = np.flatnonzero(is_free), np.sign(there)

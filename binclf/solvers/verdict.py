@@ -12,7 +12,7 @@ from binclf.solvers.certificate import Certificate
 from binclf.solvers.inference import dependences
 from binclf.solvers.point import name_of
 from binclf.solvers.problem import Problem
-from binclf.solvers.quadratic import Inverse, Penalty
+from binclf.solvers.quadratic import Model
 
 F64 = npt.NDArray[np.float64]
 
@@ -24,8 +24,8 @@ CERTAIN = 1e-6  # of the base rate's loss: all rows are told apart
 class Fit:
     """Where it ended."""
 
-    point: F64  # [p]: weights of x, of the table, and the intercept
-    sums: Sums  # there
+    model: Model  # there: of weights of x, of the table, and the intercept, [p]
+    sums: Sums
     certificate: Certificate
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -44,10 +44,11 @@ def base_loss(problem: Problem) -> float:
     return float(-rate * np.log(rate) - (1 - rate) * np.log1p(-rate))
 
 
-def is_good(found: Fit, problem: Problem, reducer: Reducer, penalty: Penalty) -> bool:
+def is_good(found: Fit, problem: Problem, reducer: Reducer) -> bool:
     """Whether it is the optimum, as far as floats can tell."""
+    penalty = found.model.penalty
     if penalty.is_smooth:
-        return found.certificate.is_proven and _is_curved(found, problem, reducer, penalty)
+        return found.certificate.is_proven and _is_curved(found, problem, reducer)
     is_free = not (penalty.l1.any() or penalty.l2.any())
     return found.certificate.errors is not None and not (is_free and _share(found, problem) < CERTAIN)
 
@@ -57,9 +58,9 @@ def _share(found: Fit, problem: Problem) -> float:
     return found.sums.loss / found.sums.weight / base_loss(problem)
 
 
-def _is_curved(found: Fit, problem: Problem, reducer: Reducer, penalty: Penalty) -> bool:
+def _is_curved(found: Fit, problem: Problem, reducer: Reducer) -> bool:
     """Whether directions are flat only because columns depend on each other, not as rows are certain."""
-    flat = Inverse(found.sums.hessian + np.diag(found.sums.weight * penalty.l2)).flat
+    flat = found.model.inverse.flat
     if not flat.shape[1]:
         return True
     even = reducer.at(base_point(problem)).hessian
@@ -67,7 +68,7 @@ def _is_curved(found: Fit, problem: Problem, reducer: Reducer, penalty: Penalty)
     return bool((bent <= DEPENDENT * np.einsum("pk,p,pk->k", flat, np.diag(even), flat)).all())
 
 
-def failed(found: Fit, problem: Problem, reducer: Reducer, *, is_smooth: bool) -> str:
+def failed(found: Fit, problem: Problem, reducer: Reducer) -> str:
     """Why there is no optimum, or none that could be told."""
     near = [names for names in dependences(problem.features, found.sums) if len(names) > 1]
     if near and _share(found, problem) > 0.01:
@@ -76,12 +77,12 @@ def failed(found: Fit, problem: Problem, reducer: Reducer, *, is_smooth: bool) -
             f"columns {listed} are nearly the same, and what sets them apart would count: list one in "
             "data.exclude, or set train.l2 above 0."
         )
-    if found.certificate.errors is None and not is_smooth:
+    if found.certificate.errors is None and not found.model.penalty.is_smooth:
         return (
             f"no optimum in {len(found.history)} passes beside train.l1 or the bounds: columns pull each "
             "other. Set train.l2 above 0."
         )
-    furthest = int(np.argmax(np.abs(found.point[:-1]) * reducer.terms.magnitudes[:-1]))
+    furthest = int(np.argmax(np.abs(found.model.point[:-1]) * reducer.terms.magnitudes[:-1]))
     return (
         f"no optimum in {len(found.history)} passes: the weight of {name_of(furthest, problem)} "
         "grows without end, as it tells classes apart. Set train.l2 above 0, or list it in data.exclude."
