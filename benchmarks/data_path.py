@@ -27,9 +27,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks import made
 from binclf.config import Config
 from binclf.features import Decoding, Features, learn, roles
-from binclf.loader import Batch, BlockCache, HeldRows, Loader, Order, Source, StepDataset, StreamedRows
-from binclf.model import LogisticRegression
-from binclf.objective import log_loss_sum
+from binclf.loader import BlockCache, HeldRows, Order, Source, StreamedRows
+from binclf.loader.steps import Batch, Loader, StepDataset
+from binclf.model import LogisticRegression, log_loss_sum
 from binclf.split import Split, ensure
 from binclf.world import World, join
 

@@ -29,7 +29,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 from benchmarks import made
 from benchmarks.data_path import tell
 from binclf.features import Decoding, learn, roles
-from binclf.loader import HeldRows, Loader, Order, Source, StepDataset
+from binclf.loader import HeldRows, Order, Source
+from binclf.loader.steps import Loader, StepDataset
 from binclf.split import ensure
 from binclf.world import World, join
 

@@ -1,4 +1,4 @@
-"""Logistic regression: one row of numbers and ids to one logit."""
+"""Logistic regression in torch: one row of numbers and ids to one logit, and the loss of logits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 
 class LogisticRegression(nn.Module):
@@ -65,3 +66,11 @@ class _Chosen(torch.autograd.Function):
         if not len(weights):  # of which bincount would make integers
             return slopes.new_zeros(ctx.size), None
         return torch.bincount(ids.reshape(-1), weights, minlength=ctx.size), None
+
+
+def log_loss_sum(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Sum of w * (log(1 + exp(z)) - y z), a scalar; all three are [B, 1], and B may be 0.
+
+    On logits, since the sigmoid first would lose the gradient of confident mistakes in float32.
+    """
+    return functional.binary_cross_entropy_with_logits(logits, y, weight=w, reduction="sum")

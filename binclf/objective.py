@@ -7,9 +7,6 @@ ranks that DDP makes of the gradients is exactly the gradient that one process h
 
 from __future__ import annotations
 
-import torch
-from torch.nn import functional
-
 OWN_L2 = (1e-6, 1e-3)  # bounds of the penalty that is chosen from the data
 
 
@@ -21,11 +18,3 @@ def l2_of(setting: float, weight: float) -> float:
     """
     least, most = OWN_L2
     return min(max(1 / weight, least), most) if setting == -1 else setting
-
-
-def log_loss_sum(logits: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """Sum of w * (log(1 + exp(z)) - y z), a scalar; all three are [B, 1], and B may be 0.
-
-    On logits, since the sigmoid first would lose the gradient of confident mistakes in float32.
-    """
-    return functional.binary_cross_entropy_with_logits(logits, y, weight=w, reduction="sum")

@@ -124,7 +124,7 @@ def _groups(config: Config, files: list[int], share: float, columns: int) -> Cou
 def _job(config: Config, columns: Any, label: LabelRule, parts: dict[str, Counts], ranks: int) -> Job:  # noqa: ANN401
     how = Decoding(roles(config, columns), label, config.data.weight)
     numbers = len(how.roles.numeric)
-    is_curved = config.train.solver == "newton"
+    is_curved = config.train.asked == "newton"
     shape = Shape(numbers, numbers, len(how.roles.categorical), bool(config.data.weight), is_curved=is_curved)
     rows = config.train.batch_rows or schedule.batch_rows(parts["train"].rows)
     sources = {part: counts for part, counts in parts.items() if part != "test"}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from binclf import artifact, commit
+from binclf.pictures import PICTURES, pictures
 from binclf.storage import Place
 
-PICTURES = ("roc", "pr", "calibration")
 SHOWN_COEFFICIENTS = 15
 
 
@@ -20,7 +19,7 @@ def write(run: artifact.Run, found: Mapping[str, Any]) -> None:
         run: the run.
         found: what `evaluate.of_parts` gave.
     """
-    for name, picture in pictures(found).items():
+    for name, picture in pictures(judged_part(found["metrics"]), found).items():
         commit.write_bytes(run.path / f"{name}.svg", picture)
     text = markdown(run, found["metrics"], {name: f"{name}.svg" for name in PICTURES})
     commit.write_bytes(run.path / "report.md", text.encode())
@@ -113,18 +112,14 @@ def _training(run: artifact.Run) -> list[str]:
 def _solver(training: Mapping[str, Any]) -> list[str]:
     took = f"{training['ranks']} ranks, {training['seconds']:.1f} s."
     if training["solver"] == "minibatch":
-        return [
+        how = (
             f"- Solver: minibatch ({training['optimizer']}), {training['epochs']} epochs of "
             f"{training['steps_per_epoch']:,} steps of {training['batch_rows']:,} rows on {took}"
-        ]
-    certificate = training["certificate"]
-    proven = "Proven: within" if certificate["is_proven"] else "By its model there, within"
-    lines = [
-        f"- Solver: {training['solver']}, {training['passes']} passes on {took}",
-        f"- {proven} {certificate['gap']:.1e} of the least objective; each coefficient within "
-        f"{certificate['errors']:.1e} standard errors of the optimum's.",
-    ]
-    for names in training["dependent_columns"]:
+        )
+    else:
+        how = f"- Solver: {training['solver']}, {training['passes']} passes on {took}"
+    lines = [how, _certificate(training)]
+    for names in training.get("dependent_columns", ()):
         listed = ", ".join(_cell(name) for name in names)
         lines.append(
             f"- {listed} is constant, or nearly so beside its size: it has no effect of its own."
@@ -132,6 +127,23 @@ def _solver(training: Mapping[str, Any]) -> list[str]:
             else f"- {listed} depend on each other: their coefficients share one effect."
         )
     return lines
+
+
+def _certificate(training: Mapping[str, Any]) -> str:
+    """How far the optimum is, in a sentence."""
+    found = training["certificate"]
+    if found is None:
+        return f"- How far the optimum of the training rows is remains unknown: {training['no_certificate']}."
+    if found["gap"] is None:
+        return (
+            f"- The least objective on the training rows is about {found['model_gap']:.1e} lower, and the "
+            f"optimum {found['model_errors']:.1e} standard errors away, as the curvature here has it."
+        )
+    proven = "Proven: within" if found["is_proven"] else "By the curvature here, within"
+    return (
+        f"- {proven} {found['gap']:.1e} of the least objective on the training rows; each coefficient within "
+        f"{found['errors']:.1e} standard errors of the optimum's."
+    )
 
 
 def _coefficients(run: artifact.Run) -> list[str]:
@@ -186,52 +198,6 @@ def _cell(text: str) -> str:
     for mark in "\\`|<>[]*_":
         plain = plain.replace(mark, "\\" + mark)
     return plain
-
-
-def pictures(found: Mapping[str, Any]) -> dict[str, bytes]:
-    """ROC, precision-recall and calibration of the judged part as SVG, the same bytes each time."""
-    part = judged_part(found["metrics"])
-    metrics, curves = found["metrics"][part], found["curves"][part]
-
-    def roc(axes: Any) -> None:  # noqa: ANN401 - matplotlib
-        axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
-        axes.plot(curves.get("false_positive_rate", []), curves.get("true_positive_rate", []))
-        axes.set(title=f"ROC, {part}", xlabel="false positive rate", ylabel="true positive rate")
-
-    def pr(axes: Any) -> None:  # noqa: ANN401 - matplotlib
-        axes.axhline(metrics["positive_rate"] or 0, color="0.6", linestyle="--", linewidth=1)
-        axes.plot(curves.get("recall", []), curves.get("precision", []))
-        axes.set(title=f"Precision and recall, {part}", xlabel="recall", ylabel="precision")
-
-    def calibration(axes: Any) -> None:  # noqa: ANN401 - matplotlib
-        bins = found["calibration"][part]
-        heaviest = max((b["weight"] for b in bins), default=1.0)
-        axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
-        axes.plot([b["predicted"] for b in bins], [b["observed"] for b in bins], linewidth=1)
-        axes.scatter(
-            [b["predicted"] for b in bins],
-            [b["observed"] for b in bins],
-            s=[10 + 90 * b["weight"] / heaviest for b in bins],
-        )
-        axes.set(title=f"Calibration, {part}", xlabel="predicted", ylabel="observed")
-
-    return {"roc": _svg(roc), "pr": _svg(pr), "calibration": _svg(calibration)}
-
-
-def _svg(draw: Callable[[Any], None]) -> bytes:
-    # matplotlib is imported here: it takes half a second that scoring and the ranks do not need
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "binclf", "font.size": 9}):
-        figure = Figure(figsize=(4.2, 3.6), layout="constrained")
-        axes = figure.add_subplot()
-        draw(axes)
-        axes.set(xlim=(0, 1), ylim=(0, 1.02))
-        axes.grid(visible=True, alpha=0.3)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
 
 
 def read(path: str | Place) -> str:

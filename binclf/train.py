@@ -11,20 +11,22 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from binclf import artifact, commit, hashing
 from binclf.config import Config, Train
 from binclf.epoch import check_ranks
 from binclf.errors import ConfigError, RankError
 from binclf.features import Decoding, Features, learn, roles
-from binclf.features.records import FIRST_LEVEL, NULL, OTHER
 from binclf.loader import Order, Source
-from binclf.loader.memory import Peak, Shape
+from binclf.loader.memory import Shape
+from binclf.loader.process import Peak
 from binclf.loader.tier import AnyStore, Job, Room, Tier, attach, choose, open_stores, told
 from binclf.plan import foresee
-from binclf.solvers import minibatch, newton, schedule
+from binclf.solvers import schedule
+from binclf.solvers.choice import choice_of, unaffordable
+from binclf.solvers.distance import distance
 from binclf.solvers.problem import Problem, Solution
+from binclf.solvers.units import coefficients
 from binclf.split import Split
 from binclf.storage import Place
 from binclf.world import World, join
@@ -54,27 +56,14 @@ def train(run_dir: Place) -> None:
 def train_in(world: World, config: Config, run_dir: Place) -> None:
     """`train` in a world that is already met."""
     began = time.perf_counter()
-    check_ranks(world.size, config.train.lanes)
-    if config.train.ranks not in (0, world.size):
-        raise ConfigError(
-            f"train.ranks = {config.train.ranks}, and {world.size} ranks were started: leave it at 0."
-        )
     foreseen = foresee(config, world.size) if world.rank == 0 else {}
-    split = artifact.read_split(run_dir)
-    used = roles(config, split.columns)
-    _agree(
-        world,
-        {
-            "config": hashing.digest(artifact.settings_of_result(config)),
-            "split": split.digest,
-            "binclf": artifact.package_version(),
-        },
+    split = _agreed_split(world, config, run_dir)
+    how = Decoding(
+        roles(config, split.columns), split.label, config.data.weight, tuple(config.features.log1p)
     )
-    how = Decoding(used, split.label, config.data.weight, tuple(config.features.log1p))
     sources = {part: Source(files, how) for part, files in split.parts.items() if part != "test"}
     room = Room.found(config).agreed(world)
     job = job_of(config, sources, world, room)
-    world.parallel(torch.nn.Linear(1, 1))  # DDP imports 80 MB when it is first used: torch's own
     peak, tier = Peak(), choose(job)
     _agree(world, {"tier (see train.cache)": tier.name})
     if world.rank == 0:
@@ -83,8 +72,13 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     stores = open_stores(job, tier, sources, world)
     features = learn_features(world, config, how, split, stores["train"])
     _agree(world, {"features": hashing.digest(features.as_json())})
-    known = choose(job_of(config, sources, world, room, features))  # now that all widths are known
-    tier = replace(tier, need=known.need)
+    job = job_of(config, sources, world, room, features)  # now that all widths are known
+    checkpoints = run_dir / artifact.CHECKPOINTS
+    solver = choice_of(job, tier, features, checkpoints, world)
+    if world.rank == 0:
+        log.info("solver: %s, as %s", solver.name, solver.why)
+    is_curved = solver.name == "newton"
+    tier = replace(tier, need=choose(replace(job, shape=replace(job.shape, is_curved=is_curved))).need)
     attach(stores, features, world)
     reading = time.perf_counter() - reading
     problem = Problem(
@@ -95,12 +89,55 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
         base_rate=split.base_rate("train"),
         settings=config.train,
     )
-    solver = newton if config.train.solver == "newton" else minibatch
-    solution = solver.fit(problem, world, checkpoints=run_dir / artifact.CHECKPOINTS)
+    solution = _solved(solver.name, problem, world, checkpoints, peak)
+    if solver.name != "newton":
+        solution = _judged(solution, problem, world, unaffordable(job, tier, features))
     if world.rank == 0:
         seconds = {"seconds": time.perf_counter() - began, "reading_seconds": reading}
         _write(run_dir, config, split, features, solution, world.size, seconds)
         _write_receipts(run_dir, split, solution, foreseen, tier, peak)
+
+
+def _agreed_split(world: World, config: Config, run_dir: Place) -> Split:
+    """The split of the run, if the ranks are as many as the config says and all are at the same job."""
+    check_ranks(world.size, config.train.lanes)
+    if config.train.ranks not in (0, world.size):
+        raise ConfigError(
+            f"train.ranks = {config.train.ranks}, and {world.size} ranks were started: leave it at 0."
+        )
+    split = artifact.read_split(run_dir)
+    facts = {
+        "config": hashing.digest(artifact.settings_of_result(config)),
+        "split": split.digest,
+        "binclf": artifact.package_version(),
+    }
+    _agree(world, facts)
+    return split
+
+
+def _solved(name: str, problem: Problem, world: World, checkpoints: Place, peak: Peak) -> Solution:
+    """By the solver of that name; torch is imported for the one that needs it."""
+    if name == "newton":
+        from binclf.solvers import newton
+
+        return newton.fit(problem, world, checkpoints=checkpoints)
+    with peak.apart():  # 330 MB of torch's own
+        import torch
+
+        from binclf.solvers import minibatch
+
+        world.parallel(torch.nn.Linear(1, 1))  # what DDP imports when it is first used
+    return minibatch.fit(problem, world, checkpoints=checkpoints)
+
+
+def _judged(solution: Solution, problem: Problem, world: World, lacking: str) -> Solution:
+    """With how far it is from the optimum, unless a reason says that this is not to be known."""
+    found: Mapping[str, Any] = {"certificate": None, "no_certificate": lacking}
+    if not lacking:
+        found = distance(problem, solution.weights, world)
+    elif world.rank == 0:
+        log.info("how far the optimum is remains unknown: %s", lacking)
+    return replace(solution, record={**solution.record, **found})
 
 
 def order_of(settings: Train) -> Order:
@@ -124,7 +161,7 @@ def job_of(
         categories=len(known.categorical),
         is_weighted=bool(weight),
         table=features.table_size if features else 0,
-        is_curved=config.train.solver == "newton",
+        is_curved=config.train.asked == "newton",
     )
     rows = config.train.batch_rows or schedule.batch_rows(sources["train"].rows)
     return Job(config, room, sources, shape, rows, world.rank, world.size, world.local_size)
@@ -166,7 +203,7 @@ def _write(
             "label": config.data.label,
             "positive": str(split.label.positive),
             "base_rate": split.base_rate("train"),
-            **coefficients(features, solution),
+            **coefficients(features, solution.weights),
             "inference": solution.inference,
             "training": training,
         },
@@ -194,35 +231,6 @@ def _write_receipts(
         },
     }
     commit.write_json(run_dir / "receipts.json", receipt)
-
-
-def coefficients(features: Features, solution: Solution) -> dict[str, Any]:
-    """Weights in original units: of a number per unit, of a missing value and of a level as they are."""
-    weight = solution.weights.get("weight", np.zeros(0))
-    table = solution.weights.get("table", np.zeros(0))
-    numeric: dict[str, Any] = {}
-    intercept = float(solution.weights["bias"][0])
-    for place, column in enumerate(features.numeric):
-        slope = float(weight[place]) / column.scale
-        intercept -= slope * column.centre
-        entry = {"per_unit": slope, "log1p": column.is_log1p}
-        if column.indicator >= 0:
-            entry["missing"] = slope * column.fill + float(weight[column.indicator])
-        numeric[column.name] = entry
-    levels: dict[str, Any] = {}
-    for categorical in features.categorical:
-        if categorical.is_hashed:
-            levels[categorical.name] = {"hashed": True}
-            continue
-        first = categorical.offset + FIRST_LEVEL
-        weights = table[first : first + len(categorical.levels)].tolist()
-        entry = dict(zip(categorical.levels, weights, strict=True))
-        levels[categorical.name] = {
-            "levels": entry,
-            "missing": float(table[categorical.offset + NULL]),
-            "other": float(table[categorical.offset + OTHER]),
-        }
-    return {"intercept": intercept, "numeric": numeric, "categorical": levels}
 
 
 def _agree(world: World, facts: dict[str, str]) -> None:

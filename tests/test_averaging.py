@@ -11,7 +11,7 @@ import torch
 
 from binclf import artifact
 from binclf.solvers.minibatch import fit
-from binclf.world import join, ranks
+from binclf.world import group, join
 from binclf.world.averaging import Averaging
 from tests.ranks import run, small_job
 from tests.test_invariance import problem_of
@@ -51,7 +51,7 @@ def test_is_the_mean_in_the_order_of_ranks_and_the_same_bits_on_all(size: int) -
 def fitted(run_dir: Path, is_shared: bool) -> dict[str, Any]:
     """The body of a rank: a fit with shared memory or without."""
     if not is_shared:
-        vars(ranks)["open_shared"] = lambda *_: None
+        vars(group)["open_shared"] = lambda *_: None
     with join("cpu") as world:
         assert (world.shared(100) is not None) == is_shared
         task = problem_of(world, run_dir)

@@ -19,8 +19,9 @@ import pytest
 
 from binclf.config import Config, parse
 from binclf.features import Features
-from binclf.loader import BlockCache, Loader, Order, Source, StepDataset, StreamedRows
+from binclf.loader import BlockCache, Order, Source, StreamedRows
 from binclf.loader.cache import _size, cached_bytes
+from binclf.loader.steps import Loader, StepDataset
 from binclf.split import ensure
 from tests import made
 from tests.trained import decoding, people, settings, stores, whole, write

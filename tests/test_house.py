@@ -102,10 +102,11 @@ def test_a_launcher_a_scorer_and_a_flow_load_no_torch() -> None:
 
 
 @pytest.mark.slow
-def test_a_rank_loads_no_prefect_and_no_pandas() -> None:
-    assert loaded_after("import binclf.train, binclf.cli") & {"torch", "prefect", "pandas", "sklearn"} == {
-        "torch"
-    }
+def test_a_rank_loads_torch_for_minibatch_alone() -> None:
+    heavy = {"torch", "prefect", "pandas", "sklearn", "scipy"}
+    newton = "import binclf.train, binclf.cli, binclf.solvers.newton"
+    assert not loaded_after(newton) & heavy
+    assert loaded_after(f"{newton}, binclf.solvers.minibatch") & heavy == {"torch"}
 
 
 def test_python_m_binclf_is_the_command() -> None:

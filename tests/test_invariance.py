@@ -14,11 +14,11 @@ import torch
 
 from binclf import artifact
 from binclf.epoch import checksum, checksum_of_all
-from binclf.loader import Source, StepDataset
+from binclf.loader import Source
 from binclf.loader.order import RowOrder
+from binclf.loader.steps import StepDataset
 from binclf.loader.tier import Room, attach, choose, open_stores
-from binclf.model import LogisticRegression
-from binclf.objective import log_loss_sum
+from binclf.model import LogisticRegression, log_loss_sum
 from binclf.solvers import minibatch
 from binclf.solvers.problem import Problem
 from binclf.solvers.validation import mean_log_loss

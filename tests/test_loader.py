@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 
 from binclf.config import Config
 from binclf.features import Features
-from binclf.loader import Batch, BlockCache, HeldRows, Loader, Order, Source, StepDataset, StreamedRows
+from binclf.loader import BlockCache, HeldRows, Order, Source, StreamedRows
 from binclf.loader.memory import held_rows
 from binclf.loader.prefetch import prefetched
 from binclf.loader.readers import KEPT, Readers
+from binclf.loader.steps import Batch, Loader, StepDataset
 from binclf.loader.streamed import StreamReader
 from binclf.split import ensure
 from tests.plans import oracle

@@ -8,8 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from binclf.model import LogisticRegression
-from binclf.objective import log_loss_sum
+from binclf.model import LogisticRegression, log_loss_sum
 
 
 def filled(features: int, table_size: int, seed: int = 0) -> LogisticRegression:

@@ -91,7 +91,8 @@ def test_one_class_only_is_told(tmp_path: Path) -> None:
     [
         ({"solver": "newton", "epochs": 3}, r"train\.epochs has no effect with train\.solver = 'newton'"),
         ({"solver": "newton", "optimizer": "sgd"}, r"train\.optimizer has no effect"),
-        ({"l1": 0.1}, r"train\.l1 has no effect with train\.solver = 'auto'"),
+        ({"l1": 0.1, "epochs": 3}, r"train\.l1 is read by newton and train\.epochs by minibatch: remove one"),
+        ({"l1": 0.1, "device": "cuda"}, r"train\.device = 'cuda' has no effect with newton"),
         ({"solver": "minibatch", "tolerance": 0.1}, r"train\.tolerance has no effect"),
         ({"solver": "newton", "nonnegative": ["a"], "nonpositive": ["a"]}, "column 'a' is in train.nonneg"),
     ],

@@ -12,6 +12,7 @@ import pytest
 from binclf import artifact, report
 from binclf.errors import ArtifactError
 from binclf.evaluate import of_parts
+from binclf.pictures import PICTURES, pictures
 
 GOOD: dict[str, Any] = {
     "rows": 1234, "positive_rate": 0.25, "log_loss": 0.4, "base_log_loss": 0.5, "roc_auc": 0.8,
@@ -59,7 +60,7 @@ def test_the_page_tells_metrics_split_training_and_coefficients(trained_run: Pat
         "| city = Aachen | +",
     ):
         assert words in page
-    for name in report.PICTURES:
+    for name in PICTURES:
         assert f"({name}.svg)" in page
 
 
@@ -74,9 +75,9 @@ def test_the_heaviest_coefficients_come_first(trained_run: Path) -> None:
 def test_page_and_pictures_have_the_same_bytes_each_time(trained_run: Path) -> None:
     run = artifact.open_run(trained_run)
     found = of_parts(run)
-    links = {name: f"{name}.svg" for name in report.PICTURES}
+    links = {name: f"{name}.svg" for name in PICTURES}
     assert report.markdown(run, found["metrics"], links) == (trained_run / "report.md").read_text()
-    for name, picture in report.pictures(found).items():
+    for name, picture in pictures("test", found).items():
         assert picture == (trained_run / f"{name}.svg").read_bytes()
         assert ET.fromstring(picture).tag.endswith("svg")
 
@@ -87,7 +88,7 @@ def test_undefined_metrics_are_drawn_and_told_as_such(trained_run: Path) -> None
     page = report.markdown(run, metrics, {})
     assert "| log_loss | undefined |" in page
     found = {"metrics": metrics, "curves": {"test": {}}, "calibration": {"test": []}}
-    assert set(report.pictures(found)) == set(report.PICTURES)
+    assert set(pictures("test", found)) == set(PICTURES)
 
 
 def test_text_of_the_data_cannot_break_the_page() -> None:

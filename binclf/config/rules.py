@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from binclf.config.training import MEANS, READS
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -22,18 +24,6 @@ SPLIT_READS: dict[str, frozenset[str]] = {
     "column": frozenset({"column"}),
     "none": frozenset(),
 }
-
-
-# which settings of [train] only some solvers read
-SOLVER_READS: dict[str, frozenset[str]] = {
-    "newton": frozenset({"l1", "tolerance", "nonnegative", "nonpositive"}),
-    "minibatch": frozenset(
-        {
-            "batch_rows", "epochs", "shuffle", "workers", "window_rows", "optimizer", "learning_rate",
-            "momentum", "patience", "checkpoint_seconds",
-        }
-    ),
-}  # fmt: skip
 
 
 def problems(config: Config) -> list[str]:
@@ -113,11 +103,19 @@ def _column_problems(config: Config) -> Iterator[str]:
 
 def _solver_problems(config: Config) -> Iterator[str]:
     train = config.train
-    solver = "minibatch" if train.solver == "auto" else train.solver
-    for other, keys in SOLVER_READS.items():
-        for key in sorted(keys) if other != solver else ():
-            if _changed(train, key):
+    if train.solver == "auto":
+        both = [sorted(filter(train.changed, keys)) for keys in READS.values()]
+        if all(both):
+            yield (
+                f"train.{both[0][0]} is read by newton and train.{both[1][0]} by minibatch: remove one, "
+                "or set train.solver"
+            )
+    for other, keys in READS.items():
+        for key in sorted(keys | MEANS[other]) if train.solver not in ("auto", other) else ():
+            if train.changed(key):
                 yield f"train.{key} has no effect with train.solver = '{train.solver}': remove it"
+    if train.asked == "newton" and train.device == "cuda":
+        yield "train.device = 'cuda' has no effect with newton, which computes on the CPU: remove it"
     for name in sorted({*train.nonnegative} & {*train.nonpositive}):
         yield f"column '{name}' is in train.nonnegative and in train.nonpositive: list it in data.exclude"
 

@@ -8,6 +8,22 @@ from pydantic import Field
 
 from binclf.config.section import Names, Section
 
+# settings that one solver reads and the others do not; where train.solver is auto, they choose it
+READS: dict[str, frozenset[str]] = {
+    "newton": frozenset({"l1", "tolerance", "nonnegative", "nonpositive"}),
+    "minibatch": frozenset(
+        {
+            "batch_rows", "epochs", "shuffle", "window_rows", "optimizer", "learning_rate", "momentum",
+            "patience",
+        }
+    ),
+}  # fmt: skip
+# and those that only it reads, but that say how the work is done and not what comes out
+MEANS: dict[str, frozenset[str]] = {
+    "newton": frozenset(),
+    "minibatch": frozenset({"workers", "checkpoint_seconds"}),
+}
+
 
 class Train(Section):
     """How the weights are found."""
@@ -15,7 +31,8 @@ class Train(Section):
     solver: Literal["auto", "newton", "minibatch"] = Field(
         "auto",
         description="newton: the optimum itself, proven, with standard errors; up to 4096 weights. "
-        "minibatch: stochastic gradient descent under DDP. auto chooses minibatch.",
+        "minibatch: stochastic gradient descent under DDP. auto: newton up to 2048 weights, unless "
+        "settings of minibatch (epochs, batch_rows, optimizer ...) or device = 'cuda' ask for that.",
     )
     l1: float = Field(
         0.0, ge=0.0, le=1e6, description="newton: penalty l1 |w| beside the mean log-loss. 0: none."
@@ -95,3 +112,17 @@ class Train(Section):
         le=86400.0,
         description="Time between checkpoints, beside one after each epoch. 0: after each step.",
     )
+
+    def changed(self, key: str) -> bool:
+        """Whether a setting is not its default."""
+        return bool(getattr(self, key) != type(self).model_fields[key].default)
+
+    @property
+    def asked(self) -> str:
+        """The solver that the settings ask for; auto where the number of weights decides."""
+        if self.solver != "auto":
+            return self.solver
+        asking = [name for name, keys in READS.items() if any(map(self.changed, keys))]
+        if self.device == "cuda":
+            asking.append("minibatch")
+        return asking[0] if asking else "auto"

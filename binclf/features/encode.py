@@ -84,6 +84,14 @@ class Encoder:
         self.lookups = [Lookup(features, place) for place in range(len(features.categorical))]
 
     @property
+    def blanks(self) -> kernels.Blanks:
+        """What stands for missing numbers."""
+        fill = np.zeros(self.features.width, dtype=np.float32)
+        indicator = np.full(self.features.width, -1, dtype=np.int64)
+        fill[: len(self.fill)], indicator[: len(self.fill)] = self.fill, self.indicator
+        return kernels.Blanks(fill, indicator)
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of an encoded row: numbers, ids, label."""
         return 4 * (self.features.width + len(self.lookups)) + 4

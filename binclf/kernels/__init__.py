@@ -6,7 +6,7 @@ same bits, more slowly. `IS_COMPILED` tells which. Both use one thread, and let 
 
 from binclf.kernels.categories import encode, histogram, tally
 from binclf.kernels.crc import crc32, crc32s
-from binclf.kernels.curvature import Curvature, curvature
+from binclf.kernels.curvature import Blanks, Curvature
 from binclf.kernels.library import IS_COMPILED
 from binclf.kernels.moments import FIELDS, moments
 from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
@@ -17,6 +17,7 @@ __all__ = [
     "IS_COMPILED",
     "SPLITMIX",
     "STEP",
+    "Blanks",
     "Curvature",
     "Field",
     "can_record",
@@ -25,7 +26,6 @@ __all__ = [
     "complete",
     "crc32",
     "crc32s",
-    "curvature",
     "deal",
     "encode",
     "gather",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-VERSION = 4  # of the functions, as loops.c has it: one more with every change to what they take or give
+VERSION = 5  # of the functions, as loops.c has it: one more with every change to what they take or give
 
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 _FUNCTIONS: dict[str, tuple[str, Any]] = {  # p: a pointer, n: an integer, f: a double; and what comes back
@@ -31,7 +31,7 @@ _FUNCTIONS: dict[str, tuple[str, Any]] = {  # p: a pointer, n: an integer, f: a 
     "checksum": ("pnnn", ctypes.c_uint64),
     "mix": ("pn", None),
     "crc32s": ("pnnnp", _NUMBER),
-    "curvature": ("pnnnpnpppnpnpppppp", _NUMBER),
+    "curvature": ("pnnnnpnnpnpnpppnpnpppppp", _NUMBER),
 }
 _TYPES = {"p": _POINTER, "n": _NUMBER, "f": ctypes.c_double}
 

@@ -10,23 +10,20 @@ The order comes from the plan alone, and rows are encoded elementwise: all tiers
 bit. The dataset is indexed by (epoch, positions), so that workers, threads and prefetching have no state and
 cannot change the order. One prefetch thread is the default: DataLoader processes are 4-5 times slower here,
 since each batch crosses a process boundary. (B rows of a step on all ranks, n of them here; F numbers, C
-categories; N rows in all.)
+categories; N rows in all.) Only `steps`, which makes the batches, imports torch.
 """
 
 from binclf.loader.cache import BlockCache
 from binclf.loader.held import HeldRows
 from binclf.loader.source import Source
-from binclf.loader.steps import Batch, Loader, Order, StepDataset, Store
+from binclf.loader.store import Order, Store
 from binclf.loader.streamed import StreamedRows
 
 __all__ = [
-    "Batch",
     "BlockCache",
     "HeldRows",
-    "Loader",
     "Order",
     "Source",
-    "StepDataset",
     "Store",
     "StreamedRows",
 ]

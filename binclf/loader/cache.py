@@ -43,6 +43,7 @@ class BlockCache:
         self._verified: set[tuple[Path, int, int]] = set()
         self._asked: set[Place] = set()
         self._room = 0  # bytes that may be written until the folder is looked at again
+        self._underway = 0  # bytes that have room and are not in the folder yet
         self._lock = threading.Lock()
         self._is_full = False
 
@@ -127,6 +128,9 @@ class BlockCache:
         except OSError as error:  # the rows are there all the same: they are decoded again each epoch
             self._is_full = True
             log.warning("%s cannot be written (%s): going on without caching more", path, error)
+        finally:
+            with self._lock:
+                self._underway -= len(content)
 
     def _put(self, path: Path, content: bytes) -> None:
         """Write beside and rename."""
@@ -147,7 +151,7 @@ class BlockCache:
         """Whether a block still fits; several ranks and runs write, so the folder is asked now and then."""
         with self._lock:
             if self._room < size:
-                left = self.limit - cached_bytes(self.folder)
+                left = self.limit - self._underway - cached_bytes(self.folder)
                 self._room = max(left // SHARERS, size) if left >= size else 0
             if self._room < size:
                 if not self._is_full:
@@ -155,6 +159,7 @@ class BlockCache:
                 self._is_full = True
                 return False
             self._room -= size
+            self._underway += size
             return True
 
 

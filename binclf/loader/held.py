@@ -61,13 +61,19 @@ class HeldRows:
         yield from zip(todo, ahead(self._block, todo, threads()), strict=True)
 
     def attach(self, features: Features) -> None:
-        """Encode in place what this rank has decoded, by these features."""
+        """From now on rows are encoded with these features, in place: a row group when it is asked for.
+
+        What other ranks will look at is encoded now.
+        """
         self.encoder = Encoder(features)
-        self._each(self._encode, list(self._raw))
+        for block in self._raw.values():
+            self.lacking |= block.missing
+        if self.is_shared:
+            self._encode_all()
 
     def fill(self, groups: Iterable[int]) -> None:
         """Decode and encode these row groups too, but for those that were."""
-        self._each(self._fill, [group for group in groups if group not in self._filled])
+        self._each(self._fill, [group for group in groups if not self._is_decoded(group)])
 
     def share(self, missing: Missing) -> None:
         """All ranks that share the memory have filled in their row groups; which columns lack values."""
@@ -81,10 +87,13 @@ class HeldRows:
 
     def reader(self, plan: EpochPlan, rank: int, ranks: int) -> HeldReader:
         """The rank's rows in the order of an epoch."""
+        self._encode_all()
         return HeldReader(self, RowOrder(plan, rank, ranks))
 
     def gather(self, rows: I64) -> Encoded:
         """Rows by their canonical numbers."""
+        if self._raw:
+            self._encode_all()
         if self._is_copy:
             self.fill(range(len(self.source.group_rows)))
             self._is_copy = False
@@ -100,15 +109,21 @@ class HeldRows:
 
     def encoded(self, group: int) -> Encoded:
         """One row group; decoded now, if this rank has not done so before."""
-        if group not in self._filled:
+        kept, encoder = self.kept(group), self._of()
+        x = np.empty((len(kept), encoder.features.width), dtype=np.float32)
+        x[:, : self.numbers.shape[1]] = kept.x
+        encoder.complete(x, np.flatnonzero(self.lacking))
+        return Encoded(x, kept.ids.copy(), kept.y.copy(), None if kept.w is None else kept.w.copy())
+
+    def kept(self, group: int) -> Encoded:
+        """One row group as it lies in memory: its numbers alone, NaN where one is missing."""
+        if group in self._raw:
+            self._encode(group)
+        elif group not in self._filled:
             self.lacking |= self._fill(group)
         rows = self.source.span(group)
-        encoder = self._of()
-        x = np.empty((rows.stop - rows.start, encoder.features.width), dtype=np.float32)
-        x[:, : self.numbers.shape[1]] = self.numbers[rows]
-        encoder.complete(x, np.flatnonzero(self.lacking))
-        w = None if self.w is None else self.w[rows].copy()
-        return Encoded(x, self.ids[rows].copy(), self.y[rows].copy(), w)
+        w = None if self.w is None else self.w[rows]
+        return Encoded(self.numbers[rows], self.ids[rows], self.y[rows], w)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a DataLoader process is sent: where the rows are, not the rows."""
@@ -131,6 +146,13 @@ class HeldRows:
         block = self._decoded(group, moments=True)
         self._raw[group] = replace(block, texts=())
         return block
+
+    def _is_decoded(self, group: int) -> bool:
+        return group in self._filled or group in self._raw
+
+    def _encode_all(self) -> None:
+        """What is decoded and not yet encoded."""
+        self._each(self._encode, list(self._raw))
 
     def _each(self, work: Callable[[int], Missing], groups: Sequence[int]) -> None:
         """By threads, each having some groups at once: handing over one takes as long as a third of it."""

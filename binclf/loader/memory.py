@@ -1,4 +1,4 @@
-"""How much memory a tier takes, before it is taken; and how much the machine has, and the process took.
+"""How much memory a tier takes, before it is taken.
 
 Predicted from the plan of the epochs themselves, not from a rule of thumb: which rows a reader holds at each
 moment follows from row counts, lanes and windows. What a decoder needs beside its result, and what an
@@ -7,11 +7,8 @@ allocator keeps, are the measured constants below.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -19,16 +16,14 @@ import numpy.typing as npt
 
 from binclf.epoch import EpochPlan
 from binclf.loader.records import Layout, Records
-from binclf.loader.steps import CHUNK_BYTES, DEPTH, MOST_CHUNK_ROWS
+from binclf.loader.store import CHUNK_BYTES, DEPTH, MOST_CHUNK_ROWS
 from binclf.loader.streamed import SEGMENT_ROWS, target_rows
-from binclf.parquet import use_system_memory
 
 F64 = npt.NDArray[np.float64]
 
 DECODING = 3.0  # bytes that decoding a row group takes at its height, per byte of what comes out
 FIXED = 72 * 2**20  # code of libraries that is loaded when first used, plans, and what allocators keep
 OPTIMISER = 10  # copies of the weights: gradient, two moments, average, best, checkpoint ...
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 MATRICES, MATRICES_A_THREAD = 12, 4  # of float64: exact sums, factors, inverses; and those of a block
 POINTS = 2_000_000  # moments at which held rows are counted, at most, before epochs are left out
 
@@ -161,45 +156,6 @@ def held_rows(plan: EpochPlan, rank: int, ranks: int) -> int:
     return int(total.max(initial=0)) + SEGMENT_ROWS * len(plan.lanes_of(rank, ranks))
 
 
-def available_bytes() -> int:
-    """Memory that this machine, or the container, can still give."""
-    found = [2**33]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":") for line in meminfo.read_text().splitlines() if ":" in line)
-        found = [int(fields["MemAvailable"].split()[0]) * 1024]
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.exists() and used.exists() and limit.read_text().strip() != "max":
-        found.append(int(limit.read_text()) - int(used.read_text()))
-    return max(min(found), 0)
-
-
-def give_back() -> None:
-    """Have glibc give freed memory back at once instead of keeping it (a no-op elsewhere)."""
-    use_system_memory()
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            for option, value in ((_M_MMAP_THRESHOLD, 2**16), (_M_TRIM_THRESHOLD, 2**20)):
-                libc.mallopt(option, value)
-
-
-class Peak:
-    """The most memory that this process held since now, beside what it holds now (Linux)."""
-
-    def __init__(self) -> None:
-        """Begin to watch."""
-        try:
-            Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-            self.before: int | None = _status("VmRSS")
-        except OSError:  # not Linux, or not allowed
-            self.before = None
-
-    def bytes(self) -> int | None:
-        """So far; None where it cannot be told."""
-        return None if self.before is None else max(_status("VmHWM") - self.before, 0)
-
-
 def shown(size: float) -> str:
     """Bytes for people.
 
@@ -226,10 +182,3 @@ def _weights(shape: Shape, threads: int) -> int:
     count = shape.width + shape.table + 1
     matrices = (MATRICES + MATRICES_A_THREAD * threads) * count * count if shape.is_curved else 0
     return OPTIMISER * 4 * count + 8 * matrices
-
-
-def _status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {field}")

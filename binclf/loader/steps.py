@@ -5,47 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from binclf.epoch import EpochPlan, checksum
 from binclf.features import Encoded
 from binclf.loader.prefetch import prefetched
-from binclf.loader.source import Source
-
-I64 = npt.NDArray[np.int64]
-
-CHUNK_BYTES = 4 * 2**20  # read at once: many small batches, or a large one
-MOST_CHUNK_ROWS = 65536
-DEPTH = 1  # chunks that the prefetch thread is ahead
-
-
-class Reader(Protocol):
-    """Rows in the order of an epoch."""
-
-    def read(self, first: int, end: int) -> tuple[Encoded, I64]:
-        """This rank's rows of the positions [first, end), and their canonical numbers."""
-
-
-class Store(Protocol):
-    """The rows of a part, however they are kept."""
-
-    source: Source
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a row as the model takes it."""
-
-    def reader(self, plan: EpochPlan, rank: int, ranks: int) -> Reader:
-        """One rank's rows in the order of an epoch."""
-
-    def encoded(self, group: int) -> Encoded:
-        """One row group, in canonical order."""
-
+from binclf.loader.store import CHUNK_BYTES, DEPTH, MOST_CHUNK_ROWS, Order, Reader, Store
 
 Index = tuple[int, int, int]  # epoch, first and end position of a step
 
@@ -76,21 +44,6 @@ class Batch:
             return self
         x, ids, y, w = (t.to(device, non_blocking=True) for t in (self.x, self.ids, self.y, self.w))
         return Batch(x, ids, y, w, self.step_rows, self.checksum)
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """The settings of the order and the steps: what every rank must agree on."""
-
-    seed: int
-    lanes: int
-    window_rows: int
-    shuffle: bool
-    batch_rows: int
-
-    def plan(self, group_rows: tuple[int, ...], epoch: int) -> EpochPlan:
-        """The plan of one epoch."""
-        return EpochPlan(group_rows, self.seed, epoch, self.lanes, self.window_rows, shuffle=self.shuffle)
 
 
 class StepDataset(Dataset[Batch]):

@@ -67,6 +67,10 @@ class StreamedRows:
         high = len(block) if high is None else high
         return encoder.encode(block, low, high, x=self.work.take(high - low, encoder.features.width))
 
+    def kept(self, group: int) -> Encoded:
+        """One row group, encoded now: nothing is kept."""
+        return self.encoded(group)
+
     @property
     def attached(self) -> Encoder:
         """The encoder of the features that were attached."""

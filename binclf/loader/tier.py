@@ -15,9 +15,10 @@ from binclf.features import Features
 from binclf.kernels import IS_COMPILED
 from binclf.loader.cache import BlockCache, cached_bytes, free_bytes
 from binclf.loader.held import HeldRows
-from binclf.loader.memory import Grouped, Need, Shape, available_bytes, give_back, holding, shown, streaming
+from binclf.loader.memory import Grouped, Need, Shape, holding, shown, streaming
+from binclf.loader.process import available_bytes, give_back
 from binclf.loader.source import Source, threads
-from binclf.loader.steps import Order
+from binclf.loader.store import Order
 from binclf.loader.streamed import StreamedRows
 from binclf.storage import local_home, place_of
 from binclf.world import World

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf import kernels
-from binclf.features import Features
+from binclf.features import Encoder, Features
 from binclf.loader import Store
 from binclf.loader.source import ahead, threads
 from binclf.solvers.exact import ExactSum
@@ -86,6 +86,7 @@ class Reducer:
         self.terms = Terms.of(features)
         self.blocks = blocks_of(store.source.group_rows, max(LEAST_ROWS, ROWS_A_WEIGHT * self.size))
         self._upper = np.triu_indices(self.size)
+        self._blanks = Encoder(features).blanks
 
     def at(self, point: F64, blocks: Sequence[range] | None = None) -> Sums:
         """All sums at a point, float64 [p]; of some blocks only, if they are named.
@@ -121,20 +122,14 @@ class Reducer:
     def _block(self, groups: Sequence[int], point: F64) -> tuple[int, F64]:
         """Rows of a block; and its weight, loss, gradient and upper triangle of the Hessian, end to end."""
         width, size = self.features.width, self.features.table_size
-        slopes = np.append(point[:width], point[-1])
-        weight, loss, count = 0.0, 0.0, 0
-        whole: kernels.Curvature | None = None
+        found = kernels.Curvature(np.append(point[:width], point[-1]), point[width:-1], self._blanks)
+        weight, count = 0.0, 0
         for group in groups:
-            rows = self.store.encoded(group)
+            rows = self.store.kept(group)
+            found.add(rows.x, rows.ids, rows.y, rows.w)
+            weight += len(rows) if rows.w is None else float(rows.w.sum(dtype=np.float64))
             count += len(rows)
-            if len(rows):
-                found = kernels.curvature(rows.x, rows.ids, rows.y, rows.w, slopes, point[width:-1])
-                weight += len(rows) if rows.w is None else float(rows.w.sum(dtype=np.float64))
-                loss += found.loss
-                whole = found if whole is None else whole.plus(found)
-        if whole is None:
-            return count, np.zeros(2 + self.size + len(self._upper[0]))
-        return count, np.concatenate([[weight, loss], self._flat(whole, width, size)])
+        return count, np.concatenate([[weight, found.loss], self._flat(found, width, size)])
 
     def _flat(self, found: kernels.Curvature, width: int, size: int) -> F64:
         """Gradient and upper triangle of the Hessian, with the intercept last."""

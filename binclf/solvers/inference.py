@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfc
 
 from binclf.features import Features
 from binclf.features.records import FIRST_LEVEL, NULL, OTHER
@@ -116,7 +115,7 @@ def _entry(estimate: float, error: float | None) -> dict[str, float | None]:
     z = estimate / error
     low, high = estimate - Z95 * error, estimate + Z95 * error
     odds = {"odds_ratio": _exp(estimate), "odds_low": _exp(low), "odds_high": _exp(high)}
-    p = float(erfc(abs(z) / math.sqrt(2)))
+    p = math.erfc(abs(z) / math.sqrt(2))
     return {"estimate": estimate, "se": error, "z": z, "p": p, "low": low, "high": high, **odds}
 
 

@@ -20,15 +20,16 @@ import torch
 
 from binclf.epoch import checksum_of_all
 from binclf.errors import DataError
-from binclf.loader import Batch, Loader, Order, StepDataset
-from binclf.model import LogisticRegression
-from binclf.objective import l2_of, log_loss_sum
+from binclf.loader import Order
+from binclf.loader.steps import Batch, Loader, StepDataset
+from binclf.model import LogisticRegression, log_loss_sum
+from binclf.objective import l2_of
 from binclf.solvers import checkpoint, schedule, state
 from binclf.solvers.averaging import Average
 from binclf.solvers.checkpoint import Checkpoint
 from binclf.solvers.pace import Pace
-from binclf.solvers.problem import Problem, Progress, Solution
-from binclf.solvers.state import Weights, prefixed, tensors, weights_of
+from binclf.solvers.problem import Problem, Progress, Solution, Weights
+from binclf.solvers.state import prefixed, tensors, weights_of
 from binclf.solvers.validation import mean_log_loss
 from binclf.storage import Place
 from binclf.world import World
@@ -224,14 +225,10 @@ class _Run:
         self.pace.keep()
         if self.checkpoints is None or self.world.rank != 0:
             return
-        model = {n: t.numpy(force=True) for n, t in self.model.state_dict().items()}
-        arrays = {
-            **prefixed("model", model),
-            **prefixed("optimizer", state.optimizer_arrays(self.optimizer)),
-            **prefixed("average", self.average.arrays()),
-            **prefixed("best", self.best),
-        }
-        record = {"progress": self.progress.as_json(), "averaged": self.average.steps}
+        arrays = state.arrays_of(self.model, self.optimizer)
+        arrays |= {**prefixed("average", self.average.arrays()), **prefixed("best", self.best)}
+        told = {"progress": self.progress.as_json(), "averaged": self.average.steps}
+        record = {"solver": "minibatch", **told}
         checkpoint.write(self.checkpoints, Checkpoint(epoch, position, arrays, record))
 
     def _resume(self) -> tuple[int, int]:

@@ -4,15 +4,15 @@ Each pass over the rows gives loss, gradient and Hessian at a point; the next po
 least (`quadratic.step`), or on the way there where that would raise the objective (Armijo's rule). All ranks
 work out the same from the same integers, so all have the same bits.
 
-It begins at the optimum of a few row groups, a hundredth of a second's work that saves passes, unless the
-base rate alone does better.
+It begins at the optimum of a few row groups, a small share of a pass that saves passes, unless the base rate
+alone does better. The last step, of which it is proven beforehand where it ends, is not looked at again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,14 @@ from binclf import hashing
 from binclf.errors import ConfigError, DataError
 from binclf.objective import l2_of
 from binclf.solvers import checkpoint
-from binclf.solvers.blocks import Reducer, Sums
-from binclf.solvers.certificate import Certificate, certify
+from binclf.solvers.blocks import Reducer
+from binclf.solvers.certificate import Certificate, certify, foretold
 from binclf.solvers.checkpoint import Checkpoint
+from binclf.solvers.descent import Descent, State
 from binclf.solvers.inference import dependences, inference
 from binclf.solvers.point import penalty_of, weights_of
 from binclf.solvers.problem import Problem, Solution
-from binclf.solvers.quadratic import Model, Penalty
+from binclf.solvers.quadratic import Penalty
 from binclf.solvers.verdict import Fit, base_loss, base_point, failed, is_good
 from binclf.storage import Place
 from binclf.world import World
@@ -39,22 +40,8 @@ F64 = npt.NDArray[np.float64]
 
 MOST_WEIGHTS = 4096  # a Hessian of 128 MiB, and several of them
 MOST_PASSES = 100
-HALVINGS = 40
-SUFFICIENT = 1e-4  # of what the slope promises, that a step must gain
-SAMPLE_ROWS, ROWS_A_WEIGHT, SAMPLE_SHARE = 32768, 32, 8
-ROUNDING = 8 * float(np.finfo(np.float64).eps)
-
-
-class _State:
-    """A point and what is known there."""
-
-    def __init__(self, point: F64, sums: Sums, objective: float, penalty: Penalty) -> None:
-        self.point, self.sums, self.objective, self.penalty = point, sums, objective, penalty
-
-    @cached_property
-    def model(self) -> Model:
-        """Asked for where rows have a weight."""
-        return Model(self.point, self.sums, self.penalty)
+SAMPLE_ROWS, ROWS_A_WEIGHT = 32768, 32  # at least, of a sample
+SAMPLE_SHARE, MOST_SHARE = 32, 8  # of all rows a 32nd, if it need not be more than an eighth
 
 
 def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> Solution:
@@ -85,7 +72,7 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
             log.warning("%s", _dependent(names))
     passes = len(found.history)
     return Solution(
-        weights_of(found.model.point, features.width),
+        weights_of(found.point, features.width),
         {
             "solver": "newton",
             "l2": l2_of(problem.settings.l2, problem.weight),
@@ -96,7 +83,7 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
             "dependent_columns": told,
         },
         {"passes": passes, "rows_seen": passes * reducer.store.source.rows, "each_row_once_a_pass": True},
-        inference(features, found.model.point, found.sums, penalty),
+        inference(features, found.point, found.sums, penalty),
     )
 
 
@@ -113,50 +100,60 @@ class _Newton:
     def __init__(
         self, problem: Problem, reducer: Reducer, penalty: Penalty, checkpoints: Place | None
     ) -> None:
-        self.problem, self.reducer, self.penalty, self.checkpoints = problem, reducer, penalty, checkpoints
+        self.problem, self.reducer, self.checkpoints = problem, reducer, checkpoints
+        self.descent = Descent(reducer, penalty)
         self.history: list[dict[str, float]] = []
 
     def go(self) -> Fit:
         point, is_last = self._resume()
         base = base_point(self.problem)
-        warm = point if point is not None else self._warm(base)
-        found = self._from(base if warm is None else warm, is_last=is_last)
+        start = self._warm(base) if point is None else self.descent.at(point)
+        found = self._from(self.descent.at(base) if start is None else start, is_last=is_last)
         is_good = self._is_good(found)
-        if not is_good and warm is not None and point is None:
+        if not is_good and start is not None and point is None:
             self.history.clear()  # a few rows may be told apart where all are not
-            found = self._from(base)
+            found = self._from(self.descent.at(base))
             is_good = self._is_good(found)
         if not is_good:
             raise DataError(failed(found, self.problem, self.reducer))
         return found
 
-    def _from(self, point: F64, *, is_last: bool = False) -> Fit:
+    def _from(self, state: State, *, is_last: bool = False) -> Fit:
         """Steps from a point on, until there is no better one."""
-        state = self._at(point)
         before, is_blind = np.inf, False
         while True:
             found = self._judged(state)
             decrement = found.certificate.decrement
+            ending = self._ending(state)
+            is_last = is_last or ending is not None
             is_last = is_last or self._is_done(found.certificate) or len(self.history) > MOST_PASSES
             is_last = is_last or (is_blind and decrement > before / 2)  # what is left is rounding
-            is_last = bool(self._agreed([float(is_last)])[0] > 0)
+            is_last = bool(self.descent.agreed([float(is_last)])[0] > 0)
             self._keep(state, is_last=is_last)
-            after = None if is_last else self._step(state, self.reducer.blocks)
-            if after is None:  # or no float is better
+            if is_last:
+                return found if ending is None else self._ended(found, ending)
+            after = self.descent.step(state, self.reducer.blocks)
+            if after is None:  # no float is better
                 return found
-            is_blind = state.objective - after.objective <= self._rounding(state)
+            is_blind = state.objective - after.objective <= self.descent.rounding(state)
             before, state = decrement, after
 
+    def _ending(self, state: State) -> Certificate | None:
+        """What is known of the point after the next step, if that is enough to take it unseen."""
+        found = foretold(state.model, state.sums.weight, self.reducer.terms) if state.sums.weight else None
+        return found if found is not None and self._is_done(found) else None
+
+    def _ended(self, found: Fit, ending: Certificate) -> Fit:
+        """After a step that is not looked at."""
+        if self.reducer.world.rank == 0:
+            log.info("and a step from there: %s", ending.told())
+        point = found.point + self.descent.agreed(found.model.least[0])
+        return replace(found, point=point, certificate=ending)
+
     def _is_good(self, found: Fit) -> bool:
-        return bool(self._agreed([float(is_good(found, self.problem, self.reducer))])[0] > 0)
+        return bool(self.descent.agreed([float(is_good(found, self.problem, self.reducer))])[0] > 0)
 
-    def _agreed(self, values: Sequence[float] | F64) -> F64:
-        """Rank 0's: another kind of processor may round otherwise, and decide otherwise."""
-        own = np.asarray(values, dtype=np.float64)
-        world = self.reducer.world
-        return world.sum_floats(own if world.rank == 0 else np.zeros_like(own))
-
-    def _judged(self, state: _State) -> Fit:
+    def _judged(self, state: State) -> Fit:
         """What is known at a point, and told."""
         sums = state.sums
         certificate = certify(state.model, sums.weight, self.reducer.terms)
@@ -165,67 +162,43 @@ class _Newton:
         self.history.append(entry)
         if self.reducer.world.rank == 0:
             log.info("pass %d: train loss %.9f, %s", len(self.history), mean, certificate.told())
-        return Fit(state.model, sums, certificate, self.history)
+        return Fit(state.point, state.model, sums, certificate, self.history)
 
-    def _warm(self, base: F64) -> F64 | None:
-        """The optimum of a few blocks, if there are many more and it does better than the base rate."""
+    def _warm(self, base: F64) -> State | None:
+        """At the optimum of a few blocks, if there are many more and it does better than the base rate."""
         sample = self._sample()
         if not sample:
             return None
-        state = self._at(base, sample)
+        state = self.descent.at(base, sample)
         for _ in range(MOST_PASSES):
-            after = self._step(state, sample) if state.sums.weight else None
+            after = self.descent.step(state, sample) if state.sums.weight else None
             if after is None or state.objective - after.objective <= 1e-7 * abs(state.objective):
                 break
             state = after
             if state.objective < base_loss(self.problem) / 100:  # they can be told apart: all others hardly
                 return None
-        return state.point if self._at(state.point).objective < base_loss(self.problem) else None
+        whole = self.descent.at(state.point)
+        return whole if whole.objective < base_loss(self.problem) else None
 
     def _sample(self) -> list[range]:
         """Blocks by a keyed permutation, a small share of the rows; none of a small set."""
         blocks, rows = self.reducer.blocks, self.reducer.store.source.group_rows
-        wanted = max(SAMPLE_ROWS, ROWS_A_WEIGHT * self.reducer.size)
+        wanted = max(SAMPLE_ROWS, ROWS_A_WEIGHT * self.reducer.size, sum(rows) // SAMPLE_SHARE)
         chosen: list[range] = []
         for place in hashing.permutation(hashing.key(self.problem.settings.seed, "sample"), len(blocks)):
             if sum(rows[group] for block in chosen for group in block) >= wanted:
                 break
             chosen.append(blocks[place])
-        return chosen if SAMPLE_SHARE * len(chosen) <= len(blocks) else []
-
-    def _at(self, point: F64, blocks: Sequence[range] | None = None) -> _State:
-        sums = self.reducer.at(point, blocks)
-        mean = sums.loss / sums.weight if sums.weight else 0.0
-        objective = float(self._agreed([mean + self.penalty.of(point)])[0])
-        return _State(point, sums, objective, self.penalty)
-
-    def _step(self, state: _State, blocks: Sequence[range]) -> _State | None:
-        """A better point, or one that is as good as can be told; None if there is none."""
-        move = self._agreed(state.model.least[0])
-        for halving in range(HALVINGS):
-            there = state.point + 0.5**halving * move
-            if not np.isfinite(np.abs(there) @ self.reducer.terms.magnitudes):
-                continue
-            promised = float(self._agreed([state.model.promised(there - state.point)])[0])
-            if not promised < 0:
-                return None
-            after = self._at(there, blocks)
-            if after.objective <= state.objective + SUFFICIENT * promised + self._rounding(state):
-                return after
-        return None
-
-    def _rounding(self, state: _State) -> float:
-        """Differences of the objective that say nothing."""
-        return ROUNDING * abs(state.objective)
+        return chosen if MOST_SHARE * len(chosen) <= len(blocks) else []
 
     def _is_done(self, certificate: Certificate) -> bool:
         tolerance = self.problem.settings.tolerance
         return tolerance > 0 and certificate.errors is not None and certificate.errors <= tolerance
 
-    def _keep(self, state: _State, *, is_last: bool) -> None:
+    def _keep(self, state: State, *, is_last: bool) -> None:
         """A checkpoint, from which the same steps follow."""
         if self.checkpoints is not None and self.reducer.world.rank == 0:
-            record: dict[str, Any] = {"history": self.history, "is_last": is_last}
+            record: dict[str, Any] = {"solver": "newton", "history": self.history, "is_last": is_last}
             checkpoint.write(
                 self.checkpoints, Checkpoint(len(self.history), 0, {"point": state.point}, record)
             )

@@ -7,9 +7,8 @@ import numpy.typing as npt
 
 from binclf.errors import ConfigError
 from binclf.objective import l2_of
-from binclf.solvers.problem import Problem
+from binclf.solvers.problem import Problem, Weights
 from binclf.solvers.quadratic import Penalty
-from binclf.solvers.state import Weights
 
 F64 = npt.NDArray[np.float64]
 
@@ -34,6 +33,11 @@ def weights_of(point: F64, width: int) -> Weights:
     """As a model's file has them."""
     parts = {"weight": point[:width], "table": point[width:-1], "bias": point[-1:]}
     return {name: part for name, part in parts.items() if len(part)}
+
+
+def point_of(weights: Weights) -> F64:
+    """The other way."""
+    return np.concatenate([weights[name] for name in ("weight", "table", "bias") if name in weights])
 
 
 def name_of(place: int, problem: Problem) -> str:

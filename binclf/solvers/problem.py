@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from binclf.config import Train
 from binclf.features import Features
 from binclf.loader import Store
-from binclf.solvers.state import Weights
+
+Weights = dict[str, npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)

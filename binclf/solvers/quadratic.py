@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve
 from threadpoolctl import ThreadpoolController
 
 from binclf.solvers.blocks import Sums
@@ -53,10 +52,10 @@ def _pools() -> ThreadpoolController:
 
 
 class Inverse:
-    """A symmetric matrix without negative eigenvalues, factored; where it is flat, its pseudo-inverse."""
+    """Of a symmetric matrix without negative eigenvalues; where it is flat, its pseudo-inverse."""
 
     def __init__(self, matrix: F64) -> None:
-        """Factor float64 [p, p]: by Cholesky, or where that is not safe, by eigenvalues."""
+        """Of float64 [p, p]; by eigenvalues where a Cholesky factor tells that it is not safe otherwise."""
         diagonal = np.diag(matrix)
         self.size = len(matrix)
         self.scale = np.zeros(self.size)  # to a diagonal of ones
@@ -64,11 +63,9 @@ class Inverse:
         scaled = matrix * self.scale[:, np.newaxis] * self.scale
         with one_thread():
             try:
-                self._factor = np.linalg.cholesky(scaled)
-                self._vectors = None
-                self.flat = np.zeros((self.size, 0))
-                if np.diag(self._factor).min(initial=1.0) ** 2 > SAFE:
-                    self.rank = self.size
+                if np.diag(np.linalg.cholesky(scaled)).min(initial=1.0) ** 2 > SAFE:
+                    self._scaled, self._vectors = scaled, None
+                    self.flat, self.rank = np.zeros((self.size, 0)), self.size
                     return
             except np.linalg.LinAlgError:  # it is flat somewhere
                 pass
@@ -85,7 +82,7 @@ class Inverse:
         with one_thread():
             if self._vectors is not None:
                 return np.asarray(scale * (self._vectors @ (self._vectors.T @ (scale * right))))
-            return np.asarray(scale * cho_solve((self._factor, True), scale * right))
+            return np.asarray(scale * np.linalg.solve(self._scaled, scale * right))
 
     def matrix(self) -> F64:
         """The (pseudo-)inverse, float64 [p, p]."""

@@ -11,9 +11,9 @@ import torch
 
 from binclf.config import Train
 from binclf.model import LogisticRegression
+from binclf.solvers.problem import Weights
 
 Array = npt.NDArray[Any]
-Weights = dict[str, npt.NDArray[np.float64]]
 
 
 def weights_of(model: LogisticRegression) -> Weights:
@@ -52,6 +52,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, to
         shaped = tensor.reshape(()) if entry == "step" else tensor
         state["state"].setdefault(int(place), {})[entry] = shaped
     optimizer.load_state_dict(state)
+
+
+def arrays_of(model: LogisticRegression, optimizer: torch.optim.Optimizer) -> dict[str, Array]:
+    """A model and its optimiser, named 'model.…' and 'optimizer.…'."""
+    own = {name: tensor.numpy(force=True) for name, tensor in model.state_dict().items()}
+    return {**prefixed("model", own), **prefixed("optimizer", optimizer_arrays(optimizer))}
 
 
 def prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -7,8 +7,7 @@ import torch
 
 from binclf.loader import Store
 from binclf.loader.source import ahead, threads
-from binclf.model import LogisticRegression
-from binclf.objective import log_loss_sum
+from binclf.model import LogisticRegression, log_loss_sum
 from binclf.world import World
 
 

@@ -24,8 +24,9 @@ CERTAIN = 1e-6  # of the base rate's loss: all rows are told apart
 class Fit:
     """Where it ended."""
 
-    model: Model  # there: of weights of x, of the table, and the intercept, [p]
-    sums: Sums
+    point: F64  # weights of x, of the table, and the intercept, [p]
+    model: Model  # there, or a step before it that changes nothing of the model
+    sums: Sums  # where the model is
     certificate: Certificate
     history: list[dict[str, float]] = field(default_factory=list)
 

@@ -2,7 +2,7 @@
 
 | started by                | rendezvous                              | world                            |
 |---------------------------|-----------------------------------------|----------------------------------|
-| nobody: a lone process    | in memory                               | rank 0 of 1                      |
+| nobody, or as rank 0 of 1 | none; in memory, once a model wants DDP | rank 0 of 1                      |
 | `binclf.launch`           | a file, fresh for each attempt          | from RANK, WORLD_SIZE            |
 | torchrun                  | its TCP store, prefixed by the attempt  | from RANK, WORLD_SIZE            |
 
@@ -20,19 +20,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import torch
-import torch.distributed as dist
-
-from binclf.errors import ConfigError
-from binclf.world.ranks import World
+from binclf.world.ranks import Lone, World
 
 RENDEZVOUS = "BINCLF_RENDEZVOUS"  # set by binclf.launch: path of the rendezvous file
-TIMEOUT = datetime.timedelta(seconds=300)  # a peer that does not answer for so long is taken for dead
-
-
-INTERFACE = "GLOO_SOCKET_IFNAME"
 TURN_SECONDS = 5e-4  # of a thread at Python's lock: with the usual 5 ms two decoding threads are 1.5 x slower
 PATIENCE = datetime.timedelta(hours=24)  # for rank 0 to prepare the job, such as to split the data
 
@@ -54,60 +45,46 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
     Raises:
         ConfigError: cuda is asked for and there is none, or fewer devices than ranks on this machine.
     """
-    rank, size = (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if is_rank() else (0, 1)
-    local_rank = int(os.environ.get("LOCAL_RANK", 0))
-    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
-    chosen = _device(device, local_rank, local_size)
-    interface = local_size == size and sys.platform == "linux" and INTERFACE not in os.environ
-    if interface:
-        os.environ[INTERFACE] = "lo"  # one machine: no look-up of its name
-    if chosen.type == "cuda":
-        torch.cuda.set_device(chosen)
-    if chosen.type == "cpu" and local_size > 1:
-        _keep_to_own_cores(local_rank, local_size)
-    # One thread computes, others decode and prefetch. Steps are so small that a second thread gains
-    # nothing, and where another process wants the core its spinning made an epoch 10-20 times longer.
-    threads, hook = torch.get_num_threads(), sys.excepthook  # torch puts its own hook there for good
-    torch.set_num_threads(1)
     turn = sys.getswitchinterval()
     sys.setswitchinterval(TURN_SECONDS)
-    store = _store(rank, size)
+    try:
+        has_peers = is_rank() and int(os.environ["WORLD_SIZE"]) > 1
+        with _joined(device, prepare) if has_peers else _lone(device, prepare) as world:
+            yield world
+    finally:
+        sys.setswitchinterval(turn)
+
+
+@contextmanager
+def _lone(device: str, prepare: Callable[[], str]) -> Iterator[World]:
+    world = Lone(device)
+    if device == "cuda":
+        _ = world.device  # refused now if there is none
+    world.prepared = prepare()
+    try:
+        yield world
+    finally:
+        world.leave()
+
+
+@contextmanager
+def _joined(device: str, prepare: Callable[[], str]) -> Iterator[World]:
+    from binclf.world import group
+
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    chosen = group.device_of(device, local_rank, local_size)
+    if chosen.type == "cpu" and local_size > 1:
+        _keep_to_own_cores(local_rank, local_size)
+    store = group.store_of(size, os.environ.get(RENDEZVOUS, ""))
+    world = group.Group((rank, size), (local_rank, local_size), chosen)
     if rank == 0:
         store.set("prepared", prepare())
     store.wait(["prepared"], PATIENCE)
-    prepared = store.get("prepared").decode()
-    dist.init_process_group(
-        backend="nccl" if chosen.type == "cuda" else "gloo",
-        store=store,
-        rank=rank,
-        world_size=size,
-        timeout=TIMEOUT,
-    )
-    try:
-        yield World(rank, size, chosen, prepared, local_rank, local_size)
-    finally:
-        dist.destroy_process_group()
-        torch.set_num_threads(threads)
-        sys.setswitchinterval(turn)
-        sys.excepthook = hook
-        if interface:
-            del os.environ[INTERFACE]
-
-
-def _store(rank: int, size: int) -> Any:  # noqa: ANN401 - torch does not export its stores
-    stores: Any = dist
-    if RENDEZVOUS in os.environ:
-        return stores.FileStore(os.environ[RENDEZVOUS], size)
-    if not is_rank():
-        return stores.HashStore()
-    if "MASTER_ADDR" not in os.environ or "MASTER_PORT" not in os.environ:
-        raise ConfigError(
-            "RANK and WORLD_SIZE are set without MASTER_ADDR and MASTER_PORT: start by torchrun."
-        )
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    agent_has_it = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    tcp = stores.TCPStore(host, port, size, is_master=rank == 0 and not agent_has_it, timeout=TIMEOUT)
-    return stores.PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", tcp)
+    world.prepared = store.get("prepared").decode()
+    with group.meeting(store, rank, size, chosen):
+        yield world
 
 
 def _keep_to_own_cores(local_rank: int, local_size: int) -> None:
@@ -117,15 +94,3 @@ def _keep_to_own_cores(local_rank: int, local_size: int) -> None:
         if len(cores) >= local_size:
             own = cores[len(cores) * local_rank // local_size : len(cores) * (local_rank + 1) // local_size]
             os.sched_setaffinity(0, own)
-
-
-def _device(setting: str, local_rank: int, local_size: int) -> torch.device:
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if setting == "cuda" and found < local_size:
-        raise ConfigError(
-            f"train.device = 'cuda' needs a device for each of the {local_size} ranks of this machine, "
-            f"and torch sees {found}: use fewer ranks, or train.device = 'cpu'."
-        )
-    if setting == "cpu" or found < local_size or found == 0:
-        return torch.device("cpu")
-    return torch.device("cuda", local_rank)

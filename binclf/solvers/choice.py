@@ -1,0 +1,66 @@
+"""Which solver: the one that the settings ask for, or Newton's method where its Hessian is affordable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from binclf.config import Train
+from binclf.errors import ConfigError
+from binclf.features import Features
+from binclf.loader.memory import shown
+from binclf.loader.tier import Job, Tier, choose
+from binclf.solvers import checkpoint
+from binclf.storage import Place
+from binclf.world import World
+
+MOST_WEIGHTS = 2048  # of which auto takes a Hessian, 32 MiB: beyond, minutes a pass go to small effects
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A solver, and the reason in words."""
+
+    name: str
+    why: str
+
+
+def choice_of(job: Job, tier: Tier, features: Features, checkpoints: Place | None, world: World) -> Choice:
+    """The same on all ranks.
+
+    Args:
+        job: with the widths that were learnt.
+        tier: where rows are kept already.
+        features: whose weights are to be found.
+        checkpoints: of an interrupted run, which goes on with the solver it began with.
+        world: the ranks.
+    """
+    settings = job.config.train
+    if settings.asked != "auto":
+        return Choice(settings.asked, _asking(settings))
+    found = None if checkpoints is None else checkpoint.seen_by_all(checkpoints, world)
+    if found is not None:
+        return Choice(str(found.record["solver"]), "the run began with it")
+    lacking = unaffordable(job, tier, features)
+    if lacking:
+        return Choice("minibatch", lacking)
+    return Choice("newton", "a Hessian of its weights is affordable")
+
+
+def unaffordable(job: Job, tier: Tier, features: Features) -> str:
+    """Why there is to be no Hessian, unless the settings ask for one; empty: it is affordable."""
+    size = features.width + features.table_size + 1
+    if size > MOST_WEIGHTS:
+        return f"a Hessian of {size:,} weights takes long: up to {MOST_WEIGHTS:,} one is worked out unasked"
+    try:
+        curved = choose(replace(job, shape=replace(job.shape, is_curved=True)))
+    except ConfigError:
+        curved = None
+    if curved is None or curved.name != tier.name:
+        return f"a Hessian of {size:,} weights does not fit {shown(tier.budget)} of memory"
+    return ""
+
+
+def _asking(settings: Train) -> str:
+    if settings.solver != "auto":
+        return "train.solver names it"
+    return "settings that only it reads are set"

@@ -1,0 +1,34 @@
+"""How far the weights that any solver found are from the optimum: one pass over the rows of train."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from binclf.solvers.blocks import Reducer
+from binclf.solvers.certificate import certify
+from binclf.solvers.point import penalty_of, point_of
+from binclf.solvers.problem import Problem, Weights
+from binclf.solvers.quadratic import Model
+from binclf.world import World
+
+log = logging.getLogger(__name__)
+
+
+def distance(problem: Problem, weights: Weights, world: World) -> dict[str, Any]:
+    """The certificate, and the loss and the objective at these weights, as `model.json` has them.
+
+    Args:
+        problem: stores with features attached.
+        weights: as a solver gives them, the same on all ranks.
+        world: the ranks, which must all ask.
+    """
+    reducer = Reducer(problem.train, problem.features, problem.weight, world)
+    penalty, point = penalty_of(problem), point_of(weights)
+    sums = reducer.at(point)
+    found = certify(Model(point, sums, penalty), sums.weight, reducer.terms)
+    mean = sums.loss / sums.weight
+    if world.rank == 0:
+        log.info("the weights that were kept: train loss %.9f, %s", mean, found.told())
+    objective = mean + penalty.of(point)
+    return {"train_loss": mean, "objective": objective, "certificate": found.as_json()}
