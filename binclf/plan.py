@@ -19,7 +19,10 @@ from binclf.loader.memory import Shape, shown
 from binclf.loader.tier import Job, Room, choose
 from binclf.parquet import find, group_rows
 from binclf.solvers import schedule
+from binclf.solvers.choice import MOST_WEIGHTS
 from binclf.split.intake import take_in
+
+EXACT_PASSES = 4  # of newton, as a rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +57,19 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
     job = _job(config, intake.schema.columns, intake.label, parts, ranks)
     tier = choose(job)
     size = sum(foot.bytes for foot in intake.feet)
-    epochs = config.train.epochs
+    solver, epochs = config.train.asked, config.train.epochs
+    is_stepwise = solver != "newton"
+    passes = epochs if solver == "minibatch" else EXACT_PASSES
     return {
         "files": len(files),
         "rows": sum(files),
         "bytes": size,
         "parts": {part: counts.rows for part, counts in parts.items()},
         "ranks": ranks,
-        "batch_rows": job.batch_rows,
-        "steps_per_epoch": math.ceil(parts["train"].rows / job.batch_rows),
-        "epochs": epochs,
+        "solver": solver,
+        "batch_rows": job.batch_rows if is_stepwise else None,
+        "steps_per_epoch": math.ceil(parts["train"].rows / job.batch_rows) if is_stepwise else None,
+        "epochs": epochs if is_stepwise else None,
         "tier": tier.name,
         "memory_bytes": tier.need.total,
         "memory_allowed_bytes": tier.budget,
@@ -74,7 +80,8 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
         "passes": {
             "fingerprint": 1,  # of files that changed since the last split only, as is
             "split": 0 if config.split.method == "none" else 1,
-            "decode": 1 if tier.name != "none" else 1 + epochs,
+            "train": passes,
+            "decode": 1 if tier.name != "none" else 1 + passes,
             "evaluate": 1,
         },
     }
@@ -85,17 +92,28 @@ def text_of(found: dict[str, Any]) -> str:
     parts = ", ".join(f"{part} {rows:,}" for part, rows in found["parts"].items())
     kept = {"ram": "held in memory", "disk": "kept decoded on disk", "none": "decoded in each epoch"}
     disk = found["disk_bytes"]
+    steps = (
+        f"{found['steps_per_epoch']:,} of {found['batch_rows']:,} rows in each of at most "
+        f"{found['epochs']} epochs"
+        if found["steps_per_epoch"]
+        else ""
+    )
+    solver = {
+        "auto": f"newton up to {MOST_WEIGHTS:,} weights, about {EXACT_PASSES} passes; minibatch beyond",
+        "newton": f"newton, about {EXACT_PASSES} passes",
+    }
     lines = {
         "reads": f"{found['files']:,} files, {found['rows']:,} rows, {shown(found['bytes'])}",
         "parts": f"about {parts}",
-        "steps": f"{found['steps_per_epoch']:,} of {found['batch_rows']:,} rows in each of at most "
-        f"{found['epochs']} epochs, on {found['ranks']} {'rank' if found['ranks'] == 1 else 'ranks'}",
+        "solver": f"{solver.get(found['solver'], found['solver'])}, on {found['ranks']} "
+        f"{'rank' if found['ranks'] == 1 else 'ranks'}",
+        "steps": steps,
         "rows are": kept[found["tier"]],
         "memory": f"{shown(found['memory_bytes'])} a rank of {shown(found['memory_allowed_bytes'])} allowed",
         "disk": f"about {shown(disk['parts'])} for the parts, {shown(disk['cache'])} for decoded rows",
         "passes": ", ".join(f"{name} {count}" for name, count in found["passes"].items()),
     }
-    return "\n".join(f"{name:<9} {line}" for name, line in lines.items())
+    return "\n".join(f"{name:<9} {line}" for name, line in lines.items() if line)
 
 
 def _shares(config: Config) -> dict[str, float]:

@@ -116,6 +116,28 @@ def test_the_optimum_is_scikit_learns(known: Any, l2: float) -> None:
     assert solution.record["certificate"]["is_proven"]
 
 
+def test_labels_that_are_flipped_in_one_file_have_their_optimum_too(tmp_path: Path) -> None:
+    """The answer to the rows as they are: scikit-learn's, with errors that tell how little is known."""
+    for number in range(3):
+        table = people(900, number + 1)
+        if number == 1:
+            flipped = pa.array([not value for value in table["bought"].to_pylist()])
+            table = table.set_column(table.column_names.index("bought"), "bought", flipped)
+        write(tmp_path / "data" / f"{number}.parquet", table, [500, 400])
+    data = {"path": str(tmp_path / "data"), "label": "bought", "weight": "w", "exclude": ["id"]}
+    config = {"name": "flipped", "store": str(tmp_path / "store"), "data": data, "split": {"method": "none"}}
+    _, features, found = stores(parse(config))
+    rows = whole(found["train"])
+    task = problem_of(found["train"], features, rows, l2=1e-4)
+    solution = newton.fit(task, ALONE)
+    design, w = design_of(features, rows), rows.w[:, 0].astype(float)
+    reference = Reference(C=1 / (1e-4 * w.sum()), solver="newton-cholesky", tol=1e-12, max_iter=1000)
+    reference.fit(design[:, :-1], rows.y[:, 0], sample_weight=w)
+    theirs = np.append(reference.coef_[0], reference.intercept_[0])
+    assert np.abs(point_of(solution) - theirs).max() < 1e-7
+    assert solution.record["certificate"]["is_proven"]
+
+
 @pytest.mark.parametrize("l1", [1e-3, 2e-2])
 @pytest.mark.parametrize("is_bound", [False, True])
 def test_with_l1_and_bounds_the_conditions_of_optimality_hold(known: Any, l1: float, is_bound: bool) -> None:

@@ -24,6 +24,6 @@ if __name__ == "__main__":
     names = [name for name in frame.columns if name != LABEL]
     rows = VectorAssembler(inputCols=names, outputCol="features").transform(frame).select("features", LABEL)
     rows = rows.cache()
-    model = LogisticRegression(labelCol=LABEL, regParam=0.0, tol=1e-8, maxIter=200).fit(rows)
+    model = LogisticRegression(labelCol=LABEL, regParam=1 / rows.count(), tol=1e-8, maxIter=200).fit(rows)
     write(answer, model.coefficients.toArray(), model.intercept)
     session.stop()

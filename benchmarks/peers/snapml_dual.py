@@ -10,7 +10,7 @@ if __name__ == "__main__":
     x, y = read(data, np.float32)
     x, means, deviations = standardised(x)
     model = LogisticRegression(
-        fit_intercept=True, regularizer=1.0, n_jobs=2, max_iter=1000, tol=1e-4, dual=True
+        fit_intercept=True, regularizer=1.0, n_jobs=2, max_iter=1000, tol=1e-6, dual=True
     )
     model.fit(np.ascontiguousarray(x), y.astype(np.float32))
     write_standardised(answer, np.ravel(model.coef_), float(np.ravel(model.intercept_)[0]), means, deviations)

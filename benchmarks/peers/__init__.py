@@ -1,0 +1,1 @@
+"""Ours beside others, from Parquet to the optimum, as whole processes: `python -m benchmarks.peers`."""

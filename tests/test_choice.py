@@ -1,0 +1,220 @@
+"""Which solver is taken, and what is told of how far its weights are from the optimum."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from binclf.config import Config, Train, parse
+from binclf.features import Features
+from binclf.loader import Source
+from binclf.loader.process import Peak
+from binclf.loader.tier import Job, Room, choose
+from binclf.plan import foresee, text_of
+from binclf.retrain import retrain
+from binclf.solvers import certificate as certify_room
+from binclf.solvers import checkpoint, choice, minibatch, newton
+from binclf.solvers.blocks import Reducer
+from binclf.solvers.certificate import certify, foretold
+from binclf.solvers.checkpoint import Checkpoint
+from binclf.solvers.choice import choice_of, unaffordable
+from binclf.solvers.descent import Descent
+from binclf.solvers.distance import distance
+from binclf.solvers.point import penalty_of, point_of
+from binclf.solvers.problem import Problem
+from binclf.train import job_of
+from binclf.world import Lone
+from tests.ranks import small_job
+from tests.trained import decoding, on_disk, settings, stores
+
+ALONE = Lone("cpu")
+
+
+@pytest.mark.parametrize(
+    ("train", "asked"),
+    [
+        ({}, "auto"),
+        ({"epochs": 20, "cache": "none", "ranks": 2, "checkpoint_seconds": 1.0, "l2": 0.5}, "auto"),
+        ({"solver": "minibatch"}, "minibatch"),
+        ({"epochs": 21}, "minibatch"),
+        ({"optimizer": "sgd"}, "minibatch"),
+        ({"device": "cuda"}, "minibatch"),
+        ({"nonnegative": ["a"]}, "newton"),
+        ({"tolerance": 0.0}, "newton"),
+    ],
+)
+def test_settings_of_one_solver_ask_for_it(train: dict[str, Any], asked: str) -> None:
+    config = {"name": "a", "store": "s", "data": {"path": "x", "label": "y"}, "train": train}
+    assert parse(config).train.asked == asked
+
+
+@pytest.fixture(scope="module")
+def learnt(people_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Features, Job, Any]:
+    """A config that asks for no solver, what is learnt of its rows, its job, and all rows."""
+    config = settings(people_dir, tmp_path_factory.mktemp("choice"), train={"epochs": 20})
+    split, features, held = stores(config)
+    sources = {part: Source(split.parts[part], decoding(config, split)) for part in ("train", "validation")}
+    return config, features, job_of(config, sources, ALONE, Room(2**33, 2**33), features), (split, held)
+
+
+def test_a_small_hessian_is_taken_and_a_large_one_is_not(
+    learnt: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _, features, job, _ = learnt
+    tier = choose(job)
+    assert choice_of(job, tier, features, None, ALONE).name == "newton"
+    weights = features.width + features.table_size + 1
+    monkeypatch.setattr(choice, "MOST_WEIGHTS", weights - 1)
+    found = choice_of(job, tier, features, tmp_path, ALONE)
+    assert found.name == "minibatch"
+    assert f"a Hessian of {weights} weights takes long" in found.why
+    monkeypatch.setattr(choice, "MOST_WEIGHTS", weights)
+    assert choice_of(job, tier, features, tmp_path, ALONE).name == "newton"
+
+
+def test_a_hessian_that_memory_does_not_hold_is_not_taken(learnt: Any) -> None:
+    config, features, job, _ = learnt
+    shape = replace(job.shape, table=1500)
+    curved = choose(replace(job, shape=replace(shape, is_curved=True))).need.total
+    plain = choose(replace(job, shape=shape)).need.total
+    for allowed, is_enough in ((curved, True), ((curved + plain) // 2, False)):
+        own = config.model_copy(update={"train": config.train.model_copy(update={"memory_bytes": allowed})})
+        tight = replace(job, config=own, shape=shape)
+        reason = unaffordable(tight, choose(tight), features)
+        assert (not reason) == is_enough
+        assert is_enough or "does not fit" in reason
+
+
+def test_an_interrupted_run_goes_on_with_its_solver(learnt: Any, tmp_path: Path) -> None:
+    _, features, job, _ = learnt
+    checkpoint.write(tmp_path, Checkpoint(1, 0, {"point": np.zeros(3)}, {"solver": "minibatch"}))
+    assert choice_of(job, choose(job), features, tmp_path, ALONE).name == "minibatch"
+
+
+def problem(learnt: Any, **train: Any) -> Problem:
+    _, features, _, (split, held) = learnt
+    chosen = Train(device="cpu", **train)
+    return Problem(held["train"], None, features, split.weight("train"), split.base_rate("train"), chosen)
+
+
+def test_what_minibatch_found_is_as_far_from_the_optimum_as_is_told(learnt: Any) -> None:
+    """Proven bounds hold against the optimum itself, and are not idle."""
+    rough = problem(learnt, epochs=2, lanes=8)
+    found = minibatch.fit(rough, ALONE).weights
+    told = distance(rough, found, ALONE)
+    exact = problem(learnt, solver="newton", tolerance=0.0, lanes=8)
+    best = newton.fit(exact, ALONE)
+    here = told["certificate"]
+    missed = told["objective"] - best.record["history"][-1]["objective"]
+    assert missed > 1e-9
+    assert here["model_gap"] == pytest.approx(missed, rel=0.3)
+    reducer = Reducer(exact.train, exact.features, exact.weight, ALONE)
+    state = Descent(reducer, penalty_of(exact)).at(point_of(found))
+    inverse = state.model.inverse.matrix()
+    apart = np.abs(point_of(found) - point_of(best.weights)) / np.sqrt(np.diag(inverse) / exact.weight)
+    assert apart.max() > 0.01
+    assert here["model_errors"] >= 0.8 * apart.max()
+    near = point_of(best.weights) + 1e-3 * (point_of(found) - point_of(best.weights))
+    certificate = certify(Descent(reducer, penalty_of(exact)).at(near).model, exact.weight, reducer.terms)
+    assert certificate.is_proven
+    assert certificate.errors is not None
+    assert certificate.errors >= 0.999e-3 * apart.max()
+    assert certificate.gap is not None
+    assert 0.9e-6 * missed <= certificate.gap <= 1e-4 * missed
+
+
+def test_a_step_that_is_foretold_ends_where_it_is_said_to(
+    learnt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the point itself the certificate is no worse than what was foretold of it, near and not so near."""
+    task = problem(learnt, solver="newton", lanes=8)
+    reducer = Reducer(task.train, task.features, task.weight, ALONE)
+    descent = Descent(reducer, penalty_of(task))
+    best = point_of(newton.fit(problem(learnt, solver="newton", tolerance=0.0, lanes=8), ALONE).weights)
+    draw = np.random.default_rng(0)
+    start = descent.at(best + 1e-5 * draw.normal(size=len(best)))
+    assert foretold(start.model, task.weight, reducer.terms) is None  # errors would not be known to 6 digits
+    monkeypatch.setattr(certify_room, "NEAR", 1.0)
+    shares = []
+    for size in (1e-2, 1e-3, 1e-4):
+        for _ in range(5):
+            state = descent.at(best + size * draw.normal(size=len(best)))
+            said = foretold(state.model, task.weight, reducer.terms)
+            if said is None:
+                continue
+            after = descent.at(state.point + state.model.least[0])
+            seen = certify(after.model, task.weight, reducer.terms)
+            assert said.errors is not None
+            assert seen.errors is not None
+            assert seen.decrement <= said.decrement + 1e-14
+            assert seen.errors <= said.errors + 1e-10
+            shares.append(seen.decrement / said.decrement)
+    assert len(shares) >= 10
+    assert max(shares) > 1e-3  # nor is it said to be so far that anything would do
+
+
+@pytest.mark.slow
+def test_a_run_of_minibatch_on_ranks_tells_the_same_distance(tmp_path: Path) -> None:
+    told = []
+    for ranks in (1, 2):
+        config = small_job(tmp_path / str(ranks), train={"ranks": ranks, "optimizer": "sgd"})
+        place = on_disk(retrain(config))
+        training = json.loads((place / "model.json").read_text())["training"]
+        assert training["solver"] == "minibatch"
+        told.append(training["certificate"]["decrement"])
+        report = (place / "report.md").read_text()
+        assert "standard errors" in report
+    assert told[0] == pytest.approx(told[1], rel=1e-3)  # float32 steps differ by rounding
+
+
+def test_auto_trains_by_newton_and_says_why(
+    people_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = settings(people_dir, tmp_path, train={"epochs": 20})
+    with caplog.at_level("INFO"):
+        place = on_disk(retrain(config))
+    assert "solver: newton, as a Hessian of its weights is affordable" in caplog.text
+    training = json.loads((place / "model.json").read_text())["training"]
+    assert training["solver"] == "newton"
+    assert training["certificate"]["errors"] < 1e-6
+
+
+def test_auto_trains_by_minibatch_where_columns_are_hashed(people_dir: Path, tmp_path: Path) -> None:
+    config = settings(people_dir, tmp_path, train={"epochs": 20}, features={"max_levels": 2})
+    place = on_disk(retrain(config))
+    training = json.loads((place / "model.json").read_text())["training"]
+    assert training["solver"] == "minibatch"
+    assert training["certificate"] is None
+    assert "takes long" in training["no_certificate"]
+    assert "remains unknown: a Hessian of 262," in (place / "report.md").read_text()
+
+
+def test_a_plan_tells_the_solver(people_dir: Path, tmp_path: Path) -> None:
+    asked = settings(people_dir, tmp_path, train={"epochs": 7})
+    assert foresee(asked, 1)["solver"] == "minibatch"
+    open_ended = settings(people_dir, tmp_path, train={"epochs": 20})
+    found = foresee(open_ended, 1)
+    assert found["solver"] == "auto"
+    assert "newton up to 2,048 weights" in text_of(found)
+    named = settings(people_dir, tmp_path, train={"epochs": 20, "solver": "newton"})
+    found = foresee(named, 1)
+    assert found["solver"] == "newton"
+    assert found["steps_per_epoch"] is None
+    assert "steps" not in text_of(found)
+
+
+def test_memory_that_a_library_takes_does_not_count() -> None:
+    peak = Peak()
+    if peak.bytes() is None:
+        pytest.skip("the peak cannot be told here")
+    with peak.apart():
+        library = np.ones(2**23)
+    assert (peak.bytes() or 0) < 2**25
+    own = np.ones(2**24)
+    assert (peak.bytes() or 0) > 2**26
+    assert library[-1] == own[-1]
