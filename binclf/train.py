@@ -74,10 +74,12 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     _agree(world, {"features": hashing.digest(features.as_json())})
     job = job_of(config, sources, world, room, features)  # now that all widths are known
     checkpoints = run_dir / artifact.CHECKPOINTS
-    solver = choice_of(job, tier, features, checkpoints, world)
+    lacking = unaffordable(job, tier, features, world)
+    solver = choice_of(config.train, lacking, checkpoints, world)
+    _agree(world, {"solver": solver.name})
     if world.rank == 0:
         log.info("solver: %s, as %s", solver.name, solver.why)
-    is_curved = solver.name == "newton"
+    is_curved = solver.name == "newton" or not lacking  # what minibatch found is looked at too
     tier = replace(tier, need=choose(replace(job, shape=replace(job.shape, is_curved=is_curved))).need)
     attach(stores, features, world)
     reading = time.perf_counter() - reading
@@ -91,7 +93,7 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     )
     solution = _solved(solver.name, problem, world, checkpoints, peak)
     if solver.name != "newton":
-        solution = _judged(solution, problem, world, unaffordable(job, tier, features))
+        solution = _judged(solution, problem, world, lacking)
     if world.rank == 0:
         seconds = {"seconds": time.perf_counter() - began, "reading_seconds": reading}
         _write(run_dir, config, split, features, solution, world.size, seconds)
@@ -126,7 +128,7 @@ def _solved(name: str, problem: Problem, world: World, checkpoints: Place, peak:
 
         from binclf.solvers import minibatch
 
-        world.parallel(torch.nn.Linear(1, 1))  # what DDP imports when it is first used
+        world.parallel(torch.nn.Linear(1, 1).to(world.device))  # what DDP imports when it is first used
     return minibatch.fit(problem, world, checkpoints=checkpoints)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from binclf.config import Config, Train, parse
 from binclf.features import Features
-from binclf.loader import Source
+from binclf.loader import HeldRows, Source
 from binclf.loader.process import Peak
 from binclf.loader.tier import Job, Room, choose
 from binclf.plan import foresee, text_of
@@ -27,9 +27,10 @@ from binclf.solvers.descent import Descent
 from binclf.solvers.distance import distance
 from binclf.solvers.point import penalty_of, point_of
 from binclf.solvers.problem import Problem
-from binclf.train import job_of
-from binclf.world import Lone
-from tests.ranks import small_job
+from binclf.split import ensure
+from binclf.train import job_of, learn_features
+from binclf.world import Lone, join
+from tests.ranks import run, small_job
 from tests.trained import decoding, on_disk, settings, stores
 
 ALONE = Lone("cpu")
@@ -62,19 +63,23 @@ def learnt(people_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return config, features, job_of(config, sources, ALONE, Room(2**33, 2**33), features), (split, held)
 
 
+def chosen(job: Job, features: Features, folder: Path | None = None) -> choice.Choice:
+    """The choice of a rank on its own."""
+    return choice_of(job.config.train, unaffordable(job, choose(job), features, ALONE), folder, ALONE)
+
+
 def test_a_small_hessian_is_taken_and_a_large_one_is_not(
-    learnt: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    learnt: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, features, job, _ = learnt
-    tier = choose(job)
-    assert choice_of(job, tier, features, None, ALONE).name == "newton"
+    assert chosen(job, features).name == "newton"
     weights = features.width + features.table_size + 1
     monkeypatch.setattr(choice, "MOST_WEIGHTS", weights - 1)
-    found = choice_of(job, tier, features, tmp_path, ALONE)
+    found = chosen(job, features)
     assert found.name == "minibatch"
     assert f"a Hessian of {weights} weights takes long" in found.why
     monkeypatch.setattr(choice, "MOST_WEIGHTS", weights)
-    assert choice_of(job, tier, features, tmp_path, ALONE).name == "newton"
+    assert chosen(job, features).name == "newton"
 
 
 def test_a_hessian_that_memory_does_not_hold_is_not_taken(learnt: Any) -> None:
@@ -85,15 +90,20 @@ def test_a_hessian_that_memory_does_not_hold_is_not_taken(learnt: Any) -> None:
     for allowed, is_enough in ((curved, True), ((curved + plain) // 2, False)):
         own = config.model_copy(update={"train": config.train.model_copy(update={"memory_bytes": allowed})})
         tight = replace(job, config=own, shape=shape)
-        reason = unaffordable(tight, choose(tight), features)
+        reason = unaffordable(tight, choose(tight), features, ALONE)
         assert (not reason) == is_enough
         assert is_enough or "does not fit" in reason
 
 
 def test_an_interrupted_run_goes_on_with_its_solver(learnt: Any, tmp_path: Path) -> None:
     _, features, job, _ = learnt
-    checkpoint.write(tmp_path, Checkpoint(1, 0, {"point": np.zeros(3)}, {"solver": "minibatch"}))
-    assert choice_of(job, choose(job), features, tmp_path, ALONE).name == "minibatch"
+    for solver, record in (
+        ("newton", {"solver": "newton"}),
+        ("minibatch", {"solver": "minibatch"}),
+        ("minibatch", {}),
+    ):
+        checkpoint.write(tmp_path, Checkpoint(1, 0, {"point": np.zeros(3)}, record))
+        assert chosen(job, features, tmp_path).name == solver
 
 
 def problem(learnt: Any, **train: Any) -> Problem:
@@ -105,7 +115,8 @@ def problem(learnt: Any, **train: Any) -> Problem:
 def test_what_minibatch_found_is_as_far_from_the_optimum_as_is_told(learnt: Any) -> None:
     """Proven bounds hold against the optimum itself, and are not idle."""
     rough = problem(learnt, epochs=2, lanes=8)
-    found = minibatch.fit(rough, ALONE).weights
+    with join("cpu") as world:
+        found = minibatch.fit(rough, world).weights
     told = distance(rough, found, ALONE)
     exact = problem(learnt, solver="newton", tolerance=0.0, lanes=8)
     best = newton.fit(exact, ALONE)
@@ -126,6 +137,56 @@ def test_what_minibatch_found_is_as_far_from_the_optimum_as_is_told(learnt: Any)
     assert certificate.errors >= 0.999e-3 * apart.max()
     assert certificate.gap is not None
     assert 0.9e-6 * missed <= certificate.gap <= 1e-4 * missed
+
+
+class Torn(Lone):
+    """What the other of two ranks says is always that it lacks memory."""
+
+    def gather(self, content: bytes) -> list[bytes]:
+        """Ours, and that."""
+        return [content, b"a Hessian does not fit"]
+
+
+def test_what_one_rank_cannot_hold_no_rank_takes(learnt: Any) -> None:
+    _, features, job, _ = learnt
+    assert unaffordable(job, choose(job), features, Torn("cpu")) == "a Hessian does not fit"
+
+
+def test_where_all_rows_are_certain_nothing_is_proven(learnt: Any) -> None:
+    """There slope and curvature are nought, as at an optimum; and for both there is no float to tell."""
+    task = problem(learnt, solver="newton", l2=0.0, lanes=8)
+    _, features, _, _ = learnt
+    far = {
+        "weight": np.zeros(features.width),
+        "table": np.zeros(features.table_size),
+        "bias": np.array([900.0]),
+    }
+    told = distance(task, far, ALONE)["certificate"]
+    assert not told["is_proven"]
+    assert told["gap"] is None
+
+
+def on_a_torn_rank(folder: Path) -> list[float]:
+    """Body: the last step is foretold by rank 0 alone, as where processors round otherwise."""
+    config = small_job(folder)
+    with join("cpu") as world:
+        if world.rank:
+            vars(newton)["foretold"] = lambda *_: None
+        split = ensure(config)
+        store = HeldRows(Source(split.parts["train"], decoding(config, split)))
+        features = learn_features(world, config, decoding(config, split), split, store)
+        store.attach(features)
+        settings = Train(solver="newton", device="cpu", l2=1e-3)
+        rate, weight = split.base_rate("train"), split.weight("train")
+        solution = newton.fit(Problem(store, None, features, weight, rate, settings), world)
+        return list(point_of(solution.weights))
+
+
+@pytest.mark.slow
+def test_ranks_take_the_last_step_together_though_one_could_not_foretell_it(tmp_path: Path) -> None:
+    ensure(small_job(tmp_path))
+    one, other = run(2, on_a_torn_rank, folder=tmp_path)
+    assert one == other
 
 
 def test_a_step_that_is_foretold_ends_where_it_is_said_to(

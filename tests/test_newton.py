@@ -502,6 +502,32 @@ def test_columns_that_are_nearly_the_same_are_fitted_or_named_and_never_called_p
     assert found == pytest.approx(least, abs=5e-3 if eps < 1e-5 else 1e-3)  # of columns in float32
 
 
+@pytest.mark.parametrize("eps", [1.0, 1e-3, 1e-4, 5e-5])
+@pytest.mark.parametrize("tolerance", [1e-6, 1e-12, 0.0])
+def test_no_certificate_is_better_than_rounding_allows(tmp_path: Path, eps: float, tolerance: float) -> None:
+    """Where columns are nearly the same, in long double: what is told of the weights as they are written."""
+    table = people(3000, 3).select(["age", "visits", "bought", "w"])
+    draw = np.random.default_rng(5)
+    near = np.array(table["visits"].to_pylist(), dtype=float) + eps * draw.normal(size=3000)
+    store, features = made(tmp_path, table.append_column("near", pa.array(near)))
+    rows = whole(store)
+    task = problem_of(store, features, rows, l2=0.0, tolerance=tolerance)
+    solution = newton.fit(task, ALONE)
+    design, point = design_of(features, rows).astype(np.longdouble), point_of(solution).astype(np.longdouble)
+    y, w = rows.y[:, 0].astype(np.longdouble), rows.w[:, 0].astype(np.longdouble)
+    z = design @ point
+    p = 1 / (1 + np.exp(-z))
+    slope = (design.T @ (w * (p - y))).astype(float)
+    curved = ((design.T * (w * p * (1 - p))) @ design).astype(float)
+    scale = 1 / np.sqrt(np.diag(curved))
+    move = scale * np.linalg.solve(curved * scale * scale[:, None], scale * slope)
+    truth = np.sqrt(slope @ move)  # of the sum: in standard errors
+    certificate = solution.record["certificate"]
+    assert certificate["is_proven"]
+    assert truth <= certificate["errors"]
+    assert tolerance == 0 or certificate["errors"] <= max(tolerance, 1e-7)  # nor much worse
+
+
 @pytest.mark.parametrize("eps", [1e-2, 1e-3])
 def test_a_bound_does_not_keep_columns_that_are_nearly_the_same_from_their_optimum(
     tmp_path: Path, eps: float

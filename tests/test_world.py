@@ -36,6 +36,13 @@ def test_a_world_is_left_also_after_an_error() -> None:
         assert world.size == 1
 
 
+def test_a_rank_beyond_the_world_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(ConfigError, match="RANK is 3 and WORLD_SIZE 1"), join("cpu"):
+        pass
+
+
 def test_a_prepare_that_fails_is_an_error_and_no_world() -> None:
     def prepare() -> str:
         raise ConfigError("nothing to prepare")

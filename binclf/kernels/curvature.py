@@ -32,9 +32,8 @@ class Curvature:
 
     With p = sigmoid(z): loss = w (log(1 + exp(z)) - y z), slope = w (p - y), bend = w p (1 - p).
 
-    One thread adds row after row, so the sums have the same bits wherever compiled loops work them out (on
-    processors for which exp and log1p of the C library have), however rows are cut; in NumPy they differ by
-    rounding.
+    One thread adds row after row, so the sums have the same bits wherever compiled loops work them out, and
+    however rows are cut at multiples of 64; in NumPy they differ by rounding.
     """
 
     def __init__(self, slopes: F64, table: F64, blanks: Blanks) -> None:
@@ -98,6 +97,9 @@ class Curvature:
         """
         check_rows(x, np.float32)
         check_rows(ids, np.int32)
+        for array in (x, ids, *([] if weights is None else [weights])):
+            if array.strides[0] % 4:
+                raise ValueError("rows are to begin at multiples of 4 bytes")
         count, given = x.shape
         rows = {len(ids), len(labels), count, count if weights is None else len(weights)}
         if len(rows) > 1 or given >= len(self.slopes) or labels.dtype != np.int8:

@@ -154,6 +154,8 @@ class BlockCache:
                 left = self.limit - self._underway - cached_bytes(self.folder)
                 self._room = max(left // SHARERS, size) if left >= size else 0
             if self._room < size:
+                if self._underway:  # perhaps counted twice, as blocks appear in the folder
+                    return False
                 if not self._is_full:
                     log.warning("the cache is full (%d bytes): going on without caching more", self.limit)
                 self._is_full = True

@@ -63,7 +63,7 @@ class Peak:
             return
         self._highest, held = max(_status("VmHWM") - self.before, self._highest), _status("VmRSS")
         yield
-        self.before += _status("VmRSS") - held
+        self.before += max(_status("VmRSS") - held, 0)
         Path("/proc/self/clear_refs").write_text("5")
 
 

@@ -9,8 +9,9 @@ with R = max |u| in the norm of H^-1, S <= R a, and from 0 = F'(optimum)
 
 and F(point) - F(optimum) <= -g'v <= D a by convexity. R is at most the sum of m sqrt(diag(H^-1)) over a row's
 terms, m their largest magnitudes. Each weight, and each sum of weights, is within a times its norm in H^-1 of
-its optimum; and over rows of weight W in all, that norm over sqrt(W) is its standard error. So all are within
-a sqrt(W) standard errors.
+its optimum; and over rows of weight W in all, that norm over sqrt(W) is its standard error (where a penalty
+says as much as the data, the spread of what it and they together leave open). So all are within a sqrt(W)
+standard errors. What rounding may have done is estimated and added to D.
 
 The point after a full step v = -H^-1 g need not be looked at. Along v the curvature stays between
 exp(-t S) H and exp(t S) H, so the gradient there is at most (exp(S) - 1 - S) / S D in the norm of H^-1, and
@@ -38,6 +39,7 @@ F64 = npt.NDArray[np.float64]
 # slope in directions that are left out as flat, in units of the diagonal: columns that differ by float32's
 # rounding (6e-8) alone have less, as roundings average out; more is what could still be gained there
 UNSEEN = 2e-8
+EPSILON = 4 * float(np.finfo(np.float64).eps)
 NEAR = 5e-7  # the logits of all rows move by less: so little do their curvatures differ
 
 
@@ -91,10 +93,11 @@ def certify(model: Model, weight: float, terms: Terms) -> Certificate:
         return replace(unknown, gap=unknown.model_gap, errors=unknown.model_errors)
     reach = _reach(inverse, terms)
     unseen = np.abs(inverse.scale * (model.slope + model.curved @ move)).max(initial=0.0)
-    if not decrement * reach < 1 or (inverse.rank < len(move) and unseen > UNSEEN):
+    most = decrement + _rounding(model, reach)
+    if not most * reach < 1 or (inverse.rank < len(move) and unseen > UNSEEN):
         return unknown
-    far = _far(decrement, reach)
-    return replace(unknown, gap=decrement * far, errors=far * root, is_proven=True)
+    far = _far(most, reach)
+    return replace(unknown, gap=most * far, errors=far * root, is_proven=True)
 
 
 def foretold(model: Model, weight: float, terms: Terms) -> Certificate | None:
@@ -102,20 +105,31 @@ def foretold(model: Model, weight: float, terms: Terms) -> Certificate | None:
     if not model.penalty.is_smooth or model.inverse.rank < len(model.point):
         return None
     move = model.least[0]
-    decrement, stretch = (
-        math.sqrt(max(-float(model.slope @ move), 0.0)),
-        float(np.abs(move) @ terms.magnitudes),
-    )
+    stretch = float(np.abs(move) @ terms.magnitudes)
     if not stretch <= NEAR:
         return None
-    # (exp(S) - 1 - S) / S <= S / 2 exp(S)
+    decrement = math.sqrt(max(-float(model.slope @ move), 0.0))
     left = decrement * stretch / 2 * math.exp(1.5 * stretch)  # (exp(S) - 1 - S) / S <= S / 2 exp(S)
     reach = _reach(model.inverse, terms) * math.exp(stretch / 2)
+    left += _rounding(model, reach)
     if not left * reach < 1:
         return None
     far, size = _far(left, reach), len(move)
     gap, errors = left * far, far * math.sqrt(weight)
     return Certificate(left, gap, errors, True, gap, errors, size, size)
+
+
+def _rounding(model: Model, reach: float) -> float:
+    """What the slope may be wrong by, in the norm of the inverse, and the step and the point in that of H.
+
+    The residual of the step's system; and EPSILON of each product that was added up, and of each coordinate.
+    """
+    inverse, point, move = model.inverse, np.abs(model.point), model.least[0]
+    left = model.slope + model.curved @ move
+    parts = np.abs(model.curved) @ np.abs(move) + model.penalty.l2 * point
+    slope = float(parts @ inverse.lengths) + reach
+    coordinates = float(point @ np.sqrt(np.maximum(np.diag(model.curved), 0)))
+    return math.sqrt(max(float(left @ inverse.times(left)), 0.0)) + EPSILON * (slope + coordinates)
 
 
 def _far(decrement: float, reach: float) -> float:
@@ -125,6 +139,6 @@ def _far(decrement: float, reach: float) -> float:
 
 def _reach(inverse: Inverse, terms: Terms) -> float:
     """R: a bound of |u| in the norm of the inverse, over all rows that there can be."""
-    lengths = terms.magnitudes * np.sqrt(np.maximum(np.diag(inverse.matrix()), 0))
+    lengths = terms.magnitudes * inverse.lengths
     dense, table = np.delete(lengths, terms.table), lengths[terms.table]
     return float(dense.sum() + np.sort(table)[len(table) - terms.categories :].sum())

@@ -47,6 +47,12 @@ def write(folder: Place, checkpoint: Checkpoint) -> None:
         old.unlink()
 
 
+def remove_all(folder: Place) -> None:
+    """Remove all checkpoints of a folder."""
+    for path in _all(folder):
+        path.unlink()
+
+
 def newest(folder: Place) -> Checkpoint | None:
     """The newest checkpoint that is whole; None if there is none at all.
 

@@ -24,30 +24,42 @@ class Choice:
     why: str
 
 
-def choice_of(job: Job, tier: Tier, features: Features, checkpoints: Place | None, world: World) -> Choice:
+def choice_of(settings: Train, lacking: str, checkpoints: Place | None, world: World) -> Choice:
     """The same on all ranks.
 
     Args:
-        job: with the widths that were learnt.
-        tier: where rows are kept already.
-        features: whose weights are to be found.
+        settings: of the training.
+        lacking: why a Hessian is not affordable, as the ranks agreed; empty: it is.
         checkpoints: of an interrupted run, which goes on with the solver it began with.
         world: the ranks.
     """
-    settings = job.config.train
     if settings.asked != "auto":
         return Choice(settings.asked, _asking(settings))
     found = None if checkpoints is None else checkpoint.seen_by_all(checkpoints, world)
     if found is not None:
-        return Choice(str(found.record["solver"]), "the run began with it")
-    lacking = unaffordable(job, tier, features)
+        # before newton was chosen unasked, checkpoints did not name their solver
+        return Choice(str(found.record.get("solver", "minibatch")), "the run began with it")
     if lacking:
         return Choice("minibatch", lacking)
     return Choice("newton", "a Hessian of its weights is affordable")
 
 
-def unaffordable(job: Job, tier: Tier, features: Features) -> str:
-    """Why there is to be no Hessian, unless the settings ask for one; empty: it is affordable."""
+def unaffordable(job: Job, tier: Tier, features: Features, world: World) -> str:
+    """Why there is to be no Hessian, unless the settings ask for one; empty: it is affordable.
+
+    The same on all ranks, whose lanes and machines differ: what one of them lacks, all lack.
+
+    Args:
+        job: with the widths that were learnt.
+        tier: where rows are kept already.
+        features: whose weights are to be found.
+        world: the ranks.
+    """
+    reasons = world.gather(_lacking(job, tier, features).encode())
+    return next((reason.decode() for reason in reasons if reason), "")
+
+
+def _lacking(job: Job, tier: Tier, features: Features) -> str:
     size = features.width + features.table_size + 1
     if size > MOST_WEIGHTS:
         return f"a Hessian of {size:,} weights takes long: up to {MOST_WEIGHTS:,} one is worked out unasked"

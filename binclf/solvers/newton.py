@@ -111,7 +111,7 @@ class _Newton:
         found = self._from(self.descent.at(base) if start is None else start, is_last=is_last)
         is_good = self._is_good(found)
         if not is_good and start is not None and point is None:
-            self.history.clear()  # a few rows may be told apart where all are not
+            self._forget()  # a few rows may be told apart where all are not
             found = self._from(self.descent.at(base))
             is_good = self._is_good(found)
         if not is_good:
@@ -125,13 +125,14 @@ class _Newton:
             found = self._judged(state)
             decrement = found.certificate.decrement
             ending = self._ending(state)
-            is_last = is_last or ending is not None
             is_last = is_last or self._is_done(found.certificate) or len(self.history) > MOST_PASSES
             is_last = is_last or (is_blind and decrement > before / 2)  # what is left is rounding
-            is_last = bool(self.descent.agreed([float(is_last)])[0] > 0)
+            is_last, is_ending = self.descent.agreed([is_last, ending is not None]) > 0
             self._keep(state, is_last=is_last)
+            if is_ending:
+                return self._ended(found, ending or found.certificate)
             if is_last:
-                return found if ending is None else self._ended(found, ending)
+                return found
             after = self.descent.step(state, self.reducer.blocks)
             if after is None:  # no float is better
                 return found
@@ -149,6 +150,12 @@ class _Newton:
             log.info("and a step from there: %s", ending.told())
         point = found.point + self.descent.agreed(found.model.least[0])
         return replace(found, point=point, certificate=ending)
+
+    def _forget(self) -> None:
+        """What was kept of steps that led nowhere."""
+        self.history.clear()
+        if self.checkpoints is not None and self.reducer.world.rank == 0:
+            checkpoint.remove_all(self.checkpoints)
 
     def _is_good(self, found: Fit) -> bool:
         return bool(self.descent.agreed([float(is_good(found, self.problem, self.reducer))])[0] > 0)
@@ -198,7 +205,7 @@ class _Newton:
     def _keep(self, state: State, *, is_last: bool) -> None:
         """A checkpoint, from which the same steps follow."""
         if self.checkpoints is not None and self.reducer.world.rank == 0:
-            record: dict[str, Any] = {"solver": "newton", "history": self.history, "is_last": is_last}
+            record: dict[str, Any] = {"solver": "newton", "history": self.history, "is_last": bool(is_last)}
             checkpoint.write(
                 self.checkpoints, Checkpoint(len(self.history), 0, {"point": state.point}, record)
             )

@@ -84,6 +84,11 @@ class Inverse:
                 return np.asarray(scale * (self._vectors @ (self._vectors.T @ (scale * right))))
             return np.asarray(scale * np.linalg.solve(self._scaled, scale * right))
 
+    @cached_property
+    def lengths(self) -> F64:
+        """Of the coordinates' own directions, in its norm: float64 [p]."""
+        return np.sqrt(np.maximum(np.diag(self.matrix()), 0.0))
+
     def matrix(self) -> F64:
         """The (pseudo-)inverse, float64 [p, p]."""
         return self.times(np.eye(self.size))

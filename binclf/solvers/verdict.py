@@ -49,7 +49,7 @@ def is_good(found: Fit, problem: Problem, reducer: Reducer) -> bool:
     """Whether it is the optimum, as far as floats can tell."""
     penalty = found.model.penalty
     if penalty.is_smooth:
-        return found.certificate.is_proven and _is_curved(found, problem, reducer)
+        return is_curved(found.model, problem, reducer) and found.certificate.is_proven
     is_free = not (penalty.l1.any() or penalty.l2.any())
     return found.certificate.errors is not None and not (is_free and _share(found, problem) < CERTAIN)
 
@@ -59,10 +59,13 @@ def _share(found: Fit, problem: Problem) -> float:
     return found.sums.loss / found.sums.weight / base_loss(problem)
 
 
-def _is_curved(found: Fit, problem: Problem, reducer: Reducer) -> bool:
-    """Whether directions are flat only because columns depend on each other, not as rows are certain."""
-    flat = found.model.inverse.flat
-    if not flat.shape[1]:
+def is_curved(model: Model, problem: Problem, reducer: Reducer) -> bool:
+    """Whether directions are flat only because columns depend on each other, not as rows are certain.
+
+    All ranks must ask: one more pass, if any of them has such directions.
+    """
+    flat = model.inverse.flat
+    if not reducer.world.sum_integers(np.array([flat.shape[1]]))[0]:
         return True
     even = reducer.at(base_point(problem)).hessian
     bent = np.einsum("pk,pk->k", flat, even @ flat)

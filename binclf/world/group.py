@@ -112,12 +112,13 @@ def meeting(store: Any, rank: int, size: int, device: torch.device) -> Iterator[
         os.environ[INTERFACE] = "lo"  # one machine: no look-up of its name
     threads, hook = torch.get_num_threads(), sys.excepthook  # torch puts its own hook there for good
     torch.set_num_threads(1)
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend=backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     try:
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend=backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
         yield
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
         torch.set_num_threads(threads)
         sys.excepthook = hook
         if interface:

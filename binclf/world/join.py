@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from binclf.errors import ConfigError
 from binclf.world.ranks import Lone, World
 
 RENDEZVOUS = "BINCLF_RENDEZVOUS"  # set by binclf.launch: path of the rendezvous file
@@ -48,6 +49,10 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
     turn = sys.getswitchinterval()
     sys.setswitchinterval(TURN_SECONDS)
     try:
+        if is_rank() and not int(os.environ["RANK"]) < int(os.environ["WORLD_SIZE"]):
+            raise ConfigError(
+                f"RANK is {os.environ['RANK']} and WORLD_SIZE {os.environ['WORLD_SIZE']}: ranks count from 0."
+            )
         has_peers = is_rank() and int(os.environ["WORLD_SIZE"]) > 1
         with _joined(device, prepare) if has_peers else _lone(device, prepare) as world:
             yield world
