@@ -7,7 +7,7 @@ from benchmarks.peers.common import places, read, standardised, write_standardis
 
 if __name__ == "__main__":
     data, answer = places()
-    x, y = read(data, np.float64)
+    x, y = read(data, np.float64, "F")
     x, means, deviations = standardised(x)
     model = GeneralizedLinearRegressor(
         family="binomial", alpha=1 / len(x), l1_ratio=0, solver="irls-ls", gradient_tol=1e-7, copy_X=False

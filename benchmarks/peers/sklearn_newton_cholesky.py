@@ -9,6 +9,6 @@ if __name__ == "__main__":
     data, answer = places()
     x, y = read(data, np.float64)
     x, means, deviations = standardised(x)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8)
+    model = LogisticRegression(C=1.0, solver="newton-cholesky")
     model.fit(x, y)
     write_standardised(answer, model.coef_[0], model.intercept_[0], means, deviations)

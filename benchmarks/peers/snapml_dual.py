@@ -12,5 +12,5 @@ if __name__ == "__main__":
     model = LogisticRegression(
         fit_intercept=True, regularizer=1.0, n_jobs=2, max_iter=1000, tol=1e-6, dual=True
     )
-    model.fit(np.ascontiguousarray(x), y.astype(np.float32))
+    model.fit(x, y.astype(np.float32))
     write_standardised(answer, np.ravel(model.coef_), float(np.ravel(model.intercept_)[0]), means, deviations)
