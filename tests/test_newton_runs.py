@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from binclf.config import parse
 from binclf.errors import ConfigError, DataError
 from binclf.retrain import retrain
 from tests.ranks import small_job
-from tests.trained import on_disk, people, write
+from tests.trained import on_disk, people, settings, write
 
 NEWTON: dict[str, Any] = {"solver": "newton", "device": "cpu", "lanes": 8}
 
@@ -73,6 +75,21 @@ def test_a_run_tells_its_certificate_errors_and_what_it_read(tmp_path: Path) -> 
     assert f"newton, {passes} passes" in report
     assert "Proven: within" in report
     assert f"{told['low']:+.6g} to {told['high']:+.6g}" in report
+
+
+@pytest.mark.slow
+def test_a_run_on_one_process_loads_neither_torch_nor_pandas(people_dir: Path, tmp_path: Path) -> None:
+    """From the split to the model: seconds and hundreds of megabytes of libraries that it does not need."""
+    config = tmp_path / "people.json"
+    config.write_text(settings(people_dir, tmp_path, train={"epochs": 20}).model_dump_json())
+    code = (
+        "import sys; from binclf import artifact; from binclf.config import load; "
+        "from binclf.retrain import fit; run = artifact.begin(load(sys.argv[1])); fit(run); "
+        "print(sorted({'torch', 'pandas', 'scipy', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(config)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
 
 
 def test_one_class_only_is_told(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ PIECE = 8192  # rows
 def read(
     folder: str, dtype: npt.DTypeLike, order: Literal["C", "F"] = "C"
 ) -> tuple[Array, npt.NDArray[np.int8]]:
-    """All files: x [n, F], in the order of memory that the solver wants, so that it makes no copy; labels [n]."""
+    """All files: x [n, F], in the order of memory that the solver wants and does not copy; labels [n]."""
     table = pq.read_table(folder)
     names = [name for name in table.column_names if name != LABEL]
     x = np.empty((table.num_rows, len(names)), dtype=dtype, order=order)

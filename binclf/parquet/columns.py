@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from binclf import hashing
 from binclf.errors import DataError
+from binclf.parquet.arrays import arrow_of, nulls_of, numpy_of, signed
 from binclf.parquet.floats import Plain
 from binclf.parquet.kinds import Column, kind_of
 from binclf.parquet.texts import Texts
@@ -43,7 +44,7 @@ class Rows:
         """All columns, in order."""
         if not self.plain:
             return self.arrow
-        arrays = {name: pa.array(values) for name, values in self.plain.items()}
+        arrays = {name: arrow_of(values) for name, values in self.plain.items()}
         fields = [pa.field(name, array.type, nullable=False) for name, array in arrays.items()]
         schema = {field.name: field for field in (*fields, *self.arrow.schema)}
         return pa.Table.from_arrays(
@@ -61,7 +62,7 @@ class Rows:
         views = [i for i, field in enumerate(table.schema) if pa.types.is_string_view(field.type)]
         for place in views:  # pyarrow cannot filter them
             table = table.set_column(place, table.schema.names[place], table.column(place).cast(pa.string()))
-        return Rows(table.filter(pa.array(kept)), self.place)
+        return Rows(table.filter(arrow_of(kept)), self.place)
 
     def numbers(self, name: str) -> F64:
         """A boolean, integer, number, moment or duration column as float64 [N]; null and NaN are NaN.
@@ -77,7 +78,7 @@ class Rows:
             array = array.dictionary_decode()
         if kind == "moment":
             values: F64 = microseconds(array, name, self.place) / 1e6
-            values[np.asarray(array.is_null())] = np.nan
+            values[nulls_of(array)] = np.nan
             return values
         if kind == "duration":
             return seconds(array)
@@ -87,7 +88,8 @@ class Rows:
             self._refuse_huge(array, name)
         elif pa.types.is_decimal(array.type) or pa.types.is_float16(array.type):
             array = array.cast(pa.float64())
-        values = np.array(array.to_numpy(zero_copy_only=False), dtype=np.float64)
+        values = numpy_of(array).astype(np.float64)
+        values[nulls_of(array)] = np.nan
         self.refuse_infinite(values, name)
         return values
 
@@ -100,13 +102,13 @@ class Rows:
             DataError: text that is not UTF-8.
         """
         array = self._dictionary(name)
-        values, codes = array.dictionary, _signed(array.indices)
+        values, codes = array.dictionary, signed(array.indices)
         try:
             texts = Texts.of_array(values)
         except UnicodeDecodeError as error:
             raise self._not_utf8(name) from error
         if values.null_count:  # a null among the dictionary's values
-            hole = np.append(np.asarray(values.is_null()), False)
+            hole = np.append(nulls_of(values), False)
             codes = np.where(hole[codes], np.int32(-1), codes).astype(np.int32)
         return codes, texts
 
@@ -115,12 +117,12 @@ class Rows:
         whole = self.array(name)
         is_boolean = pa.types.is_boolean(whole.type)
         if len(whole) and not whole.null_count and (is_boolean or pa.types.is_integer(whole.type)):
-            ones = (whole.cast(pa.int8()) if is_boolean else whole).to_numpy()
+            ones = numpy_of(whole)
             if ones.min() >= 0 and ones.max() <= 1:
                 return ones.astype(np.int8), [False, True] if is_boolean else [0, 1]  # no look-up
         array = self._dictionary(name)
         values = self._listed(array.dictionary, name)
-        codes = _signed(array.indices)
+        codes = signed(array.indices)
         hole = np.array([v is None or v != v for v in values] + [False])
         return np.where(hole[codes], np.int32(-1), codes).astype(np.int32), values
 
@@ -131,14 +133,14 @@ class Rows:
             DataError: the column is neither a moment nor an integer.
         """
         array = self.array(name)
-        missing = np.asarray(array.is_null())
+        missing = nulls_of(array)
         kind = kind_of(array.type)
         if pa.types.is_null(array.type):  # a file whose writer saw no value has no type either
             return np.zeros(len(array), dtype=np.int64), missing
         if kind == "integer":
             array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
             try:
-                whole = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+                whole = numpy_of(array.cast(pa.int64()).fill_null(0))
             except pa.ArrowInvalid as error:
                 raise DataError(
                     f"time column '{name}' of {self.place} holds integers beyond 2^63: count from later."
@@ -168,10 +170,10 @@ class Rows:
             words = (
                 microseconds(array, name, self.place)
                 if kind == "moment"  # unchecked: unsigned keys beyond 2^63 wrap
-                else array.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
+                else numpy_of(array.cast(pa.int64(), safe=False).fill_null(0))
             )
             hashed = hashing.mix(np.asarray(words, dtype=np.int64).view(np.uint64) ^ np.uint64(seed))
-            return np.where(np.asarray(array.is_null()), null, hashed)
+            return np.where(nulls_of(array), null, hashed)
         if kind != "text":
             raise DataError(
                 f"column '{name}' of {self.place} is {array.type}: a key is text, an integer, "
@@ -183,7 +185,7 @@ class Rows:
     def array(self, name: str) -> Any:  # noqa: ANN401 - pyarrow
         """A column as one pyarrow.Array, not copied if the row group has it in one piece."""
         if name in self.plain:
-            return pa.array(self.plain[name])  # not copied
+            return arrow_of(self.plain[name])  # not copied
         place = self.arrow.schema.get_field_index(name)
         if place < 0:
             raise DataError(f"{self.place} lacks column '{name}'.")
@@ -192,7 +194,7 @@ class Rows:
             column = column.unify_dictionaries()
         array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which would copy
         if isinstance(array, pa.ChunkedArray):  # no rows, or more than one array can hold
-            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
+            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.nulls(0, column.type)
         return array
 
     def _dictionary(self, name: str) -> Any:  # noqa: ANN401 - pyarrow
@@ -232,16 +234,3 @@ class Rows:
                 f"column '{name}' of {self.place} holds integers beyond 2^53, which a number cannot "
                 f"hold: name it in data.ids, data.exclude or features.categorical."
             )
-
-
-def _signed(indices: Any) -> I32:  # noqa: ANN401 - pyarrow
-    """Dictionary indices as int32, null as -1; writers may have left them unsigned."""
-    validity, data = (indices := indices.cast(pa.int32())).buffers()
-    end = indices.offset + len(indices)
-    codes: I32 = (
-        np.frombuffer(data, np.int32, end)[indices.offset :] if len(indices) else np.empty(0, np.int32)
-    )
-    if not indices.null_count:
-        return codes
-    valid = np.unpackbits(np.frombuffer(validity, np.uint8), count=end, bitorder="little")
-    return np.where(valid[indices.offset :], codes, np.int32(-1))

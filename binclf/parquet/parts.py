@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from binclf.errors import DataError
+from binclf.parquet.arrays import arrow_of, numpy_of
 from binclf.parquet.columns import F64, I32, I64, Rows
 from binclf.parquet.kinds import Column, zone_of
 from binclf.parquet.texts import Texts
@@ -75,13 +76,13 @@ def _on_the_wall(moments: I64, zone: str, place: str, name: str) -> I64:
     if not zone:
         return moments
     try:
-        local = pc.local_timestamp(pa.array(moments).cast(pa.timestamp("us", tz=zone)))
+        local = pc.local_timestamp(arrow_of(moments).cast(pa.timestamp("us", tz=zone)))
     except pa.ArrowInvalid as error:
         raise DataError(
             f"column '{name}' of {place} has the time zone '{zone}', which is not known here: write it with "
             "a name of the IANA database or as UTC."
         ) from error
-    wall = np.array(local.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+    wall: I64 = numpy_of(local.cast(pa.int64())).astype(np.int64)
     late = (moments >= LATE) & (moments < NO_CALENDAR)
     if late.any():  # Arrow knows no summer time from 2038 on
         clock = pa.lib.string_to_tzinfo(zone)

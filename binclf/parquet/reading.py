@@ -19,6 +19,7 @@ from binclf.errors import DamageError, DataError, StorageError
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found
 from binclf.parquet.floats import Plain
+from binclf.parquet.groups import read_group
 from binclf.parquet.kinds import Column, kind_of
 from binclf.parquet.plain import PlainPages
 from binclf.parquet.refusal import at_fault, first_line, unopened
@@ -27,7 +28,6 @@ from binclf.storage import Place, Remote, Stamp, read_at, stamp_if_there, stamp_
 
 # what pyarrow raises for damaged bytes: ArrowInvalid, OSError, and for text UnicodeDecodeError
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
-AT_ONCE_BYTES = 2**22  # of columns as they come out
 _CHANGED = "{} changed or went since the data were split: split again."
 
 
@@ -172,7 +172,7 @@ class Reader:
             if self._pages is not None:
                 plain = self._pages.read(group, columns)
             rest = [name for name in columns if name not in plain]
-            table = self._table(group, rest, promised)
+            table = read_group(self.file, group, rest, 0 if isinstance(self.place, Remote) else promised)
         except _DAMAGE as error:
             plain, rest, table = Plain(), list(columns), self._once_more(group, columns, error)
         self._refuse_changed()
@@ -187,19 +187,6 @@ class Reader:
                 self.name,
             )
         return Rows(table, place, plain, tuple(columns))
-
-    def _table(self, group: int, columns: Sequence[str], rows: int) -> Any:  # noqa: ANN401 - pyarrow
-        """Columns of a row group; of a large one some at a time, for decoding takes five times what comes out."""
-        at_once = max(AT_ONCE_BYTES // max(8 * rows, 1), 1)
-        if len(columns) <= at_once or not isinstance(self.place, Path):  # ranges of an object are fetched together
-            return self.file.read_row_group(group, columns=columns, use_threads=False)
-        tables = [
-            self.file.read_row_group(group, columns=columns[first : first + at_once], use_threads=False)
-            for first in range(0, len(columns), at_once)
-        ]
-        fields = [field for table in tables for field in table.schema]
-        arrays = [column for table in tables for column in table.columns]
-        return pa.table(arrays, schema=pa.schema(fields))
 
     def all(self, columns: Sequence[str]) -> Iterator[Rows]:
         """Some columns of each row group in order; of a file without any, once no rows."""

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from binclf.parquet.arrays import nulls_of, numpy_of
 from binclf.parquet.columns import Rows
 
 F32 = npt.NDArray[np.float32]
@@ -25,9 +26,9 @@ def singles(rows: Rows, name: str) -> F32 | None:
         return np.asarray(plain)
     array = rows.array(name)
     if pa.types.is_boolean(array.type):
-        return np.asarray(array.cast(pa.float32()).to_numpy(zero_copy_only=False))
+        return _narrowed(array)
     if pa.types.is_float32(array.type):
-        return _narrowed(array) if array.null_count else np.asarray(array.to_numpy())
+        return _narrowed(array)
     if not pa.types.is_integer(array.type):
         return None
     values = _narrowed(array)
@@ -48,12 +49,5 @@ def _narrowed(array: Any) -> F32:  # noqa: ANN401 - pyarrow
 
     An array with nulls goes through float64 in pyarrow, and takes four times as long.
     """
-    if not len(array):
-        return np.empty(0, dtype=np.float32)
-    validity, data = array.buffers()
-    dtype, end = array.type.to_pandas_dtype(), array.offset + len(array)
-    values: F32 = np.frombuffer(data, dtype, end)[array.offset :].astype(np.float32, copy=False)
-    if array.null_count:
-        valid = np.unpackbits(np.frombuffer(validity, np.uint8), count=end, bitorder="little")
-        values = np.where(valid[array.offset :], values, np.float32(np.nan))
-    return values
+    values: F32 = numpy_of(array).astype(np.float32, copy=False)
+    return np.where(nulls_of(array), np.float32(np.nan), values) if array.null_count else values

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from binclf import hashing
+from binclf.parquet.arrays import strings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Texts:
     @classmethod
     def of(cls, texts: Iterable[str]) -> Texts:
         """From Python's texts."""
-        return cls.of_array(pa.array(list(texts), type=pa.large_string()))
+        return cls.of_array(strings_of(list(texts)))
 
     @classmethod
     def of_array(cls, array: Any) -> Texts:  # noqa: ANN401 - pyarrow

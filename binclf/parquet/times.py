@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from binclf.errors import DataError
+from binclf.parquet.arrays import nulls_of, numpy_of
 
 
 def microseconds(array: Any, name: str, place: str) -> npt.NDArray[np.int64]:  # noqa: ANN401 - pyarrow
@@ -27,7 +28,7 @@ def microseconds(array: Any, name: str, place: str) -> npt.NDArray[np.int64]:  #
             f"column '{name}' of {place} holds moments more than 292,000 years from 1970, which "
             "microseconds cannot count: write null, or list the column in data.exclude."
         ) from error
-    whole = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    whole = numpy_of(array.cast(pa.int64()).fill_null(0))
     return np.asarray(whole, dtype=np.int64)
 
 
@@ -35,6 +36,6 @@ def seconds(array: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401 - pyarrow
     """Durations in seconds, times of day since midnight, float64 [N]; null is NaN."""
     counts = array.cast(pa.int32() if pa.types.is_time32(array.type) else pa.int64())
     per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[array.type.unit]
-    values = np.array(counts.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.float64) / per_second
-    values[np.asarray(array.is_null())] = np.nan
+    values: npt.NDArray[np.float64] = numpy_of(counts.fill_null(0)).astype(np.float64) / per_second
+    values[nulls_of(array)] = np.nan
     return values

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from binclf.parquet.arrays import arrow_of
 from binclf.parquet.columns import Rows
 from binclf.parquet.reading import Reader
 from binclf.storage import Place
@@ -83,7 +84,7 @@ def deal_rows(
             start += table.num_rows
             for part, writer in writers.items():
                 mask = parts == part
-                writer.append(table if mask.all() else table.filter(pa.array(mask)))
+                writer.append(table if mask.all() else table.filter(arrow_of(mask)))
         for writer in writers.values():
             writer.close()
 
