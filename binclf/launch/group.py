@@ -18,13 +18,11 @@ from types import FrameType
 from typing import IO, Any
 
 from binclf.errors import KINDS, BinclfError, RankError
-from binclf.launch.rank import ERROR_FILE
+from binclf.launch.rank import ERROR_FILE, was_left
 
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
-# words of a rank that was only left by another: it is never the guilty one
-BYSTANDER = ("connection closed by peer", "connection reset by peer", "broken pipe", "timed out")
 
 
 def launch(
@@ -175,8 +173,7 @@ def _guilt(rank: int, code: int | None, record: Mapping[str, Any] | None) -> tup
     if record is None:
         was_killed = code is not None and code < 0 and code != -signal.SIGABRT  # gloo aborts when left
         return (0 if was_killed else 2, 0.0, rank)
-    left = any(words in record["message"].lower() for words in BYSTANDER)
-    return (3 if left else 1, float(record["time"]), rank)
+    return (3 if was_left(record["message"]) else 1, float(record["time"]), rank)
 
 
 @contextmanager

@@ -11,6 +11,10 @@ from pathlib import Path
 
 ERROR_FILE = "BINCLF_ERROR_FILE"  # where a rank writes its error
 
+# words of a rank that was only left by another: it is never the guilty one
+BYSTANDER = ("connection closed by peer", "connection reset by peer", "broken pipe", "timed out")
+BYSTANDER_SECONDS = 2.0  # they are kept back: who fails first, by whole seconds, torchrun takes for guilty
+
 
 def is_rank() -> bool:
     """Whether a launcher (ours or torchrun) started this process as a rank."""
@@ -24,6 +28,8 @@ def write_error(error: BaseException, trace: str) -> bool:
         Whether a launcher of ours will tell it.
     """
     message = str(error) or type(error).__name__
+    if was_left(message):
+        time.sleep(BYSTANDER_SECONDS)
     ours, elastic = os.environ.get(ERROR_FILE), os.environ.get("TORCHELASTIC_ERROR_FILE")
     if ours:
         record = {
@@ -64,3 +70,8 @@ def die_with_launcher() -> None:
     launcher = os.environ.get("BINCLF_LAUNCHER")  # torchrun's agent does not tell its pid
     if launcher is not None and os.getppid() != int(launcher):  # it died before we asked
         os._exit(1)
+
+
+def was_left(words: str) -> bool:
+    """Whether an error's words say no more than that another rank has gone."""
+    return any(own in words.lower() for own in BYSTANDER)

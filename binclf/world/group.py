@@ -112,12 +112,15 @@ def meeting(store: Any, rank: int, size: int, device: torch.device) -> Iterator[
         os.environ[INTERFACE] = "lo"  # one machine: no look-up of its name
     threads, hook = torch.get_num_threads(), sys.excepthook  # torch puts its own hook there for good
     torch.set_num_threads(1)
+    has_failed = True
     try:
         backend = "nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend=backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
         yield
+        has_failed = False
     finally:
-        if dist.is_initialized():
+        # a rank that fails is to say why before the others see it gone: for them its end is the news
+        if dist.is_initialized() and not (has_failed and size > 1):
             dist.destroy_process_group()
         torch.set_num_threads(threads)
         sys.excepthook = hook
