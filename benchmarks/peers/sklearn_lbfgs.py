@@ -1,14 +1,8 @@
 """scikit-learn, lbfgs: its default."""
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
-from benchmarks.peers.common import places, read, standardised, write_standardised
+from benchmarks.peers.sklearn_common import run
 
 if __name__ == "__main__":
-    data, answer = places()
-    x, y = read(data, np.float64)
-    x, means, deviations = standardised(x)
-    model = LogisticRegression(C=1.0, solver="lbfgs", tol=1e-6, max_iter=1000)
-    model.fit(x, y)
-    write_standardised(answer, model.coef_[0], model.intercept_[0], means, deviations)
+    run(np.float64, solver="lbfgs", tol=1e-6, max_iter=1000)

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 from binclf.config.training import MEANS, READS
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from binclf.config.sections import Config
 
 # which settings of [split] each method reads
@@ -37,14 +35,10 @@ def problems(config: Config) -> list[str]:
     ]
 
 
-def _changed(section: BaseModel, key: str) -> bool:
-    return bool(getattr(section, key) != type(section).model_fields[key].default)
-
-
 def _split_problems(config: Config) -> Iterator[str]:
     split, data, method = config.split, config.data, config.split.method
     for key in type(split).model_fields:
-        if key != "method" and key not in SPLIT_READS[method] and _changed(split, key):
+        if key != "method" and key not in SPLIT_READS[method] and split.changed(key):
             yield f"split.{key} has no effect with split.method = '{method}': remove it"
     if method == "hash" and not split.key:
         yield "split.method = 'hash' needs split.key: the columns whose rows stay together"
@@ -52,9 +46,9 @@ def _split_problems(config: Config) -> Iterator[str]:
         yield "split.method = 'column' needs split.column: the column that names the part"
     if method == "time" and not data.time:
         yield "split.method = 'time' needs data.time: the column to cut on"
-    if split.test_from and _changed(split, "test_fraction"):
+    if split.test_from and split.changed("test_fraction"):
         yield "split.test_fraction has no effect beside split.test_from: remove one of them"
-    if split.validation_from and _changed(split, "validation_fraction"):
+    if split.validation_from and split.changed("validation_fraction"):
         yield "split.validation_fraction has no effect beside split.validation_from: remove one"
 
 
@@ -128,14 +122,14 @@ def _train_problems(config: Config) -> Iterator[str]:
         yield f"train.momentum has no effect with train.optimizer = '{train.optimizer}': remove it"
     if not train.shuffle:
         for key in ("seed", "window_rows"):
-            if _changed(train, key):
+            if train.changed(key):
                 yield f"train.{key} has no effect with train.shuffle = false: remove it"
     without_validation = split.method == "none" or (
         split.method in ("random", "hash", "time")
         and split.validation_fraction == 0
         and not split.validation_from
     )
-    if without_validation and _changed(train, "patience") and train.patience > 0:
+    if without_validation and train.changed("patience") and train.patience > 0:
         yield "train.patience has no effect without validation rows: remove it"
     if train.ranks > train.lanes:
         yield f"train.ranks = {train.ranks} needs train.lanes >= {train.ranks}, not {train.lanes}"

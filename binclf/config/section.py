@@ -19,6 +19,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_number_fields)
 
+    def changed(self, key: str) -> bool:
+        """Whether a setting is not its default."""
+        return bool(getattr(self, key) != type(self).model_fields[key].default)
+
 
 def _as_text(value: object) -> object:
     """TOML's true, 1, 0.5 and dates as the text that the user would have written."""

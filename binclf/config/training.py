@@ -113,10 +113,6 @@ class Train(Section):
         description="Time between checkpoints, beside one after each epoch. 0: after each step.",
     )
 
-    def changed(self, key: str) -> bool:
-        """Whether a setting is not its default."""
-        return bool(getattr(self, key) != type(self).model_fields[key].default)
-
     @property
     def asked(self) -> str:
         """The solver that the settings ask for; auto where the number of weights decides."""

@@ -87,7 +87,6 @@ class HeldRows:
 
     def reader(self, plan: EpochPlan, rank: int, ranks: int) -> HeldReader:
         """The rank's rows in the order of an epoch."""
-        self._encode_all()
         return HeldReader(self, RowOrder(plan, rank, ranks))
 
     def gather(self, rows: I64) -> Encoded:

@@ -81,10 +81,7 @@ def certify(model: Model, weight: float, terms: Terms) -> Certificate:
     """
     inverse, root = model.inverse, math.sqrt(weight)
     move, is_least = model.least
-    if model.penalty.is_smooth:
-        decrement = math.sqrt(max(-float(model.slope @ move), 0.0))
-    else:
-        decrement = math.sqrt(float(move @ (model.curved @ move)))
+    decrement = model.decrement
     gap, errors = max(-model.change(move), 0.0), decrement * root
     unknown = Certificate(decrement, None, None, False, gap, errors, inverse.rank, len(move))
     if not model.penalty.is_smooth:
@@ -108,8 +105,7 @@ def foretold(model: Model, weight: float, terms: Terms) -> Certificate | None:
     stretch = float(np.abs(move) @ terms.magnitudes)
     if not stretch <= NEAR:
         return None
-    decrement = math.sqrt(max(-float(model.slope @ move), 0.0))
-    left = decrement * stretch / 2 * math.exp(1.5 * stretch)  # (exp(S) - 1 - S) / S <= S / 2 exp(S)
+    left = model.decrement * stretch / 2 * math.exp(1.5 * stretch)  # (exp(S) - 1 - S) / S <= S / 2 exp(S)
     reach = _reach(model.inverse, terms) * math.exp(stretch / 2)
     left += _rounding(model, reach)
     if not left * reach < 1:

@@ -8,9 +8,9 @@ from typing import Any
 
 from binclf.solvers.blocks import Reducer
 from binclf.solvers.certificate import certify
+from binclf.solvers.descent import Descent
 from binclf.solvers.point import penalty_of, point_of
 from binclf.solvers.problem import Problem, Weights
-from binclf.solvers.quadratic import Model
 from binclf.solvers.verdict import is_curved
 from binclf.world import World
 
@@ -26,14 +26,11 @@ def distance(problem: Problem, weights: Weights, world: World) -> dict[str, Any]
         world: the ranks, which must all ask.
     """
     reducer = Reducer(problem.train, problem.features, problem.weight, world)
-    penalty, point = penalty_of(problem), point_of(weights)
-    sums = reducer.at(point)
-    model = Model(point, sums, penalty)
-    found = certify(model, sums.weight, reducer.terms)
-    if not is_curved(model, problem, reducer):  # rows so certain that nothing pulls prove nothing
+    state = Descent(reducer, penalty_of(problem)).at(point_of(weights))
+    found = certify(state.model, state.sums.weight, reducer.terms)
+    if not is_curved(state.model, problem, reducer):  # rows so certain that nothing pulls prove nothing
         found = replace(found, gap=None, errors=None, is_proven=False)
-    mean = sums.loss / sums.weight
+    mean = state.sums.loss / state.sums.weight
     if world.rank == 0:
         log.info("the weights that were kept: train loss %.9f, %s", mean, found.told())
-    objective = mean + penalty.of(point)
-    return {"train_loss": mean, "objective": objective, "certificate": found.as_json()}
+    return {"train_loss": mean, "objective": state.objective, "certificate": found.as_json()}

@@ -1,7 +1,7 @@
 """The maximum-likelihood weights themselves, by Newton's method: exact sums, few passes, and a certificate.
 
 Each pass over the rows gives loss, gradient and Hessian at a point; the next point is where their model is
-least (`quadratic.step`), or on the way there where that would raise the objective (Armijo's rule). All ranks
+least (`Model.least`), or on the way there where that would raise the objective (Armijo's rule). All ranks
 work out the same from the same integers, so all have the same bits.
 
 It begins at the optimum of a few row groups, a small share of a pass that saves passes, unless the base rate

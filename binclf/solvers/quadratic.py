@@ -113,6 +113,13 @@ class Model:
         """The way to where the model is least, float64 [p], and whether that was found."""
         return (-self.inverse.times(self.slope), True) if self.penalty.is_smooth else _descend(self)
 
+    @property
+    def decrement(self) -> float:
+        """Newton's: the way to the least, in the norm of the curvature."""
+        move = self.least[0]
+        square = -(self.slope @ move) if self.penalty.is_smooth else move @ (self.curved @ move)
+        return float(np.sqrt(max(float(square), 0.0)))
+
     def promised(self, moved: F64) -> float:
         """What the objective changes by after a move, to first order."""
         change = np.abs(self.point + moved) - np.abs(self.point)
