@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from binclf import cli
+from binclf.cli import verbs
 from binclf.errors import (
     KINDS,
     ArtifactError,
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.slow
 
 def bodies_instead_of_training() -> None:
     """In each rank: `binclf rank NAME` calls the function NAME of this module."""
-    cli._rank = lambda options: globals()[options.run_dir]()
+    verbs.rank = lambda options: globals()[options.run_dir]()
 
 
 @pytest.fixture(autouse=True)

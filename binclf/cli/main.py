@@ -1,0 +1,86 @@
+"""The command line: arguments and TOML to a verb, and its outcome to an exit code.
+
+Progress and logs go to stderr; with --json one JSON object goes to stdout and nothing else does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from binclf import launch
+from binclf.cli.options import parse
+from binclf.cli.verbs import Result
+from binclf.errors import BinclfError
+
+OUR_FAULT = 70
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its code."""
+    options = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    computes = options.verb in ("rank", "train", "retrain")
+    is_rank = launch.is_rank() and computes
+    if computes:
+        launch.one_heap()
+    try:
+        if is_rank:
+            launch.die_with_launcher()
+        result = options.run(options)
+    except KeyboardInterrupt as error:
+        _notes(error)
+        _leave(130, is_rank=is_rank)
+    except Exception as error:
+        _leave(_tell(error, is_rank=is_rank), is_rank=is_rank)
+    code = 0
+    if result is not None:
+        code = result.pop("exit_code", 0)
+        _show(result, as_json=options.json)
+    _leave(code, is_rank=is_rank)
+
+
+def _tell(error: Exception, *, is_rank: bool) -> int:
+    """Say what went wrong; returns the exit code."""
+    trace = "".join(traceback.format_exception(error))
+    if is_rank and launch.write_error(error, trace):
+        return getattr(error, "exit_code", OUR_FAULT)  # the launcher tells it, once, of the guilty rank
+    if not isinstance(error, BinclfError):
+        sys.stderr.write(f"{trace}binclf: this is our own fault; please report it with the above\n")
+        return OUR_FAULT
+    sys.stderr.write(f"binclf: error: {error}\n")
+    _notes(error)
+    return error.exit_code
+
+
+def _notes(error: BaseException) -> None:
+    for note in getattr(error, "__notes__", ()):
+        sys.stderr.write(f"binclf: {note}\n")
+
+
+def _leave(code: int, *, is_rank: bool) -> NoReturn:
+    """Exit; a rank that failed does so at once, for gloo may abort on the way out with another code."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if is_rank and code:
+        os._exit(code)
+    sys.exit(code)
+
+
+def _show(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
+    elif "text" in result:
+        sys.stdout.write(result["text"] + "\n")
+    else:
+        told = {key: value for key, value in result.items() if key != "metrics"}  # the report has them
+        width = max(map(len, told))
+        for key, value in told.items():
+            shown = json.dumps(value) if isinstance(value, dict | list) else value
+            sys.stdout.write(f"{key:<{width}}  {shown}\n")

@@ -1,0 +1,92 @@
+"""What can be said on the command line, and what its help says."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from binclf.cli import verbs
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+CODES = (
+    "Exit codes: 0 done, 2 usage or config, 10 data at fault, 12 run untrusted, 13 storage, "
+    "14 a rank failed, 70 our own fault, 75 busy, 130/143 signals."
+)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Options and overrides in any order: argparse takes overrides only in one run, right after CONFIG."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and ("overrides" not in options or any(text.startswith("-") for text in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides = [*options.overrides, *rest]
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="binclf",
+        description="Retrain, judge and apply binary classifiers on Parquet.",
+        epilog=CODES,
+    )
+    named = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _on_configs(named)
+    _on_runs(named)
+    added = named.add_parser("rank")  # what `launch` starts: not for people, so not in the help
+    added.add_argument("run_dir")
+    added.set_defaults(run=verbs.rank, json=False)
+    return parser
+
+
+def _on_configs(named: Verbs) -> None:
+    """The verbs that begin with a config."""
+    added = _verb(named, "demo", verbs.demo, "Real data in, everything run, and where to look next.")
+    added.add_argument("directory", metavar="DIR", nargs="?", default="demo")
+    for name, run, text in (
+        ("check", verbs.check, "What would stop a run, of all files at once; nothing is written."),
+        ("plan", verbs.plan, "What a run would read, need and cost; nothing is written."),
+        ("split", verbs.split, "Raw Parquet to train, validation and test Parquet."),
+        ("retrain", verbs.train, "The whole job: split, train, evaluate, report."),
+        (
+            "train",
+            verbs.train,
+            "As retrain; also what torchrun starts: torchrun -m binclf train CONFIG.",
+        ),
+    ):
+        added = _verb(named, name, run, text)
+        added.add_argument("config", metavar="CONFIG", help="TOML file (or a run's config.json)")
+        added.add_argument(
+            "overrides",
+            metavar="section.key=value",
+            nargs="*",
+            help="settings that override the file's",
+        )
+        if run is verbs.train:
+            added.add_argument("--ranks", type=int, metavar="N", help="processes on this machine")
+            added.add_argument("--resume", metavar="RUN", help="go on with an unfinished run")
+
+
+def _on_runs(named: Verbs) -> None:
+    """The verbs that begin with a run."""
+    text = "Metrics of a run, on its own parts or on other labelled data."
+    added = _verb(named, "evaluate", verbs.evaluate, text)
+    added.add_argument("run_dir", metavar="RUN")
+    added.add_argument("data", metavar="DATA", nargs="?")
+    _verb(named, "report", verbs.report, "The report of a run.").add_argument("run_dir", metavar="RUN")
+    added = _verb(named, "score", verbs.score, "New Parquet to scored Parquet.")
+    added.add_argument("run_dir", metavar="RUN")
+    added.add_argument("input", metavar="INPUT")
+    added.add_argument("output", metavar="OUTPUT")
+
+
+def _verb(
+    named: Verbs, name: str, run: Callable[[argparse.Namespace], verbs.Result | None], text: str
+) -> argparse.ArgumentParser:
+    added = named.add_parser(name, help=text, description=text)
+    added.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    added.set_defaults(run=run)
+    return added
