@@ -1,65 +1,147 @@
-"""How good is a run: one streaming pass over each part, row groups in threads, memory independent of rows."""
+"""How good is a run: one streaming pass over each part, in memory independent of the rows.
+
+Row groups are dealt to ranks and threads, and what each adds up is put together to the same bits whoever did
+it. A threshold that a rule chooses is chosen on validation, which is then gone over once more with it.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from binclf import artifact, predict
+from binclf.config import Rule
 from binclf.errors import DataError
+from binclf.features import slice_columns
 from binclf.labels import LabelRule, plain, read_weights, shown, weight_quantum
-from binclf.metrics import Tally, calibration, curves, metrics
-from binclf.parquet import Footer, Reader, Rows, find, footers
+from binclf.metrics import MOST_LEVELS, Slices, Tally, choose, metrics, pictures
+from binclf.parquet import Column, Footer, feature_codes, find, footers
 from binclf.predict import Model
+from binclf.scored import Labels, RowGroup, Scored, each, row_groups
 from binclf.split import PART_NAMES
-from binclf.storage import Place, Stamp
+from binclf.storage import Place
+from binclf.world import Lone, World
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class RowGroup:
-    """One row group of a file, which must be what it was."""
+class Judge:
+    """What rows are judged by, and what of them is told."""
 
-    path: Place
-    name: str  # what messages call the file
-    group: int
-    digest: str  # of its footer; empty: any
-    stamp: Stamp | None  # None: any
+    model: Model
+    answer: Labels
+    slices: tuple[Column, ...]
+    world: World
 
-    def read(self, columns: Sequence[str], texts: Sequence[str] = ()) -> Rows:
-        """Some of its columns, `texts` being those to read as dictionaries."""
-        with Reader(self.path, self.name, texts, self.digest, self.stamp) as reader:
-            return reader.read(self.group, columns)
+    def of(self, places: Sequence[RowGroup], weight: float) -> Judgement:
+        """The judgement of row groups, whose rows weigh so much together; all ranks get it."""
+        quantum = weight_quantum(weight) if self.answer.weight else 0.0
+        mine = Judgement.empty(self, quantum)
+        parts = each(
+            self.model,
+            places,
+            self.answer,
+            lambda: Judgement.empty(self, quantum),
+            lambda own, scored: own.add(self.slices, scored),
+            also=self.slices,
+            share=(self.world.rank, self.world.size),
+        )
+        for part in parts:
+            mine.merge(part)
+        if self.world.size == 1:
+            return mine
+        total = Judgement.empty(self, quantum)
+        for whole, sliced in zip(
+            self.world.gather(mine.whole.pack()), self.world.gather(mine.slices.pack()), strict=True
+        ):
+            total.whole.merge_packed(whole)
+            total.slices.merge_packed(sliced)
+        return total
+
+    def with_threshold(self, threshold: float) -> Judge:
+        """The same with another threshold."""
+        return replace(self, model=replace(self.model, threshold=threshold))
 
 
-def of_parts(run: artifact.Run) -> dict[str, Any]:
-    """Metrics and curves of each part of the run's own split.
+@dataclass(slots=True)
+class Judgement:
+    """What was added up of some rows, and of their slices."""
 
-    Returns {"metrics": {part: metrics}, "curves": {part: curves}, "calibration": {part: bins}}.
+    whole: Tally
+    slices: Slices
+
+    @classmethod
+    def empty(cls, judge: Judge, quantum: float) -> Judgement:
+        """Of no rows."""
+        threshold = judge.model.threshold
+        return cls(
+            Tally(threshold, quantum), Slices([column.name for column in judge.slices], threshold, quantum)
+        )
+
+    def add(self, columns: Sequence[Column], scored: Scored) -> None:
+        """Add the rows of a row group."""
+        own = (scored.logits, scored.labels, scored.weights)
+        self.whole.add(scored.number, *own)
+        for column in columns:
+            codes, texts = feature_codes(scored.rows, column)
+            self.slices.add(column.name, (codes, texts), scored.number, own)
+
+    def merge(self, other: Judgement) -> None:
+        """Add another."""
+        self.whole.merge(other.whole)
+        self.slices.merge(other.slices)
+
+    def told(self) -> dict[str, Any]:
+        """Metrics as `metrics.json` has them, slices within."""
+        found, slices = metrics(self.whole), self.slices.told()
+        crowded = {
+            f"slices.{name}": f"it has more than {MOST_LEVELS} values"
+            for name, own in slices.items()
+            if own is None
+        }
+        return found | {"slices": slices, "undefined": found["undefined"] | crowded}
+
+
+def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
+    """Metrics of each part of the run's own split, and what is drawn of them.
+
+    Args:
+        run: a fitted run.
+        world: the ranks that share the work; all get the result.
+
+    Returns:
+        {"threshold": {threshold, rule, reason}, "metrics": {part: metrics}, "pictures": {part: points}};
+        reason is what is amiss with a threshold that validation was to choose, else empty.
     """
-    split, model = run.split, predict.of_run(run)
-    found: dict[str, dict[str, Any]] = {"metrics": {}, "curves": {}, "calibration": {}}
+    split, weight = run.split, run.config.data.weight
+    judge = Judge(
+        predict.of_run(run),
+        Labels(split.label, weight),
+        slice_columns(run.config, split.columns)[0],
+        world or Lone(),
+    )
+    rule, histogram = Rule.parse(run.config.evaluate.threshold), None
+    if rule.is_chosen:
+        validation = judge.of(row_groups(split.parts["validation"]), split.weight("validation"))
+        histogram = validation.whole.histogram()
+    threshold, reason = choose(rule, histogram)
+    judge = judge.with_threshold(threshold)
+    if reason and judge.world.rank == 0:
+        log.warning("no row is decided yes, for no threshold can be chosen: %s", reason)
+    found: dict[str, Any] = {"metrics": {}, "pictures": {}}
     for part in PART_NAMES:
-        files = split.parts.get(part, ())
-        if files:
-            places = [
-                RowGroup(f.path, f.relative, g, f.footer, f.expected)
-                for f in files
-                for g in range(len(f.groups))
-            ]
-            quantum = weight_quantum(split.weight(part)) if run.config.data.weight else 1.0
-            tally = tally_of(model, places, split.label, run.config.data.weight, quantum)
-            found["metrics"][part] = metrics(tally)
-            found["curves"][part] = curves(tally)
-            found["calibration"][part] = calibration(tally)
-            log.info("evaluated %s: %s rows", part, f"{tally.rows:,}")
-    return found
+        if split.parts.get(part):
+            judged = judge.of(row_groups(split.parts[part]), split.weight(part))
+            found["metrics"][part] = judged.told()
+            found["pictures"][part] = pictures(judged.whole)
+            if judge.world.rank == 0:
+                log.info("evaluated %s: %s rows", part, f"{judged.whole.rows:,}")
+    told = {"threshold": judge.model.threshold, "rule": run.config.evaluate.threshold, "reason": reason}
+    return {"threshold": told, **found}
 
 
 def evaluate(path: str | Place, data: str | Place | None = None) -> dict[str, Any]:
@@ -74,48 +156,26 @@ def evaluate(path: str | Place, data: str | Place | None = None) -> dict[str, An
         return {"run": run.id, **json.loads(run.contents["metrics.json"])}
     model, split = predict.of_run(run), run.split
     weight = run.config.data.weight
+    slices, _ = slice_columns(run.config, split.columns)
     feet = footers(find(data).files)
+    needed = [split.label.column, weight, *(name for column in slices for name in column.reads)]
     for foot in feet:
         model.check(foot.columns, foot.relative)
-        _check_columns(foot, split.label, weight)
+        _check_columns(foot, split.label, needed)
     places = [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
-    quantum = weight_quantum(_total_weight(places, weight)) if weight else 1.0
     unlabelled = _check_labels(places, split.label)
     if unlabelled and run.config.data.on_null_label == "error":
         raise DataError(
             f"label '{split.label.column}' of {data} holds {unlabelled} nulls: bring their labels, or remove "
             "the rows. (The run was trained with data.on_null_label = 'error'.)"
         )
-    tally = tally_of(model, places, split.label, weight, quantum)
-    return {"run": run.id, "data": metrics(tally), "dropped_null_label": unlabelled}
+    total = _total_weight(places, weight) if weight else 0.0
+    judged = Judge(model, Labels(split.label, weight), slices, Lone()).of(places, total)
+    return {"run": run.id, "data": judged.told(), "dropped_null_label": unlabelled}
 
 
-def tally_of(
-    model: Model, places: Sequence[RowGroup], label: LabelRule, weight: str, quantum: float
-) -> Tally:
-    """Score row groups in threads and add their tallies up; rows without a label are passed over."""
-    columns = [*model.columns(), label.column, *([weight] if weight else [])]
-    texts = [c.name for c in model.features.categorical if c.kind == "text"]
-
-    def one(numbered: tuple[int, RowGroup]) -> Tally:
-        number, place = numbered
-        rows = place.read(columns, texts)
-        labels, _ = label.read(rows)
-        kept = labels >= 0
-        logits, weights = model.logits(rows), read_weights(rows, weight)
-        tally = Tally(model.threshold, quantum)
-        tally.add(number, logits[kept], labels[kept], weights[kept])
-        return tally
-
-    total = Tally(model.threshold, quantum)
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="evaluate") as pool:
-        for tally in pool.map(one, enumerate(places)):
-            total.merge(tally)
-    return total
-
-
-def _check_columns(foot: Footer, label: LabelRule, weight: str) -> None:
-    for name in filter(None, (label.column, weight)):
+def _check_columns(foot: Footer, label: LabelRule, needed: Iterable[str]) -> None:
+    for name in filter(None, needed):
         column = foot.column(name)
         if column is None:
             raise DataError(f"{foot.relative} lacks column '{name}', which evaluation needs.")

@@ -14,20 +14,20 @@ def pictures(part: str, found: Mapping[str, Any]) -> dict[str, bytes]:
 
     `found` is what `evaluate.of_parts` gave.
     """
-    metrics, curves = found["metrics"][part], found["curves"][part]
+    metrics, curves = found["metrics"][part], found["pictures"][part]
 
     def roc(axes: Any) -> None:  # noqa: ANN401 - matplotlib
         axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
-        axes.plot(curves.get("false_positive_rate", []), curves.get("true_positive_rate", []))
+        axes.plot(*_columns(curves["roc"], "false_positive_rate", "true_positive_rate"))
         axes.set(title=f"ROC, {part}", xlabel="false positive rate", ylabel="true positive rate")
 
     def pr(axes: Any) -> None:  # noqa: ANN401 - matplotlib
         axes.axhline(metrics["positive_rate"] or 0, color="0.6", linestyle="--", linewidth=1)
-        axes.plot(curves.get("recall", []), curves.get("precision", []))
+        axes.plot(*_columns(curves["pr"], "recall", "precision"))
         axes.set(title=f"Precision and recall, {part}", xlabel="recall", ylabel="precision")
 
     def calibration(axes: Any) -> None:  # noqa: ANN401 - matplotlib
-        bins = found["calibration"][part]
+        bins = curves["calibration"]
         heaviest = max((b["weight"] for b in bins), default=1.0)
         axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
         axes.plot([b["predicted"] for b in bins], [b["observed"] for b in bins], linewidth=1)
@@ -39,6 +39,10 @@ def pictures(part: str, found: Mapping[str, Any]) -> dict[str, bytes]:
         axes.set(title=f"Calibration, {part}", xlabel="predicted", ylabel="observed")
 
     return {"roc": _svg(roc), "pr": _svg(pr), "calibration": _svg(calibration)}
+
+
+def _columns(points: list[dict[str, float]], *names: str) -> list[list[float]]:
+    return [[point[name] for point in points] for name in names]
 
 
 def _svg(draw: Callable[[Any], None]) -> bytes:

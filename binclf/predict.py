@@ -15,6 +15,8 @@ import numpy.typing as npt
 from binclf import artifact
 from binclf.errors import DataError
 from binclf.features import CategoricalColumn, Features, Lookup, NumericColumn
+from binclf.metrics import NEVER
+from binclf.metrics import probability as probability
 from binclf.parquet import (
     Column,
     Kind,
@@ -148,7 +150,7 @@ def of_run(run: artifact.Run) -> Model:
         weight=run.weights.get("weight", empty),
         table=run.weights.get("table", empty),
         bias=float(run.weights["bias"][0]),
-        threshold=float(run.record["threshold"]),
+        threshold=NEVER if run.record["threshold"] is None else float(run.record["threshold"]),
         lookups=tuple(Lookup(run.features, place) for place in range(len(run.features.categorical))),
     )
 
@@ -160,12 +162,6 @@ def load(path: str | Place) -> Model:
         ArtifactError: there is no such run, or it was altered.
     """
     return of_run(artifact.open_run(path))
-
-
-def probability(logits: F64) -> F64:
-    """sigmoid, float64, without overflow."""
-    e = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1.0, e) / (1.0 + e)
 
 
 def _accepted(learnt: NumericColumn | CategoricalColumn) -> tuple[Kind, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +80,15 @@ def how_to_resume(run_dir: Place) -> str:
 def finish(run_dir: Place) -> None:
     """Evaluate a fitted run, write its report and seal it."""
     with artifact.working(run_dir):
-        run = artifact.open_run(run_dir, sealed=False)
-        found = of_parts(run)
-        commit.write_json(run_dir / "metrics.json", found["metrics"])
-        report.write(run, found)
-        artifact.seal(run_dir)
+        conclude(run_dir, of_parts(artifact.open_run(run_dir, sealed=False)))
+
+
+def conclude(run_dir: Place, found: Mapping[str, Any]) -> None:
+    """Write what evaluation found into a fitted run, and its report, and seal it."""
+    artifact.write_threshold(run_dir, found["threshold"])
+    commit.write_json(run_dir / "metrics.json", found["metrics"])
+    report.write(artifact.open_run(run_dir, sealed=False), found)
+    artifact.seal(run_dir)
     part = report.judged_part(found["metrics"])
     log.info("%s", report.verdict(part, found["metrics"][part]).replace("**", ""))
 

@@ -201,7 +201,7 @@ def _write(
         features,
         solution.weights,
         {
-            "threshold": float(config.evaluate.threshold),
+            "threshold": None,  # evaluation sets it
             "label": config.data.label,
             "positive": str(split.label.positive),
             "base_rate": split.base_rate("train"),

@@ -15,8 +15,14 @@ from sklearn import metrics as oracle
 
 import binclf
 from binclf import artifact, evaluate
-from binclf.errors import ArtifactError, DataError
-from tests.trained import people, write
+from binclf.config import Rule
+from binclf.errors import ArtifactError, BinclfError, ConfigError, DataError
+from binclf.evaluate import of_parts
+from binclf.metrics import NEVER
+from binclf.retrain import retrain
+from binclf.world import join
+from tests.ranks import run as run_ranks
+from tests.trained import on_disk, people, settings, write
 
 
 def expected(model: binclf.Model, table: pa.Table) -> dict[str, float]:
@@ -107,3 +113,94 @@ def test_labels_of_another_type_are_refused(trained_run: Path, tmp_path: Path) -
 def test_a_run_that_was_altered_is_not_judged(trained_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"is no run"):
         evaluate(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def sliced_run(people_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with slices, and a threshold that validation chose."""
+    judged = {"slices": ["city", "code", "member"], "threshold": "max_f1"}
+    return on_disk(retrain(settings(people_dir, tmp_path_factory.mktemp("store"), evaluate=judged)))
+
+
+def part_of(run: Path, part: str) -> pa.Table:
+    files = artifact.open_run(run).split.parts[part]
+    return pa.concat_tables([pq.ParquetFile(file.path).read().cast(people(0).schema) for file in files])
+
+
+@pytest.mark.parametrize(
+    ("column", "level"), [("city", "Bremen"), ("city", None), ("code", "2"), ("member", "true")]
+)
+def test_a_slice_is_judged_as_its_rows(column: str, level: str | None, sliced_run: Path) -> None:
+    told = json.loads((sliced_run / "metrics.json").read_text())["test"]["slices"][column]
+    assert sum(row["rows"] for row in told) == part_of(sliced_run, "test").num_rows
+    (row,) = [row for row in told if row["level"] == level]
+    table = part_of(sliced_run, "test")
+    texts = pc.utf8_lower(pc.cast(table.column(column), pa.string()))
+    chosen = pc.is_null(texts) if level is None else pc.equal(texts, level.lower())
+    wanted = expected(binclf.load(sliced_run), table.filter(pc.fill_null(chosen, False)))
+    assert_equal(row, {name: wanted[name] for name in ("rows", "weight", "log_loss", "roc_auc", "brier")})
+
+
+def test_validation_chooses_the_threshold_and_test_is_judged_by_it(sliced_run: Path) -> None:
+    model = binclf.load(sliced_run)
+    record = json.loads((sliced_run / "model.json").read_text())
+    assert (record["threshold"], record["threshold_rule"]) == (model.threshold, "max_f1")
+    found = json.loads((sliced_run / "metrics.json").read_text())
+    table = part_of(sliced_run, "validation")
+    p, y = model.predict_proba(table), table.column("bought").to_numpy()
+    w = table.column("w").to_numpy()
+    best = max(oracle.f1_score(y, p >= cut, sample_weight=w) for cut in p)
+    assert found["validation"]["f1"] == pytest.approx(best, rel=1e-12)
+    table = part_of(sliced_run, "test")
+    decided = model.predict(table)
+    assert found["test"]["f1"] == pytest.approx(
+        oracle.f1_score(
+            table.column("bought").to_numpy(), decided, sample_weight=table.column("w").to_numpy()
+        )
+    )
+
+
+def judged(run_dir: str) -> str:
+    """In each rank: everything that evaluation tells."""
+    with join("cpu") as world:
+        return json.dumps(of_parts(artifact.open_run(run_dir), world))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_tell_the_same_bits_as_one_process(ranks: int, sliced_run: Path) -> None:
+    alone = json.dumps(of_parts(artifact.open_run(sliced_run)))
+    assert run_ranks(ranks, judged, run_dir=str(sliced_run)) == [alone] * ranks
+
+
+def test_a_precision_that_is_not_reached_decides_nothing_yes(people_dir: Path, tmp_path: Path) -> None:
+    run = on_disk(retrain(settings(people_dir, tmp_path, evaluate={"threshold": "precision>=1"})))
+    record = json.loads((run / "model.json").read_text())
+    if record["threshold_amiss"]:
+        assert record["threshold"] == NEVER
+        assert "precision 1 is not reached: the best is 0." in record["threshold_amiss"]
+        assert not binclf.load(run).predict(people(50)).any()
+    else:
+        assert json.loads((run / "metrics.json").read_text())["validation"]["precision"] == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [("age", r"'age', which is double: boolean, integer, text columns can be slices"),
+     ("town", "not in all of the files"),
+     ("city:month", r"'city:month', and column 'city' is string")],
+)  # fmt: skip
+def test_what_cannot_be_a_slice_is_refused_before_training(
+    column: str, words: str, people_dir: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BinclfError, match=words):
+        retrain(settings(people_dir, tmp_path, evaluate={"slices": [column]}))
+
+
+def test_a_rule_without_validation_rows_is_refused(people_dir: Path, tmp_path: Path) -> None:
+    assert Rule.parse("max_f1").is_chosen
+    with pytest.raises(ConfigError, match=r"evaluate\.threshold = 'max_f1' is chosen on validation rows"):
+        settings(
+            people_dir, tmp_path, evaluate={"threshold": "max_f1"}, split={"validation_fraction": 0},
+            train={"epochs": 1},
+        )  # fmt: skip

@@ -13,22 +13,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
+from sklearn.linear_model import LogisticRegression
 
-from binclf import metrics as room
+from binclf.config import Rule
 from binclf.labels import weight_quantum
-from binclf.metrics import Tally, calibration, curves, metrics
+from binclf.metrics import MOST_BINS, NEVER, Slices, Tally, choose, metrics, pictures
+from binclf.metrics.ranking import CURVE_POINTS
+from binclf.parquet import Texts
+from tests.oracles import delong_brute
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @st.composite
 def rows(draw: st.DrawFn, fewest: int = 1) -> Rows:
-    """Logits (few values, so that there are ties; all of them float32), labels, weights."""
+    """Logits (few values, so that there are ties), labels, weights."""
     count = draw(st.integers(fewest, 60))
     random = np.random.default_rng(draw(st.integers(0, 10**6)))
     levels = draw(st.sampled_from([1, 3, 1000]))
     logits = np.round(random.normal(0, 3, count) * levels) / levels
-    logits = logits.astype(np.float32).astype(np.float64)
     labels = (random.random(count) < draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))).astype(np.int8)
     weights = random.integers(0, 5, count) / 4 if draw(st.booleans()) else np.ones(count)
     return logits, labels, weights
@@ -37,12 +40,15 @@ def rows(draw: st.DrawFn, fewest: int = 1) -> Rows:
 def tallied(data: Rows, groups: list[int], threshold: float = 0.5) -> Tally:
     """A tally over row groups that end at these rows."""
     logits, labels, weights = data
-    quantum = weight_quantum(float(weights.sum()))
-    total = Tally(threshold, quantum)
+    total = Tally(threshold, quantum_of(weights))
     edges = [0, *groups, len(logits)]
     for number, (first, end) in enumerate(itertools.pairwise(edges)):
         total.add(number, logits[first:end], labels[first:end], weights[first:end])
     return total
+
+
+def quantum_of(weights: np.ndarray) -> float:
+    return 0.0 if (weights == 1).all() else weight_quantum(float(weights.sum()))
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -111,16 +117,20 @@ def test_any_partition_and_any_order_of_merging_give_the_same_bits(data: Rows, d
     whole = tallied(data, cuts)
     edges = [0, *cuts, len(logits)]
     groups = list(enumerate(itertools.pairwise(edges)))
-    ranks = [Tally(0.5, whole.quantum) for _ in range(draw.draw(st.integers(1, 4)))]
+    quantum = quantum_of(weights)
+    ranks = [Tally(0.5, quantum) for _ in range(draw.draw(st.integers(1, 4)))]
     for number, (first, end) in draw.draw(st.permutations(groups)):
         rank = ranks[draw.draw(st.integers(0, len(ranks) - 1))]
         rank.add(number, logits[first:end], labels[first:end], weights[first:end])
-    merged = Tally(0.5, whole.quantum)
+    merged = Tally(0.5, quantum)
     for rank in draw.draw(st.permutations(ranks)):
         if draw.draw(st.booleans()):
             rank.histogram()  # looked at before it is merged
-        merged.merge(rank)
-    for tell in (metrics, calibration, curves):
+        if draw.draw(st.booleans()):
+            merged.merge_packed(rank.pack())  # as from another process
+        else:
+            merged.merge(rank)
+    for tell in (metrics, pictures):
         assert json.dumps(tell(merged)) == json.dumps(tell(whole))
 
 
@@ -141,25 +151,28 @@ def test_a_million_rows_agree_with_scikit_learn() -> None:
     labels = (random.random(10**6) < 1 / (1 + np.exp(-0.7 * logits))).astype(np.int8)
     weights = random.random(10**6)
     found = metrics(tallied((logits, labels, weights), list(range(65_536, 10**6, 65_536))))
+    assert found["roc_auc_bound"] == found["pr_auc_bound"] == 0
     assert found["roc_auc"] == pytest.approx(
-        oracle.roc_auc_score(labels, logits, sample_weight=weights), abs=1e-6
+        oracle.roc_auc_score(labels, logits, sample_weight=weights), abs=1e-9
     )
     expected = oracle.average_precision_score(labels, logits, sample_weight=weights)
-    assert found["pr_auc"] == pytest.approx(expected, abs=1e-6)
+    assert found["pr_auc"] == pytest.approx(expected, abs=1e-9)
     p = 1 / (1 + np.exp(-logits))
     assert found["log_loss"] == pytest.approx(oracle.log_loss(labels, p, sample_weight=weights), rel=1e-9)
 
 
 def many(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logits that are nearly all distinct as float32, and their labels."""
+    """Logits that are all distinct, and their labels."""
     random = np.random.default_rng(6)
-    logits = random.normal(0, 3, count).astype(np.float32).astype(np.float64)
+    logits = random.normal(0, 3, count)
     return logits, (random.random(count) < 1 / (1 + np.exp(-logits))).astype(np.int8)
 
 
-def in_groups(logits: np.ndarray, labels: np.ndarray, numbers: Iterable[int], groups: int) -> Tally:
+def in_groups(
+    logits: np.ndarray, labels: np.ndarray, numbers: Iterable[int], groups: int, most: int
+) -> Tally:
     """A tally of some of so many row groups."""
-    tally, count = Tally(0.5, 1.0), len(logits)
+    tally, count = Tally(0.5, 0.0, most), len(logits)
     for number in numbers:
         part = slice(number * count // groups, (number + 1) * count // groups)
         tally.add(number, logits[part], labels[part], np.ones(len(labels[part])))
@@ -167,36 +180,45 @@ def in_groups(logits: np.ndarray, labels: np.ndarray, numbers: Iterable[int], gr
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 5])
-def test_joined_bins_are_few_and_give_the_same_bits_in_any_partition(
-    ranks: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(room, "MOST_BINS", 2**12)
+def test_joined_bins_are_few_and_give_the_same_bits_in_any_partition(ranks: int) -> None:
     logits, labels = many(50_000)
-    whole = in_groups(logits, labels, range(20), 20)
-    merged = Tally(0.5, 1.0)
+    whole = in_groups(logits, labels, range(20), 20, 2**12)
+    merged = Tally(0.5, 0.0, 2**12)
     for rank in reversed(range(ranks)):
-        merged.merge(in_groups(logits, labels, reversed(range(rank, 20, ranks)), 20))
-    assert 0 < len(merged.histogram().keys) <= 2**12
-    assert merged.histogram().shift > 0
-    assert int(merged.histogram().positive.sum() + merged.histogram().negative.sum()) == 50_000
-    for tell in (metrics, calibration, curves):
+        merged.merge(in_groups(logits, labels, reversed(range(rank, 20, ranks)), 20, 2**12))
+    histogram = merged.histogram()
+    assert 2**11 < len(histogram.scores) <= 2**12
+    assert histogram.grain > 0
+    assert int(histogram.units.sum()) == 50_000
+    for tell in (metrics, pictures):
         assert json.dumps(tell(merged)) == json.dumps(tell(whole))
 
 
+@pytest.mark.parametrize("most", [2**6, 2**9, 2**12])
+def test_the_bounds_of_joined_bins_hold(most: int) -> None:
+    logits, labels = many(30_000)
+    found = metrics(in_groups(logits, labels, range(5), 5, most))
+    off = abs(found["roc_auc"] - oracle.roc_auc_score(labels, logits))
+    assert 0 < off <= found["roc_auc_bound"] < 2 / most * 4
+    off = abs(found["pr_auc"] - oracle.average_precision_score(labels, logits))
+    assert 0 < off <= found["pr_auc_bound"]
+
+
 @pytest.mark.slow
-def test_bins_joined_beyond_the_most_keep_the_auc() -> None:
-    logits, labels = many(2 * room.MOST_BINS)
-    tally = in_groups(logits, labels, range(12), 12)
-    assert tally.histogram().shift > 0
-    assert metrics(tally)["roc_auc"] == pytest.approx(oracle.roc_auc_score(labels, logits), abs=1e-6)
+def test_of_many_rows_the_auc_is_known_within_a_millionth() -> None:
+    logits, labels = many(2 * MOST_BINS)
+    found = metrics(in_groups(logits, labels, range(12), 12, MOST_BINS))
+    assert 0 < found["roc_auc_bound"] < 1e-6
+    assert found["roc_auc"] == pytest.approx(oracle.roc_auc_score(labels, logits), abs=found["roc_auc_bound"])
 
 
 def test_no_rows_are_undefined_and_say_why() -> None:
-    found = metrics(Tally(0.5, 1.0))
+    found = metrics(Tally(0.5, 0.0))
     assert found["rows"] == 0
     assert found["log_loss"] is None
     assert found["undefined"]["roc_auc"] == "no rows"
-    assert curves(Tally(0.5, 1.0)) == {}
+    assert pictures(Tally(0.5, 0.0))["roc"] == []
+    json.dumps([found, pictures(Tally(0.5, 0.0))], allow_nan=False)
 
 
 def test_extreme_logits_and_both_zeros_have_finite_metrics() -> None:
@@ -213,30 +235,231 @@ def test_a_class_whose_weight_is_too_small_to_count_does_not_break_the_metrics()
     found = metrics(tallied(data, []))
     json.dumps(found, allow_nan=False)
     assert found["roc_auc"] is None
-    assert curves(tallied(data, [])) == {}
+    assert pictures(tallied(data, []))["roc"] == []
 
 
 @settings(max_examples=30, deadline=None)
 @given(rows(fewest=10))
 def test_curves_are_short_rising_and_end_where_all_are_decided_yes(data: Rows) -> None:
     tally = tallied(data, [])
-    drawn = curves(tally)
-    if not drawn:
+    drawn = pictures(tally)
+    if not drawn["roc"]:
         assert metrics(tally)["roc_auc"] is None
         return
-    for name in ("false_positive_rate", "true_positive_rate", "recall"):
-        assert len(drawn[name]) <= room.CURVE_POINTS + 1
-        assert (np.diff(drawn[name]) >= 0).all()
-        assert drawn[name][-1] == 1.0
-    assert (drawn["false_positive_rate"][0], drawn["true_positive_rate"][0]) == (0.0, 0.0)
-    area = np.trapezoid(drawn["true_positive_rate"], drawn["false_positive_rate"])
+    roc = {name: [point[name] for point in drawn["roc"]] for name in drawn["roc"][0]}
+    for values in roc.values():
+        assert len(values) <= CURVE_POINTS + 1
+        assert (np.diff(values) >= 0).all()
+        assert (values[0], values[-1]) == (0.0, 1.0)
+    area = np.trapezoid(roc["true_positive_rate"], roc["false_positive_rate"])
     assert area == pytest.approx(metrics(tally)["roc_auc"], rel=1e-9)
 
 
 def test_calibration_tells_prediction_and_outcome_of_each_bin() -> None:
     logits = np.array([0.0, 0.0, 0.0, 3.0])
-    bins = calibration(tallied((logits, np.array([0, 0, 1, 1], dtype=np.int8), np.ones(4)), []))
+    bins = pictures(tallied((logits, np.array([0, 0, 1, 1], dtype=np.int8), np.ones(4)), []))["calibration"]
     assert bins == [
-        {"weight": 3.0, "predicted": 0.5, "observed": pytest.approx(1 / 3)},
-        {"weight": 1.0, "predicted": pytest.approx(1 / (1 + math.exp(-3))), "observed": 1.0},
+        {"weight": 0.75, "predicted": 0.5, "observed": pytest.approx(1 / 3)},
+        {"weight": 0.25, "predicted": pytest.approx(1 / (1 + math.exp(-3))), "observed": 1.0},
     ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows(fewest=3))
+def test_the_parts_of_the_brier_score_add_up(data: Rows) -> None:
+    found = metrics(tallied(data, []))
+    if found["brier"] is None:
+        return
+    parts = found["brier_reliability"] - found["brier_resolution"] + found["brier_uncertainty"]
+    assert parts + found["brier_within"] == pytest.approx(found["brier"], abs=1e-12)
+    logits, y, w = data
+    if len(np.unique(logits)) == 1:
+        assert found["brier_within"] == pytest.approx(0, abs=1e-12)
+        rate = np.average(y, weights=w)
+        assert found["brier_reliability"] == pytest.approx((probabilities(logits[:1])[0] - rate) ** 2)
+
+
+def made(count: int, slope: float, shift: float, seed: int = 0) -> Rows:
+    """Rows whose scores are off by a slope and a shift in log-odds."""
+    random = np.random.default_rng(seed)
+    true = random.normal(-1, 1.5, count)
+    labels = (random.random(count) < 1 / (1 + np.exp(-true))).astype(np.int8)
+    return (true - shift) / slope, labels, random.integers(1, 4, count) / 2
+
+
+def test_slope_and_intercept_are_those_of_logistic_regressions() -> None:
+    logits, y, w = data = made(5000, slope=0.6, shift=0.8)
+    found = metrics(tallied(data, [2000]))
+    fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(logits[:, None], y, sample_weight=w)
+    assert found["calibration_slope"] == pytest.approx(fitted.coef_[0, 0], rel=1e-5)
+    shift = found["calibration_intercept"]
+    p = 1 / (1 + np.exp(-(logits + shift)))
+    assert (w * (p - y)).sum() == pytest.approx(0, abs=1e-6)
+    assert found["calibration_slope"] == pytest.approx(0.6, abs=0.05)
+
+
+def test_slope_and_intercept_are_undefined_where_scores_part_the_classes_or_are_one() -> None:
+    y = np.array([0, 0, 1, 1], dtype=np.int8)
+    for logits in (np.array([-2.0, -1.0, 1.0, 2.0]), np.zeros(4)):
+        found = metrics(tallied((logits, y, np.ones(4)), []))
+        assert found["calibration_slope"] is None
+        assert "calibration_slope" in found["undefined"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows(fewest=4))
+def test_kolmogorov_smirnov_and_gains_are_those_of_the_rows(data: Rows) -> None:
+    logits, y, w = data
+    found = metrics(tallied(data, []))
+    if found["ks"] is None:
+        return
+    far = [
+        abs(
+            np.average((logits <= z)[y == 1], weights=w[y == 1])
+            - np.average((logits <= z)[y == 0], weights=w[y == 0])
+        )
+        for z in logits
+    ]
+    assert found["ks"] == pytest.approx(max(far), abs=1e-12)
+    assert found["gains"][-1]["captured"] == pytest.approx(1)
+    for row in found["gains"]:
+        ahead = [w[logits >= z].sum() / w.sum() for z in logits]
+        exact = [
+            z
+            for z, share in zip(logits, ahead, strict=True)
+            if share == pytest.approx(row["share"], abs=1e-12)
+        ]
+        if exact:
+            caught = (w * y)[logits >= exact[0]].sum() / (w * y).sum()
+            assert row["captured"] == pytest.approx(caught, abs=1e-9)
+            assert row["lift"] == pytest.approx(caught / row["share"], abs=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows(fewest=6))
+def test_the_interval_of_the_auc_is_delongs(data: Rows) -> None:
+    logits, y, w = data
+    found = metrics(tallied(data, []))
+    expected = delong_brute(logits, y, w)
+    if expected is None:
+        assert "roc_auc" not in found["intervals"]
+    else:
+        assert found["intervals"]["roc_auc"] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_intervals_hold_the_truth_nineteen_times_in_twenty(weighted: bool) -> None:
+    random = np.random.default_rng(11)
+    population = made(200_000, 0.8, 0.3, seed=12)
+    truth = metrics(tallied((population[0], population[1], np.ones(200_000)), []))
+    names = ("positive_rate", "excess", "log_loss", "skill", "brier", "roc_auc")
+    held = dict.fromkeys(names, 0)
+    for _ in range(400):
+        chosen = random.integers(0, 200_000, 600)
+        w = random.integers(1, 5, 600) / 2 if weighted else np.ones(600)
+        found = metrics(tallied((population[0][chosen], population[1][chosen], w), []))
+        for name in names:
+            low, high = found["intervals"][name]
+            held[name] += low <= truth[name] <= high
+    assert all(365 <= times <= 394 for times in held.values()), held  # 380 +- 3 standard deviations
+
+
+def test_intervals_are_left_out_where_a_row_is_alone() -> None:
+    found = metrics(tallied((np.array([0.3]), np.array([1], dtype=np.int8), np.ones(1)), []))
+    assert set(found["intervals"]) == {"positive_rate"}
+
+
+@pytest.mark.parametrize(
+    "rule", ["max_f1", "precision>=0.6", "recall>=0.7", "cost(fp=1,fn=5)", "cost(fp=3,fn=0.5)"]
+)
+@settings(max_examples=25, deadline=None)
+@given(data=rows(fewest=4))
+def test_a_rule_chooses_the_best_of_all_thresholds(rule: str, data: Rows) -> None:
+    logits, y, w = data
+    threshold, amiss = choose(Rule.parse(rule), tallied(data, []).histogram())
+    if not (w * y).any() or not (w * (1 - y)).any():
+        assert (threshold, amiss) == (NEVER, "only one class has rows with weight")
+        return
+    p = probabilities(logits)
+
+    def worth(cut: float) -> float:
+        """What the rule wants most; of what it does not allow, less than anything."""
+        tp, fp = (w * y)[p >= cut].sum(), (w * (1 - y))[p >= cut].sum()
+        fn = (w * y).sum() - tp
+        if rule == "max_f1":
+            return 2 * tp / (2 * tp + fp + fn)
+        if rule.startswith("precision"):
+            return tp if tp > 0 and tp / (tp + fp) >= 0.6 - 1e-12 else -1.0
+        if rule.startswith("recall"):
+            return -fp if tp / (tp + fn) >= 0.7 - 1e-12 else -np.inf
+        cost = Rule.parse(rule).values
+        return -(cost[0] * fp + cost[1] * fn)
+
+    best = max(worth(cut) for cut in [*p, NEVER])
+    if amiss:
+        assert threshold == NEVER
+        assert best == -1.0
+    else:
+        assert worth(threshold) == pytest.approx(best, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "values"),
+    [("0.5", "fixed", (0.5,)), ("max_f1", "max_f1", ()), ("precision >= .9", "precision", (0.9,)),
+     ("cost( fp=1, fn = 2.5 )", "cost", (1.0, 2.5))],
+)  # fmt: skip
+def test_rules_are_read(text: str, kind: str, values: tuple[float, ...]) -> None:
+    assert Rule.parse(text) == Rule(kind, values)
+
+
+@pytest.mark.parametrize(
+    "text", ["1.5", "", "-1", "precision>=2", "cost(fp=0,fn=0)", "cost(fn=1,fp=1)", "f1"]
+)
+def test_what_is_no_rule_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no threshold|is not within|has no cost"):
+        Rule.parse(text)
+
+
+def sliced(data: Rows, codes: np.ndarray, names: list[str], numbers: Iterable[int]) -> Slices:
+    """Slices of three row groups, some of them."""
+    logits, labels, weights = data
+    slices = Slices(["c"], 0.5, quantum_of(weights))
+    edges = [0, len(logits) // 3, len(logits) // 2, len(logits)]
+    for number in numbers:
+        part = slice(edges[number], edges[number + 1])
+        own = (logits[part], labels[part], weights[part])
+        slices.add("c", (codes[part], Texts.of(names)), number, own)
+    return slices
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows(fewest=6), st.permutations([0, 1, 2]))
+def test_a_slice_is_judged_as_its_rows_alone(data: Rows, order: list[int]) -> None:
+    logits, labels, weights = data
+    codes = (np.arange(len(logits)) % 3 - 1).astype(np.int32)
+    merged = sliced(data, codes, ["a", "b"], order[:1])
+    merged.merge(sliced(data, codes, ["a", "b"], order[1:2]))
+    merged.merge_packed(sliced(data, codes, ["a", "b"], order[2:]).pack())
+    told = merged.told()["c"]
+    assert told is not None
+    assert {row["level"] for row in told} == {None, "a", "b"}
+    assert [row["rows"] for row in told] == sorted((row["rows"] for row in told), reverse=True)
+    for row in told:
+        mine = codes == (-1 if row["level"] is None else ["a", "b"].index(row["level"]))
+        tally = Tally(0.5, quantum_of(weights))
+        tally.add(0, logits[mine], labels[mine], weights[mine])
+        alone = metrics(tally)
+        for name in ("rows", "weight", "log_loss", "roc_auc", "f1", "mean_prediction"):
+            assert row[name] == (None if alone[name] is None else pytest.approx(alone[name], rel=1e-12))
+
+
+def test_a_column_of_too_many_values_is_told_as_such_in_any_order() -> None:
+    count = 300
+    data = (np.zeros(count), np.zeros(count, dtype=np.int8), np.ones(count))
+    names = [str(i) for i in range(count)]
+    codes = np.arange(count, dtype=np.int32)
+    for order in ([0, 1, 2], [2, 1, 0]):
+        merged = sliced(data, codes, names, order[:1])
+        for number in order[1:]:
+            merged.merge(sliced(data, codes, names, [number]))
+        assert merged.told() == {"c": None}

@@ -87,7 +87,8 @@ def test_undefined_metrics_are_drawn_and_told_as_such(trained_run: Path) -> None
     metrics = {"test": {"rows": 0, "positive_rate": None, "log_loss": None, "base_log_loss": None}}
     page = report.markdown(run, metrics, {})
     assert "| log_loss | undefined |" in page
-    found = {"metrics": metrics, "curves": {"test": {}}, "calibration": {"test": []}}
+    drawn: dict[str, list[float]] = {"roc": [], "pr": [], "calibration": []}
+    found = {"metrics": metrics, "pictures": {"test": drawn}}
     assert set(pictures("test", found)) == set(PICTURES)
 
 

@@ -19,6 +19,7 @@ from binclf.artifact.seal import (
     seal,
     working,
     write_model,
+    write_threshold,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "settings_of_result",
     "working",
     "write_model",
+    "write_threshold",
 ]

@@ -8,8 +8,8 @@ from typing import Any
 
 from binclf import commit
 from binclf.artifact.seal import is_sealed, read_config, read_split
-from binclf.config import Config, parse
-from binclf.errors import ArtifactError
+from binclf.config import Config, Rule, parse
+from binclf.errors import ArtifactError, DataError
 from binclf.split import Split, ensure
 from binclf.storage import Place, place_of
 
@@ -28,9 +28,15 @@ def begin(config: Config, resume: Place | None = None) -> Place:
 
     Raises:
         ArtifactError: the run to resume is finished, or is of another config or other data.
+        DataError: a threshold is to be chosen on validation rows, and there are none.
     """
     config = parse(config.model_dump())  # a form's relative paths become absolute: the run may be moved
     split = ensure(config)
+    if Rule.parse(config.evaluate.threshold).is_chosen and not split.rows("validation"):
+        raise DataError(
+            f"evaluate.threshold = '{config.evaluate.threshold}' is chosen on validation rows, and "
+            f"{config.data.path} gives none: have some in the split, or set a number."
+        )
     if resume is not None:
         _check_resumable(resume, config, split)
         commit.write_json(resume / "config.json", config.model_dump(mode="json"))  # ranks may differ

@@ -82,6 +82,15 @@ def write_model(path: Place, features: Features, weights: Weights, record: Mappi
     )
 
 
+def write_threshold(path: Place, told: Mapping[str, Any]) -> None:
+    """Set the threshold of an unsealed run's model: {threshold, rule, reason}, as evaluation found it."""
+    record = commit.read_json(path / "model.json")
+    changed = {
+        "threshold": told["threshold"], "threshold_rule": told["rule"], "threshold_amiss": told["reason"]
+    }  # fmt: skip
+    commit.write_json(path / "model.json", record | changed)
+
+
 def seal(path: Place) -> None:
     """Finish a run: checkpoints go, and the manifest with every file's SHA-256 is written last."""
     remove_tree(path / CHECKPOINTS)

@@ -62,23 +62,25 @@ def split(options: argparse.Namespace) -> Result:
 
 def train(options: argparse.Namespace) -> Result | None:
     """Split if need be, train, evaluate and seal; or, started by torchrun, be one rank of that."""
-    from binclf.retrain import finish, retrain, summary
+    from binclf.retrain import conclude, retrain, summary
 
     config = _config(options)
     resume = place_of(options.resume) if options.resume else None
     if not launch.is_rank():
         return summary(retrain(config, resume=resume))
     from binclf import train
+    from binclf.evaluate import of_parts
     from binclf.world import join
 
     with join(config.train.device, lambda: str(artifact.begin(config, resume))) as world:
         run_dir = place_of(world.prepared)
         with artifact.working(run_dir) if world.rank == 0 else nullcontext():
             train.train_in(world, config, run_dir)
-    if world.rank != 0:
-        return None
-    finish(place_of(world.prepared))
-    return summary(place_of(world.prepared))
+            world.gather(b"")  # the model is written
+            found = of_parts(artifact.open_run(run_dir, sealed=False), world)
+            if world.rank == 0:
+                conclude(run_dir, found)
+    return summary(run_dir) if world.rank == 0 else None
 
 
 def rank(options: argparse.Namespace) -> None:

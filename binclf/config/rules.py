@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from binclf.config.threshold import Rule
 from binclf.config.training import MEANS, READS
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def problems(config: Config) -> list[str]:
         *_column_problems(config),
         *_solver_problems(config),
         *_train_problems(config),
+        *_evaluate_problems(config),
     ]
 
 
@@ -115,7 +117,7 @@ def _solver_problems(config: Config) -> Iterator[str]:
 
 
 def _train_problems(config: Config) -> Iterator[str]:
-    split, train = config.split, config.train
+    train = config.train
     if -1 < train.l2 < 0:
         yield f"train.l2 = {train.l2}: it is at least 0, or -1 to be chosen from the training weight"
     if train.momentum and train.optimizer != "sgd":
@@ -124,12 +126,28 @@ def _train_problems(config: Config) -> Iterator[str]:
         for key in ("seed", "window_rows"):
             if train.changed(key):
                 yield f"train.{key} has no effect with train.shuffle = false: remove it"
-    without_validation = split.method == "none" or (
+    if _has_no_validation(config) and train.changed("patience") and train.patience > 0:
+        yield "train.patience has no effect without validation rows: remove it"
+    if train.ranks > train.lanes:
+        yield f"train.ranks = {train.ranks} needs train.lanes >= {train.ranks}, not {train.lanes}"
+
+
+def _evaluate_problems(config: Config) -> Iterator[str]:
+    if Rule.parse(config.evaluate.threshold).is_chosen and _has_no_validation(config):
+        yield (
+            f"evaluate.threshold = '{config.evaluate.threshold}' is chosen on validation rows, and there are "
+            "none: set split.validation_fraction, or a number"
+        )
+    for name in config.evaluate.slices:
+        if name in (config.data.label, config.data.weight):
+            yield f"evaluate.slices names '{name}', which is the label or the weight: name another column"
+
+
+def _has_no_validation(config: Config) -> bool:
+    """Whether the settings leave no rows for validation; of method column only the data say."""
+    split = config.split
+    return split.method == "none" or (
         split.method in ("random", "hash", "time")
         and split.validation_fraction == 0
         and not split.validation_from
     )
-    if without_validation and train.changed("patience") and train.patience > 0:
-        yield "train.patience has no effect without validation rows: remove it"
-    if train.ranks > train.lanes:
-        yield f"train.ranks = {train.ranks} needs train.lanes >= {train.ranks}, not {train.lanes}"

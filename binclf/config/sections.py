@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from binclf.config.rules import problems
 from binclf.config.section import Names, Section, Text
+from binclf.config.threshold import PATTERN, Rule
 from binclf.config.training import Train
 
 
@@ -109,9 +110,21 @@ class Evaluate(Section):
 
     threshold: Text = Field(
         "0.5",
-        pattern=r"^(0(\.\d+)?|1(\.0+)?|\.\d+)$",
-        description="A row is decided yes at this probability or above: 0 to 1.",
+        pattern=PATTERN,
+        description="A row is decided yes at this probability or above: 0 to 1. Or a rule by which "
+        "validation rows choose it: max_f1, precision>=0.9, recall>=0.8 or cost(fp=1,fn=5).",
     )
+    slices: Names = Field(
+        (),
+        description="Columns with few values (text, integers, booleans, or a part of a moment such as "
+        "'when:month') by whose values every metric is told too.",
+    )
+
+    @field_validator("threshold")
+    @classmethod
+    def _check_threshold(cls, text: str) -> str:
+        Rule.parse(text)
+        return text
 
 
 class Config(Section):

@@ -6,7 +6,7 @@ columns in memory.
 """
 
 from binclf.features.block import Block, Decoding, decode
-from binclf.features.columns import Roles, roles
+from binclf.features.columns import Roles, roles, slice_columns
 from binclf.features.encode import Encoded, Encoder
 from binclf.features.learn import Exchange, learn
 from binclf.features.lookup import Lookup
@@ -30,4 +30,5 @@ __all__ = [
     "decode",
     "learn",
     "roles",
+    "slice_columns",
 ]

@@ -73,7 +73,38 @@ def sort_columns(config: Config, columns: Sequence[Column]) -> tuple[Roles, list
             DataError("no column is left to be a feature: see data.exclude and the columns' roles.")
         )
     problems += _strangers_in_log1p(config, {column.name for column in numeric})
+    problems += slice_columns(config, columns)[1]
     return Roles(tuple(map(as_read, numeric)), tuple(map(as_read, categorical))), problems
+
+
+def slice_columns(config: Config, columns: Sequence[Column]) -> tuple[tuple[Column, ...], list[BinclfError]]:
+    """The columns of `evaluate.slices`, and what is wrong with them."""
+    known = {column.name: column for column in columns}
+    told = {name: _slice(name, known) for name in config.evaluate.slices}
+    problems: list[BinclfError] = [
+        ConfigError(f"evaluate.slices names '{name}', {wrong}.")
+        for name, wrong in told.items()
+        if isinstance(wrong, str)
+    ]
+    return tuple(column for column in told.values() if isinstance(column, Column)), problems
+
+
+def _slice(name: str, known: Mapping[str, Column]) -> Column | str:
+    """A column with few values, or why it is none."""
+    if name in known:
+        if known[name].kind in CATEGORICAL_KINDS:
+            return as_read(known[name])
+        part = f", and of a moment a part such as '{name}:month'" if known[name].kind == "moment" else ""
+        return f"which is {known[name].type}: {', '.join(CATEGORICAL_KINDS)} columns can be slices{part}"
+    source, part = part_of(name)
+    if source not in known:
+        return "a column that is not in all of the files"
+    moment = known[source]
+    if moment.kind != "moment" or (part == "hour" and moment.type.startswith("date")):
+        return f"and column '{source}' is {moment.type}, which has no {part}"
+    if part not in CATEGORICAL_PARTS:
+        return f"and the parts of a moment that can be slices are {', '.join(CATEGORICAL_PARTS)}"
+    return Column(name, "moment", moment.type, source, part)
 
 
 def _other_roles(config: Config) -> set[str]:

@@ -1,0 +1,119 @@
+"""What is added up of rows that were scored: over row groups, threads and ranks, in bounded memory.
+
+A tally keeps a few float64 sums, added up in an order that depends on the row groups' numbers alone; and
+integers, which add up exactly in any order: the confusion and the histogram of scores. So metrics have the
+same bits whoever added up what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load, save
+
+from binclf.metrics.histogram import MOST_BINS, SQUARE_UNIT, Histogram, Scores
+from binclf.metrics.ordered import OrderedSum
+from binclf.metrics.reliability import WIDE_BINS, probability
+
+F64 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int8]
+I64 = npt.NDArray[np.int64]
+
+# sums over rows of weight w, label y, probability p, loss l and d = p - y; those of w^2 are for intervals
+SUMS = (
+    "w", "w y", "w p", "w l", "w d2", "w2 y", "w2 (1-y)", "w2 l y", "w2 l (1-y)", "w2 l2 y", "w2 l2 (1-y)",
+    "w2 d", "w2 d2", "w2 d4",
+)  # fmt: skip
+WIDTH = len(SUMS) + 3 * WIDE_BINS
+
+
+class Tally:
+    """What has been added up of some rows, such as a part's or a slice's."""
+
+    def __init__(self, threshold: float, quantum: float, most: int = MOST_BINS) -> None:
+        """Nothing yet.
+
+        Args:
+            threshold: probability from which a row is decided yes.
+            quantum: a power of two that turns weights into integers; 0: all rows weigh 1.
+            most: bins of the histogram.
+        """
+        self.threshold, self.quantum, self.most = threshold, quantum or 1.0, most
+        self.is_weighted = quantum != 0
+        self.rows = 0
+        self.confusion = np.zeros((2, 2), dtype=np.int64)  # [label, decision] in units of 1 / quantum
+        self._sums = OrderedSum()
+        self._scores = Scores(4 if self.is_weighted else 2, most)
+
+    def add(self, group: int, logits: F64, labels: I8, weights: F64) -> None:
+        """Add a row group: logits float64 [n], labels int8 [n] of 0 and 1, weights float64 [n]."""
+        self.rows += len(logits)
+        p = probability(logits)
+        self._sums.add(group, _sums(logits, p, labels, weights))
+        units = np.rint(weights * self.quantum).astype(np.int64)
+        for label in (0, 1):
+            for decision in (0, 1):
+                chosen = (labels == label) & ((p >= self.threshold) == bool(decision))
+                self.confusion[label, decision] += units[chosen].sum()
+        columns = [units]
+        if self.is_weighted:
+            columns.append(np.rint((weights * self.quantum) ** 2 / SQUARE_UNIT).astype(np.int64))
+        sided = [np.where(labels == label, column, 0) for column in columns for label in (1, 0)]
+        self._scores.add(logits, np.stack(sided, axis=1))
+
+    def merge(self, other: Tally) -> None:
+        """Add another tally, of other row groups; the order does not matter."""
+        self.rows += other.rows
+        self.confusion += other.confusion
+        self._sums.merge(other._sums)
+        self._scores.merge(other._scores)
+
+    def histogram(self) -> Histogram:
+        """The scores of all rows so far."""
+        return self._scores.histogram()
+
+    def total(self) -> tuple[dict[str, float], F64]:
+        """The sums by their names; and weight, w p and w y of the bins of equal width, float64 [3, 15]."""
+        total = self._sums.total(WIDTH)
+        return dict(zip(SUMS, total[: len(SUMS)].tolist(), strict=True)), total[len(SUMS) :].reshape(3, -1)
+
+    def pack(self) -> bytes:
+        """For another rank."""
+        histogram, nodes = self.histogram(), self._sums.nodes
+        return save(
+            {
+                "confusion": self.confusion,
+                "scores": histogram.scores,
+                "units": histogram.units,
+                "nodes": np.array(list(nodes), dtype=np.int64).reshape(-1, 2),
+                "sums": np.array(list(nodes.values()), dtype=np.float64).reshape(-1, WIDTH),
+                "rows": np.array([self.rows], dtype=np.int64),
+                "grain": np.array([histogram.grain]),
+            }
+        )
+
+    def merge_packed(self, content: bytes) -> None:
+        """Add what another rank packed."""
+        arrays = load(content)
+        other = Tally(self.threshold, self.quantum if self.is_weighted else 0, self.most)
+        other.rows, other.confusion = int(arrays["rows"][0]), arrays["confusion"]
+        other._scores.pending = [Histogram(arrays["scores"], arrays["units"], float(arrays["grain"][0]))]
+        for (level, place), values in zip(arrays["nodes"].tolist(), arrays["sums"], strict=True):
+            other._sums.nodes[level, place] = values
+        self.merge(other)
+
+
+def _sums(logits: F64, p: F64, labels: I8, weights: F64) -> F64:
+    """The sums of one row group, float64 [WIDTH]."""
+    losses = np.maximum(logits, 0.0) - logits * labels + np.log1p(np.exp(-np.abs(logits)))
+    away, squares, yes = p - labels, weights**2, labels.astype(np.float64)
+    parts: Sequence[F64] = (
+        weights, weights * yes, weights * p, weights * losses, weights * away**2, squares * yes,
+        squares * (1 - yes), squares * losses * yes, squares * losses * (1 - yes), squares * losses**2 * yes,
+        squares * losses**2 * (1 - yes), squares * away, squares * away**2, squares * away**4,
+    )  # fmt: skip
+    bins = np.minimum((p * WIDE_BINS).astype(np.int64), WIDE_BINS - 1)
+    wide = [np.bincount(bins, weights=of, minlength=WIDE_BINS) for of in (parts[0], parts[2], parts[1])]
+    return np.concatenate([[part.sum() for part in parts], *wide])

@@ -1,0 +1,137 @@
+"""Labelled row groups through a model, in threads: what evaluation is made from.
+
+Each thread adds up into a tally of its own, and tallies give the same bits in whatever way rows are dealt to
+them: so memory is that of a few tallies, and the answer does not depend on the threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf.labels import LabelRule, read_weights
+from binclf.parquet import Column, Reader, Rows
+from binclf.predict import Model
+from binclf.split import PartFile
+from binclf.storage import Place, Stamp
+
+F64 = npt.NDArray[np.float64]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """One row group of a file, which must be what it was."""
+
+    path: Place
+    name: str  # what messages call the file
+    group: int
+    digest: str  # of its footer; empty: any
+    stamp: Stamp | None  # None: any
+
+    def read(self, columns: Sequence[str], texts: Sequence[str] = ()) -> Rows:
+        """Some of its columns, `texts` being those to read as dictionaries."""
+        with Reader(self.path, self.name, texts, self.digest, self.stamp) as reader:
+            return reader.read(self.group, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Where the answer is."""
+
+    rule: LabelRule
+    weight: str  # column of row weights; empty: all 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The labelled rows of one row group."""
+
+    number: int  # of the row group, in canonical order
+    rows: Rows
+    logits: F64  # [n]
+    labels: npt.NDArray[np.int8]  # [n], 0 or 1
+    weights: F64  # [n]
+
+
+def row_groups(files: Sequence[PartFile]) -> list[RowGroup]:
+    """The row groups of a part, in canonical order."""
+    return [
+        RowGroup(file.path, file.relative, group, file.footer, file.expected)
+        for file in files
+        for group in range(len(file.groups))
+    ]
+
+
+def each(
+    model: Model,
+    places: Sequence[RowGroup],
+    answer: Labels,
+    tally: Callable[[], T],
+    add: Callable[[T, Scored], None],
+    *,
+    also: Sequence[Column] = (),
+    share: tuple[int, int] = (0, 1),
+) -> list[T]:
+    """Score row groups in threads; rows without a label are passed over.
+
+    Args:
+        model: gives the logits.
+        places: the row groups, of all ranks.
+        answer: the label and the weight.
+        tally: makes what a thread adds up into.
+        add: adds rows.
+        also: columns to read besides.
+        share: (rank, ranks): this rank scores each so-many-th row group.
+
+    Returns:
+        Each thread's tally.
+    """
+    read = _reader(model, answer, also)
+    numbers = range(share[0], len(places), share[1])
+    threads = max(min(_cores(), len(numbers)), 1)
+    failed = threading.Event()
+
+    def some(first: int) -> T:
+        own = tally()
+        for number in numbers[first::threads]:
+            if failed.is_set():
+                break
+            try:
+                add(own, read(number, places[number]))
+            except BaseException:
+                failed.set()
+                raise
+        return own
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="score") as pool:
+        return list(pool.map(some, range(threads)))
+
+
+def _reader(model: Model, answer: Labels, also: Sequence[Column]) -> Callable[[int, RowGroup], Scored]:
+    """What reads a row group and scores its labelled rows."""
+    columns = [*model.columns(), answer.rule.column, *filter(None, [answer.weight])]
+    columns = list(dict.fromkeys([*columns, *(name for column in also for name in column.reads)]))
+    features = model.features.categorical
+    texts = [*(c.name for c in features if c.kind == "text"), *(c.name for c in also if c.kind == "text")]
+
+    def read(number: int, place: RowGroup) -> Scored:
+        rows = place.read(columns, texts)
+        labels, _ = answer.rule.read(rows)
+        if (labels < 0).any():
+            rows, labels = rows.where(labels >= 0), labels[labels >= 0]
+        return Scored(number, rows, model.logits(rows), labels, read_weights(rows, answer.weight))
+
+    return read
+
+
+def _cores() -> int:
+    """Cores of this process: of several ranks on a machine each has its own."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
