@@ -41,17 +41,8 @@ class Judge:
         """The judgement of row groups, whose rows weigh so much together; all ranks get it."""
         quantum = weight_quantum(weight) if self.answer.weight else 0.0
         mine = Judgement.empty(self, quantum)
-        parts = each(
-            self.model,
-            places,
-            self.answer,
-            lambda: Judgement.empty(self, quantum),
-            lambda own, scored: own.add(self.slices, scored),
-            also=self.slices,
-            share=(self.world.rank, self.world.size),
-        )
-        for part in parts:
-            mine.merge(part)
+        share = (self.world.rank, self.world.size)
+        each(self.model, places, self.answer, mine.add, also=self.slices, share=share)
         if self.world.size == 1:
             return mine
         total = Judgement.empty(self, quantum)
@@ -71,29 +62,23 @@ class Judge:
 class Judgement:
     """What was added up of some rows, and of their slices."""
 
+    columns: tuple[Column, ...]  # of the slices
     whole: Tally
     slices: Slices
 
     @classmethod
     def empty(cls, judge: Judge, quantum: float) -> Judgement:
         """Of no rows."""
-        threshold = judge.model.threshold
-        return cls(
-            Tally(threshold, quantum), Slices([column.name for column in judge.slices], threshold, quantum)
-        )
+        threshold, names = judge.model.threshold, [column.name for column in judge.slices]
+        return cls(judge.slices, Tally(threshold, quantum), Slices(names, threshold, quantum))
 
-    def add(self, columns: Sequence[Column], scored: Scored) -> None:
+    def add(self, scored: Scored) -> None:
         """Add the rows of a row group."""
         own = (scored.logits, scored.labels, scored.weights)
         self.whole.add(scored.number, *own)
-        for column in columns:
+        for column in self.columns:
             codes, texts = feature_codes(scored.rows, column)
             self.slices.add(column.name, (codes, texts), scored.number, own)
-
-    def merge(self, other: Judgement) -> None:
-        """Add another."""
-        self.whole.merge(other.whole)
-        self.slices.merge(other.slices)
 
     def told(self) -> dict[str, Any]:
         """Metrics as `metrics.json` has them, slices within."""

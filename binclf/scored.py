@@ -1,8 +1,4 @@
-"""Labelled row groups through a model, in threads: what evaluation is made from.
-
-Each thread adds up into a tally of its own, and tallies give the same bits in whatever way rows are dealt to
-them: so memory is that of a few tallies, and the answer does not depend on the threads.
-"""
+"""Labelled row groups through a model, in threads: what evaluation is made from."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +18,6 @@ from binclf.split import PartFile
 from binclf.storage import Place, Stamp
 
 F64 = npt.NDArray[np.float64]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,45 +68,38 @@ def each(
     model: Model,
     places: Sequence[RowGroup],
     answer: Labels,
-    tally: Callable[[], T],
-    add: Callable[[T, Scored], None],
+    add: Callable[[Scored], None],
     *,
     also: Sequence[Column] = (),
     share: tuple[int, int] = (0, 1),
-) -> list[T]:
+) -> None:
     """Score row groups in threads; rows without a label are passed over.
 
     Args:
         model: gives the logits.
         places: the row groups, of all ranks.
         answer: the label and the weight.
-        tally: makes what a thread adds up into.
-        add: adds rows.
+        add: is given each row group's rows, in any order and by several threads at once.
         also: columns to read besides.
         share: (rank, ranks): this rank scores each so-many-th row group.
-
-    Returns:
-        Each thread's tally.
     """
     read = _reader(model, answer, also)
     numbers = range(share[0], len(places), share[1])
     threads = max(min(_cores(), len(numbers)), 1)
     failed = threading.Event()
 
-    def some(first: int) -> T:
-        own = tally()
+    def some(first: int) -> None:
         for number in numbers[first::threads]:
             if failed.is_set():
                 break
             try:
-                add(own, read(number, places[number]))
+                add(read(number, places[number]))
             except BaseException:
                 failed.set()
                 raise
-        return own
 
     with ThreadPoolExecutor(threads, thread_name_prefix="score") as pool:
-        return list(pool.map(some, range(threads)))
+        list(pool.map(some, range(threads)))
 
 
 def _reader(model: Model, answer: Labels, also: Sequence[Column]) -> Callable[[int, RowGroup], Scored]:

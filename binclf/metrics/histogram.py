@@ -66,21 +66,24 @@ class Scores:
         self.most = most
         self.pending = [Histogram(np.empty(0), np.empty((0, classes), dtype=np.int64), 0.0)]
 
-    def add(self, scores: F64, units: I64) -> None:
-        """Add rows: scores float64 [n], finite; units int64 [n, K]."""
-        self._push(_sorted(scores + 0.0, units, 0.0))  # -0.0 and 0.0 are one score
+    def sorted(self, scores: F64, units: I64) -> Histogram:
+        """Rows, for `push`: scores float64 [n], finite; units int64 [n, K]."""
+        grain = self.pending[0].grain
+        scores = _rounded(scores, grain) if grain else scores
+        return _sorted(scores + 0.0, units, grain)  # -0.0 and 0.0 are one score
 
     def merge(self, other: Scores) -> None:
         """Add another's rows."""
         for histogram in other.pending:
-            self._push(histogram)
+            self.push(histogram)
 
     def histogram(self) -> Histogram:
         """All rows so far."""
         self._join()
         return self.pending[0]
 
-    def _push(self, histogram: Histogram) -> None:
+    def push(self, histogram: Histogram) -> None:
+        """Add the rows of a histogram that is as coarse as these or finer."""
         self.pending.append(histogram)
         if sum(len(h.scores) for h in self.pending) > 2 * self.most:
             self._join()

@@ -63,8 +63,9 @@ def roc_auc_interval(histogram: Histogram) -> Interval | None:
 def pr_auc(histogram: Histogram) -> tuple[float, float]:
     """Average precision, the sum over thresholds of (recall step) x precision, and a bound.
 
-    The positives of a joined bin could all come first in it or all last: precision is then between that with
-    none of them seen and all negatives, and that with all positives and no negative.
+    The positives of a joined bin could all come first in it, each with at most the precision that all of them
+    have without the bin's negatives; or all last, where precision rises from that of none of them to that of
+    the bin, ever more slowly: its mean is above the middle of the two.
     """
     positive = histogram.positive[::-1].astype(np.float64)
     negative = histogram.negative[::-1].astype(np.float64)
@@ -74,7 +75,8 @@ def pr_auc(histogram: Histogram) -> tuple[float, float]:
     bound = 0.0
     if histogram.grain:
         best, worst = ratio(tp, tp + fp - negative), ratio(tp - positive, tp - positive + fp)
-        bound = float((positive * np.maximum(best - precision, precision - worst)).sum() / tp[-1])
+        above, below = (positive * (best - precision)).sum(), (positive * (precision - worst) / 2).sum()
+        bound = float(max(above, below) / tp[-1])
     return float((positive * precision).sum() / tp[-1]), bound
 
 

@@ -6,6 +6,7 @@ A column with more than 200 values is no slice: it is told as such, whatever ord
 from __future__ import annotations
 
 import json
+import threading
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any
@@ -38,6 +39,7 @@ class Slices:
     def __init__(self, columns: Sequence[str], threshold: float, quantum: float) -> None:
         """Nothing yet; threshold and quantum are the tallies'."""
         self._threshold, self._quantum = threshold, quantum
+        self._lock = threading.Lock()
         self._levels: dict[str, Levels | None] = {name: {} for name in columns}  # None: too many values
 
     def add(
@@ -47,7 +49,7 @@ class Slices:
         group: int,
         scored: tuple[F64, npt.NDArray[np.int8], F64],
     ) -> None:
-        """Add the rows of one row group.
+        """Add the rows of one row group; threads may add at once.
 
         Args:
             column: one of the columns.
@@ -112,12 +114,13 @@ class Slices:
 
     def _tally(self, column: str, level: str | None) -> Tally | None:
         """The tally of a value; None once the column has too many."""
-        levels = self._levels[column]
-        if levels is None:
-            return None
-        if level not in levels:
-            if len(levels) == MOST_LEVELS:
-                self._levels[column] = None
+        with self._lock:
+            levels = self._levels[column]
+            if levels is None:
                 return None
-            levels[level] = Tally(self._threshold, self._quantum, BINS)
-        return levels[level]
+            if level not in levels:
+                if len(levels) == MOST_LEVELS:
+                    self._levels[column] = None
+                    return None
+                levels[level] = Tally(self._threshold, self._quantum, BINS)
+            return levels[level]

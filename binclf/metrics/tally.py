@@ -7,6 +7,7 @@ same bits whoever added up what.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,22 +47,35 @@ class Tally:
         self.confusion = np.zeros((2, 2), dtype=np.int64)  # [label, decision] in units of 1 / quantum
         self._sums = OrderedSum()
         self._scores = Scores(4 if self.is_weighted else 2, most)
+        self._lock = threading.Lock()
 
     def add(self, group: int, logits: F64, labels: I8, weights: F64) -> None:
-        """Add a row group: logits float64 [n], labels int8 [n] of 0 and 1, weights float64 [n]."""
-        self.rows += len(logits)
+        """Add a row group: logits float64 [n], labels int8 [n] of 0 and 1, weights float64 [n].
+
+        Threads may add to one tally: what takes time is done before it is touched.
+        """
         p = probability(logits)
-        self._sums.add(group, _sums(logits, p, labels, weights))
+        sums = _sums(logits, p, labels, weights)
         units = np.rint(weights * self.quantum).astype(np.int64)
-        for label in (0, 1):
-            for decision in (0, 1):
-                chosen = (labels == label) & ((p >= self.threshold) == bool(decision))
-                self.confusion[label, decision] += units[chosen].sum()
+        decided = p >= self.threshold
+        confusion = [
+            [units[(labels == label) & (decided == decision)].sum() for decision in (False, True)]
+            for label in (0, 1)
+        ]
+        histogram = self._scores.sorted(logits, self._sided(units, labels, weights))
+        with self._lock:
+            self.rows += len(logits)
+            self._sums.add(group, sums)
+            self.confusion += np.array(confusion, dtype=np.int64)
+            self._scores.push(histogram)
+
+    def _sided(self, units: I64, labels: I8, weights: F64) -> I64:
+        """Units of each row by class; where there are weights, of its square too: int64 [n, 2 or 4]."""
         columns = [units]
         if self.is_weighted:
             columns.append(np.rint((weights * self.quantum) ** 2 / SQUARE_UNIT).astype(np.int64))
         sided = [np.where(labels == label, column, 0) for column in columns for label in (1, 0)]
-        self._scores.add(logits, np.stack(sided, axis=1))
+        return np.stack(sided, axis=1)
 
     def merge(self, other: Tally) -> None:
         """Add another tally, of other row groups; the order does not matter."""
