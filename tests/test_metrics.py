@@ -204,6 +204,22 @@ def test_the_bounds_of_joined_bins_hold(most: int) -> None:
     assert 0 < off <= found["pr_auc_bound"]
 
 
+@pytest.mark.parametrize("positives_first", [True, False])
+def test_the_bounds_hold_and_are_near_where_joining_hides_an_order(positives_first: bool) -> None:
+    random = np.random.default_rng(7)
+    count = 4096
+    labels = (random.random(count) < 0.3).astype(np.int8)
+    within = np.where((labels == 1) == positives_first, 0.75, 0.25) + random.random(count) / 8
+    logits = random.integers(-8, 8, count) + within + labels  # bins of width 1 hide who comes first in them
+    tally = in_groups(logits, labels, range(3), 3, 24)
+    assert tally.histogram().grain == 1
+    found = metrics(tally)
+    for name, truth in (("roc_auc", oracle.roc_auc_score), ("pr_auc", oracle.average_precision_score)):
+        off = truth(labels, logits) - found[name]
+        assert (off > 0) == positives_first
+        assert abs(off) <= found[f"{name}_bound"] <= 4 * abs(off)
+
+
 @pytest.mark.slow
 def test_of_many_rows_the_auc_is_known_within_a_millionth() -> None:
     logits, labels = many(2 * MOST_BINS)
