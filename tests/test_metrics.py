@@ -217,7 +217,7 @@ def test_the_bounds_hold_and_are_near_where_joining_hides_an_order(positives_fir
     for name, truth in (("roc_auc", oracle.roc_auc_score), ("pr_auc", oracle.average_precision_score)):
         off = truth(labels, logits) - found[name]
         assert (off > 0) == positives_first
-        assert abs(off) - 1e-12 <= found[f"{name}_bound"] <= 4 * abs(off)
+        assert abs(off) - 1e-12 <= found[f"{name}_bound"] <= 5 * abs(off)
 
 
 @pytest.mark.slow
