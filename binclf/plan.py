@@ -54,7 +54,10 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
     files = [foot.rows for foot in intake.feet]
     columns = len(intake.schema.columns)
     parts = {part: _groups(config, files, share, columns) for part, share in _shares(config).items() if share}
-    job = _job(config, intake.schema.columns, intake.label, parts, ranks)
+    # of the larger class a share is kept, which has at least half of the rows
+    most = (1 + config.data.downsample_majority) / 2
+    kept = _groups(config, files, most * _shares(config)["train"], columns)
+    job = _job(config, intake.schema.columns, intake.label, {**parts, "train": kept}, ranks)
     tier = choose(job)
     size = sum(foot.bytes for foot in intake.feet)
     solver, epochs = config.train.asked, config.train.epochs
@@ -68,7 +71,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
         "ranks": ranks,
         "solver": solver,
         "batch_rows": job.batch_rows if is_stepwise else None,
-        "steps_per_epoch": math.ceil(parts["train"].rows / job.batch_rows) if is_stepwise else None,
+        "steps_per_epoch": math.ceil(kept.rows / job.batch_rows) if is_stepwise else None,
         "epochs": epochs if is_stepwise else None,
         "tier": tier.name,
         "memory_bytes": tier.need.total,
