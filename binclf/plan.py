@@ -54,9 +54,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
     files = [foot.rows for foot in intake.feet]
     columns = len(intake.schema.columns)
     parts = {part: _groups(config, files, share, columns) for part, share in _shares(config).items() if share}
-    # of the larger class a share is kept, which has at least half of the rows
-    most = (1 + config.data.downsample_majority) / 2
-    kept = _groups(config, files, most * _shares(config)["train"], columns)
+    kept = _groups(config, files, _kept(config) * _shares(config)["train"], columns)
     job = _job(config, intake.schema.columns, intake.label, {**parts, "train": kept}, ranks)
     tier = choose(job)
     size = sum(foot.bytes for foot in intake.feet)
@@ -130,6 +128,11 @@ def _shares(config: Config) -> dict[str, float]:
         "validation": validation,
         "test": split.test_fraction,
     }
+
+
+def _kept(config: Config) -> float:
+    """The most of the training rows that are trained on: the larger class has at least half of them."""
+    return (1 + config.data.downsample_majority) / 2
 
 
 def _groups(config: Config, files: list[int], share: float, columns: int) -> Counts:

@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from binclf.calibration import Line
+from binclf.errors import DataError
 from binclf.objective import logit
 from binclf.predict import Model
 from binclf.probabilities.binned import Sums, binned, predicted
 from binclf.probabilities.part import Part
 
 STEPS = 200
+PASSES, SHORT = 50, 4.0  # a refit by more is repeated: logits that the bins cut off would come to matter
 NEAR = 1e-12  # of the base rate (or of its complement, if that is less), that the mean prediction may be off
 
 
@@ -55,20 +57,24 @@ def correct(part: Part, model: Model, trained_base_rate: float, shift: float) ->
         shift: of the log-odds from there to the base rate's.
 
     Raises:
+        DataError: log-odds are so large that no intercept is found.
         AssertionError: the mean prediction on train is not the base rate afterwards.
     """
-    base_rate = part.split.base_rate(part.name)
-    sums = binned(part, replace(model, bias=model.bias + shift)).sum(axis=(0, 1))
-    refit = _refit(sums, base_rate)
-    found = Correction(
-        trained_base_rate=trained_base_rate,
-        base_rate=base_rate,
-        shift=shift,
-        refit=refit,
-        mean_before=_mean(sums, -shift),
-        mean_shifted=_mean(sums, 0.0),
-        mean_after=_mean(sums, refit),
-    )
+    base_rate = part.base_rate
+    refit, means = 0.0, list[float]()
+    for _ in range(PASSES):
+        sums = binned(part, replace(model, bias=model.bias + shift + refit)).sum(axis=(0, 1))
+        means = means or [_mean(sums, -shift), _mean(sums, 0.0)]
+        step = _refit(sums, base_rate)
+        refit += step
+        if abs(step) <= SHORT:
+            break
+    else:
+        raise DataError(
+            f"the intercept does not come to rest: after {PASSES} passes it has moved by {refit:.3g}, as the "
+            "log-odds of many training rows are far beyond 32. Set train.l2 above 0, or higher."
+        )
+    found = Correction(trained_base_rate, base_rate, shift, refit, *means, mean_after=_mean(sums, step))
     if not abs(found.mean_after - base_rate) <= NEAR * min(base_rate, 1 - base_rate):
         raise AssertionError(
             f"the mean prediction on train is {found.mean_after} where the base rate is {base_rate}"

@@ -11,7 +11,7 @@ from binclf.objective import logit
 from binclf.probabilities.binned import CENTRES, HALF, Sums, predicted
 
 STEPS, HALVINGS = 100, 40
-ENOUGH = 1e-12  # Newton's decrement, squared, of the weight
+ENOUGH = 1e-22  # Newton's decrement, squared, of the weight
 
 
 def fit_line(sums: Sums, row: float) -> Line:

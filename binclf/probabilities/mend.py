@@ -35,9 +35,8 @@ def mend(config: Config, split: Split, problem: Problem, solution: Solution, wor
     All ranks must ask.
     """
     model, correction = of_weights(problem.features, solution.weights), None
-    columns = (config.data.weight, config.data.group)
     if problem.is_moved:
-        part = Part(split, "train", *columns, world)
+        part = Part(split, "train", world, config.data.weight)
         correction = correct(part, model, problem.base_rate, problem.shift)
         if world.rank == 0:
             log.info(
@@ -50,7 +49,7 @@ def mend(config: Config, split: Split, problem: Problem, solution: Solution, wor
         model = of_weights(problem.features, solution.weights)
     calibration: dict[str, Any] = {"method": "none", "map": None}
     if config.train.calibration != "none":
-        part = Part(split, "validation", *columns, world)
+        part = Part(split, "validation", world, config.data.weight, config.data.group)
         calibration = calibrate(config.train.calibration, part, model)
     told = {"correction": correction and correction.as_json(), "calibration": calibration}
     return replace(solution, probabilities=told)

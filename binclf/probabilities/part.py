@@ -39,14 +39,19 @@ class Part:
 
     split: Split
     name: str
-    weight_column: str  # or empty
-    group_column: str  # rows that share a value here share a bucket; empty: each row has its own
     world: World
+    weight_column: str  # or empty
+    group_column: str = ""  # rows that share a value here share a bucket; empty: each row has its own
 
     @property
     def weight(self) -> float:
         """Of all rows."""
         return self.split.weight(self.name)
+
+    @property
+    def base_rate(self) -> float:
+        """Weighted share of positives."""
+        return self.split.base_rate(self.name)
 
     @property
     def rows(self) -> int:
