@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,12 @@ from hypothesis import strategies as st
 
 from binclf.config import Config, parse
 from binclf.errors import ConfigError, DataError
-from binclf.features import Downsampling
-from binclf.loader import Source
+from binclf.features import Downsampling, Encoded
+from binclf.loader import Balanced, BlockCache, HeldRows, Source, StreamedRows
 from binclf.loader.downsampled import downsampled
 from binclf.plan import foresee
 from binclf.split import Split, ensure
+from binclf.train import learn_features
 from tests.trained import Alone, decoding, write
 
 ALONE: Any = Alone()
@@ -194,9 +193,34 @@ def test_settings_without_effect_or_bounds_are_refused(sections: dict[str, Any],
 
 def test_the_seed_has_an_effect_without_shuffling_where_rows_are_drawn_by_it() -> None:
     data = {"path": "x", "label": "y", "downsample_majority": 0.5}
-    made = parse({"name": "a", "data": data, "train": {"shuffle": False, "seed": 3}})
-    assert replace(Downsampling(), seed=made.train.seed) == Downsampling(1.0, 0, 3)
-    assert json.loads(made.model_dump_json())["data"]["downsample_majority"] == 0.5
+    assert parse({"name": "a", "data": data, "train": {"shuffle": False, "seed": 3}}).train.seed == 3
+
+
+def test_all_tiers_keep_the_same_rows_and_weigh_them_alike(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "a.parquet", table(2000, 0, nulls=True), [700, 0, 1, 1299])
+    made = config(tmp_path, 0.3, data={"on_null_label": "drop"})
+    split = ensure(made)
+    kept, how = downsampled(made, split, decoding(made, split), ALONE)
+    source = Source(kept.parts["train"], how)
+    learnt = learn_features(ALONE, made, how, kept, HeldRows(source))
+    found = set()
+    for _ in range(2):  # the cache is empty, and then full
+        for store in (HeldRows(source), StreamedRows(source), StreamedRows(source, cache_of(tmp_path))):
+            store.attach(learnt)
+            balanced = Balanced(store, kept.weight("train"), kept.base_rate("train"))
+            groups = [balanced.kept(group) for group in range(4)]
+            rows = Encoded.joined(groups)
+            assert rows.w is not None
+            halves = [float(rows.w[rows.y == label].sum(dtype=float)) for label in (0, 1)]
+            assert halves == pytest.approx([balanced.weight / 2] * 2, rel=1e-6)
+            assert balanced.weight == pytest.approx(kept.weight("train"), rel=1e-6)
+            found.add(b"".join(array.tobytes() for array in (rows.x, rows.ids, rows.y, rows.w)))
+    assert len(found) == 1
+
+
+def cache_of(folder: Path) -> BlockCache:
+    """A small one."""
+    return BlockCache(folder / "cache", 2**24)
 
 
 def test_the_folder_may_move(tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def correct(part: Part, model: Model, trained_base_rate: float, shift: float) ->
             f"the intercept does not come to rest: after {PASSES} passes it has moved by {refit:.3g}, as the "
             "log-odds of many training rows are far beyond 32. Set train.l2 above 0, or higher."
         )
-    found = Correction(trained_base_rate, base_rate, shift, refit, *means, mean_after=_mean(sums, step))
+    before, shifted = means
+    found = Correction(trained_base_rate, base_rate, shift, refit, before, shifted, _mean(sums, step))
     if not abs(found.mean_after - base_rate) <= NEAR * min(base_rate, 1 - base_rate):
         raise AssertionError(
             f"the mean prediction on train is {found.mean_after} where the base rate is {base_rate}"
