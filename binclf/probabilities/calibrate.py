@@ -82,11 +82,12 @@ def calibrate(method: str, part: Part, model: Model) -> dict[str, Any]:
         "t_needed": NEEDED,
     }
     found = FITS[method](sums.sum(axis=0), row)
-    why = f"it gains {judged.gain:.2e} +- {judged.standard_error:.1e} in log-loss on validation"
+    way = "gains" if judged.gain > 0 else "loses"
+    why = f"it {way} {abs(judged.gain):.2e} +- {judged.standard_error:.1e} in log-loss on validation"
     if isinstance(found, Line) and not found.slope > 0:
         return _told(record, f"its slope is {found.slope:.3g}: it would turn the order round", part)
     if not judged.is_better:
-        return _told(record, f"{why}, which may be chance", part)
+        return _told(record, f"{why}{', which may be chance' if judged.gain > 0 else ''}", part)
     return _told(record | {"is_kept": True, "map": found.as_json()}, why, part)
 
 
