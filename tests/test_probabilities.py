@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,9 @@ from binclf.probabilities.binned import BINS, CENTRES, binned, predicted
 from binclf.probabilities.calibrate import calibrate
 from binclf.probabilities.correct import correct
 from binclf.probabilities.maps import fit_line, fit_steps
-from binclf.probabilities.part import BUCKETS, Scored
+from binclf.probabilities.part import BUCKETS
+from binclf.scored import Scored
+from binclf.solvers.exact import ExactSum
 from tests.trained import Alone
 
 
@@ -44,7 +46,7 @@ class Rows:
     logits: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
-    buckets: np.ndarray
+    _buckets: np.ndarray
     groups: int = 1
     step: int = 1  # -1: row groups come in reverse
     world: Any = field(default_factory=Alone)
@@ -73,11 +75,18 @@ class Rows:
         """Weighted share of positives."""
         return float(self.weights @ self.labels) / self.weight
 
-    def scored(self, model: Shifted) -> Iterator[Scored]:
+    def summed(self, model: Shifted, values: Callable[[Any], np.ndarray], most: np.ndarray) -> np.ndarray:
         """As `Part` does."""
+        total = ExactSum(self.weight * most, self.groups)
         for own in np.array_split(np.arange(self.rows), self.groups)[:: self.step]:
-            logits = self.logits[own] + model.bias
-            yield Scored(logits, self.labels[own], self.weights[own], self.buckets[own])
+            logits, weights = self.logits[own] + model.bias, self.weights[own]
+            scored = Scored(int(own[0]), None, logits, self.labels[own], weights)  # type: ignore[arg-type]
+            total.add(values(scored), float(weights.sum()) / self.weight)
+        return total.total(self.world)
+
+    def buckets(self, scored: Scored) -> np.ndarray:
+        """As `Part` does; the number of a row group is that of its first row here."""
+        return self._buckets[scored.number : scored.number + len(scored.labels)]
 
 
 def sums_of(rows: Rows) -> np.ndarray:
@@ -241,11 +250,11 @@ def test_rows_that_belong_together_are_not_taken_for_many() -> None:
     def kept(seed: int, *, together: bool) -> bool:
         few = Rows.drawn(100, seed)
         logits, labels, weights, buckets = (
-            np.repeat(array, 50) for array in (few.logits, few.labels, few.weights, few.buckets)
+            np.repeat(array, 50) for array in (few.logits, few.labels, few.weights, few._buckets)
         )
         many = Rows(logits, labels, weights, buckets)
         if not together:
-            many.buckets = np.random.default_rng(seed).integers(0, BUCKETS, many.rows)
+            many._buckets = np.random.default_rng(seed).integers(0, BUCKETS, many.rows)
         return bool(calibrate("platt", many, Shifted())["is_kept"])  # type: ignore[arg-type]
 
     assert sum(kept(seed, together=True) for seed in range(12)) <= 2

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from binclf.calibration import Line
 from binclf.predict import Model, probability
-from binclf.probabilities.part import Part, Scored
-from binclf.solvers.exact import ExactSum
+from binclf.probabilities.part import Part
+from binclf.scored import Scored
 
 F64 = npt.NDArray[np.float64]
 
@@ -40,24 +40,22 @@ def binned(part: Part, model: Model) -> Sums:
     The same bits for any number of ranks, which must all ask. A row's fold is its bucket's parity.
     """
     shape = (FOLDS, 2, BINS, MOMENTS)
-    bounds = np.broadcast_to(part.weight * HALF ** np.arange(MOMENTS), shape).ravel()
-    total = ExactSum(bounds, part.groups)
-    for rows in part.scored(model):
-        total.add(_sums(rows).ravel(), float(rows.weights.sum()) / part.weight)
-    return total.total(part.world).reshape(shape)
+    most = np.broadcast_to(HALF ** np.arange(MOMENTS), shape).ravel()
+    return part.summed(model, lambda rows: _sums(rows, part.buckets(rows) % FOLDS), most).reshape(shape)
 
 
-def _sums(rows: Scored) -> Sums:
+def _sums(rows: Scored, folds: npt.NDArray[np.int64]) -> F64:
+    """Of one row group, end to end."""
     logits = np.clip(rows.logits, EDGES[0] - HALF, EDGES[-1] + HALF)
     places = np.searchsorted(EDGES, logits, side="right")
     apart = logits - CENTRES[places]
-    cells = ((rows.buckets % FOLDS) * 2 + rows.labels) * BINS + places
+    cells = (folds * 2 + rows.labels) * BINS + places
     found = np.empty((FOLDS * 2 * BINS, MOMENTS))
     powers = rows.weights
     for k in range(MOMENTS):
         found[:, k] = np.bincount(cells, powers, FOLDS * 2 * BINS)
         powers = powers * apart
-    return found
+    return found.ravel()
 
 
 def predicted(sums: Sums, line: Line, *, order: int = 0, power: int = 0) -> F64:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from binclf.predict import Model
 from binclf.probabilities.binned import FOLDS, Sums, binned
 from binclf.probabilities.maps import fit_line, fit_steps
 from binclf.probabilities.part import BUCKETS, Part
-from binclf.solvers.exact import ExactSum
+from binclf.scored import Scored
 
 log = logging.getLogger(__name__)
 
@@ -97,21 +97,18 @@ def _told(record: dict[str, Any], why: str, part: Part) -> dict[str, Any]:
     return {**record, "why": why}
 
 
-def _judge(part: Part, model: Model, maps: list[Calibration]) -> Judged:
+def _judge(part: Part, model: Model, maps: Sequence[Calibration]) -> Judged:
     """One more pass: weight and losses of each bucket."""
-    bounds = part.weight * np.repeat([1.0, WORST, WORST], BUCKETS)
-    total = ExactSum(bounds, part.groups)
-    for rows in part.scored(model):
-        found = np.zeros((3, BUCKETS))
-        calibrated = np.empty(len(rows.logits))
-        for fold, mapped in enumerate(maps):
-            own = rows.buckets % FOLDS == fold
-            calibrated[own] = mapped.of(rows.logits[own])
-        losses = (_losses(logits, rows.labels) for logits in (rows.logits, calibrated))
-        for place, values in enumerate((np.ones(len(calibrated)), *losses)):
-            found[place] = np.bincount(rows.buckets, rows.weights * values, BUCKETS)
-        total.add(found.ravel(), float(rows.weights.sum()) / part.weight)
-    weights, before, after = total.total(part.world).reshape(3, BUCKETS)
+
+    def values(rows: Scored) -> F64:
+        buckets = part.buckets(rows)
+        calibrated = np.where(buckets % FOLDS, maps[1].of(rows.logits), maps[0].of(rows.logits))
+        losses = [_losses(logits, rows.labels) for logits in (rows.logits, calibrated)]
+        each = (np.ones(len(buckets)), *losses)
+        return np.concatenate([np.bincount(buckets, rows.weights * own, BUCKETS) for own in each])
+
+    most = np.repeat([1.0, WORST, WORST], BUCKETS)
+    weights, before, after = part.summed(model, values, most).reshape(3, BUCKETS)
     gain = float((before - after).sum() / weights.sum())
     left = before - after - gain * weights  # of a ratio of sums, as a mean's
     error = math.sqrt(BUCKETS / (BUCKETS - 1) * float(left @ left)) / float(weights.sum())

@@ -1,39 +1,30 @@
-"""The rows of a part with their log-odds, row group by row group, from the part's own files."""
+"""The rows of a part with their log-odds: sums over them, exact, by all ranks together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from binclf import hashing
-from binclf.labels import read_weights
-from binclf.loader.readers import Readers
-from binclf.loader.source import ahead, threads
+from binclf.parquet import Column
 from binclf.predict import Model
+from binclf.scored import Labels, RowGroup, Scored, each, row_groups
+from binclf.solvers.exact import ExactSum
 from binclf.split import Split
 from binclf.world import World
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
-I8 = npt.NDArray[np.int8]
 
 BUCKETS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """The labelled rows of one row group."""
-
-    logits: F64  # [n]
-    labels: I8  # [n], 0 or 1
-    weights: F64  # [n]
-    buckets: I64  # [n], each row's lot of BUCKETS
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Part:
     """A part of a split, which the ranks look at together."""
 
@@ -58,41 +49,53 @@ class Part:
         """N."""
         return self.split.rows(self.name)
 
-    @property
-    def groups(self) -> int:
-        """Row groups."""
-        return sum(len(file.groups) for file in self.split.parts[self.name])
+    @cached_property
+    def places(self) -> list[RowGroup]:
+        """Its row groups."""
+        return row_groups(self.split.parts[self.name])
 
-    def scored(self, model: Model) -> Iterator[Scored]:
-        """This rank's row groups, scored; all ranks must go through to the end.
+    @property
+    def groups(self) -> tuple[Column, ...]:
+        """The column of groups, if there is one."""
+        return tuple(column for column in self.split.columns if column.name == self.group_column)
+
+    def summed(self, model: Model, values: Callable[[Scored], F64], most: F64) -> F64:
+        """The sum over all row groups of what `values` gives for one; all ranks must ask.
+
+        Args:
+            model: scores the rows.
+            values: of a row group's rows, float64 [n]; called by several threads at once.
+            most: what a row of weight 1 adds to each at most, float64 [n].
+
+        Returns:
+            float64 [n], the same bits for any number of ranks.
 
         Raises:
             DataError: a file changed, or is damaged.
         """
-        label, readers = self.split.label, Readers()
-        texts = [c.name for c in model.features.categorical if c.kind == "text" and not c.column.part]
-        others = filter(None, (label.column, self.weight_column, self.group_column))
-        columns = list(dict.fromkeys([*model.columns(), *others]))
-        places = [(file, group) for file in self.split.parts[self.name] for group in range(len(file.groups))]
+        total = ExactSum(self.weight * most, len(self.places))
+        lock, seen = threading.Lock(), 0
 
-        def score(place: int) -> Scored:
-            file, group = places[place]
-            with readers.open(file, texts) as reader:
-                rows = reader.read(group, columns)
-            labels, _ = label.read(rows)
-            kept = labels >= 0
-            if self.group_column:
-                words = rows.hashes(self.group_column, hashing.key("calibration"))
-            else:
-                words = hashing.draws(hashing.key("calibration", file.relative, group), len(labels))
-            buckets = (words % np.uint64(BUCKETS)).astype(np.int64)
-            weights = read_weights(rows, self.weight_column)
-            return Scored(model.logits(rows)[kept], labels[kept], weights[kept], buckets[kept])
+        def add(scored: Scored) -> None:
+            nonlocal seen
+            found, share = values(scored), float(scored.weights.sum()) / self.weight
+            with lock:
+                total.add(found, share)
+                seen += len(scored.labels)
 
-        seen = 0
-        for found in ahead(score, range(self.world.rank, len(places), self.world.size), threads()):
-            seen += len(found.labels)
-            yield found
+        answer, share = Labels(self.split.label, self.weight_column), (self.world.rank, self.world.size)
+        each(model, self.places, answer, add, also=self.groups, share=share)
         rows = int(self.world.sum_integers(np.array([seen]))[0])
         if rows != self.rows:
             raise AssertionError(f"{rows} {self.name} rows were scored of {self.rows}")
+        return total.total(self.world)
+
+    def buckets(self, scored: Scored) -> I64:
+        """Each row's lot of BUCKETS, int64 [n]: its own, or its group's."""
+        if self.group_column:
+            words = scored.rows.hashes(self.group_column, hashing.key("calibration"))
+        else:
+            place = self.places[scored.number]
+            key = hashing.key("calibration", place.name, place.group)
+            words = hashing.draws(key, len(scored.labels))
+        return np.asarray(words % np.uint64(BUCKETS), dtype=np.int64)
