@@ -84,6 +84,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
             "train": passes,
             "decode": 1 if tier.name != "none" else 1 + passes,
             "evaluate": 1,
+            **_mending(config),
         },
     }
 
@@ -133,6 +134,13 @@ def _shares(config: Config) -> dict[str, float]:
 def _kept(config: Config) -> float:
     """The most of the training rows that are trained on: the larger class has at least half of them."""
     return (1 + config.data.downsample_majority) / 2
+
+
+def _mending(config: Config) -> dict[str, int]:
+    """Passes for honest probabilities: over train to correct the intercept, over validation to calibrate."""
+    is_moved = config.train.class_weight != "none" or config.data.downsample_majority < 1
+    passes = {"correct": int(is_moved), "calibrate": 2 * (config.train.calibration != "none")}
+    return {name: count for name, count in passes.items() if count}
 
 
 def _groups(config: Config, files: list[int], share: float, columns: int) -> Counts:

@@ -168,6 +168,8 @@ def test_what_is_foreseen_is_the_most_that_may_be_kept(tmp_path: Path) -> None:
     assert every["parts"] == few["parts"]
     assert (every["steps_per_epoch"], few["steps_per_epoch"]) == (120, 75)
     assert few["memory_bytes"] < every["memory_bytes"]
+    assert "correct" not in every["passes"]
+    assert few["passes"]["correct"] == 1
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import binclf
-from binclf import artifact
+from binclf import artifact, predict
 from binclf.config import Config, parse
 from binclf.errors import ArtifactError, ConfigError
+from binclf.probabilities.part import BUCKETS, Part
 from binclf.retrain import fit, retrain
+from binclf.scored import Scored
+from binclf.world import Lone
 from tests.test_probabilities import sigmoid
 from tests.trained import on_disk, people, write
 
@@ -190,6 +193,37 @@ def test_calibration_without_validation_rows_in_the_data_is_told(tmp_path: Path)
     )  # fmt: skip
     with pytest.raises(ConfigError, match=r"split\.column = 'part' gives no validation rows: remove it"):
         retrain(made)
+
+
+def test_buckets_hold_whole_groups_or_rows_that_are_drawn_for_themselves(tmp_path: Path) -> None:
+    rows = people(3000, 2)
+    write(tmp_path / "data.parquet", rows, [700, 0, 1, 1300, 999])
+    made = parse(
+        {
+            "name": "people", "store": str(tmp_path / "store"), "split": {"validation_fraction": 0.4},
+            "data": {"path": str(tmp_path / "data.parquet"), "label": "bought", "exclude": ["id", "w"],
+                     "group": "visits"},
+            "train": {"solver": "newton", "calibration": "platt", "device": "cpu", "ranks": 1},
+        }
+    )  # fmt: skip
+    run = on_disk(retrain(made))
+    assert told(run)["calibration"]["rows"] == artifact.read_split(run).rows("validation")
+    model, split = predict.load(run), artifact.read_split(run)
+    found: dict[str, list[tuple[int, int]]] = {}
+    for group in ("visits", ""):
+        part = Part(split, "validation", Lone("cpu"), "", group)
+
+        def values(scored: Scored, part: Part = part, own: str = group) -> Any:
+            keys = scored.rows.numbers("visits") if own else np.arange(len(scored.labels))
+            found.setdefault(own, []).extend(zip(keys.tolist(), part.buckets(scored).tolist(), strict=True))
+            return np.ones(1) * scored.weights.sum()
+
+        assert part.summed(model, values, np.ones(1)) == part.rows
+    of_group = dict(found["visits"])
+    assert all(of_group[key] == bucket for key, bucket in found["visits"])
+    counts = np.bincount([bucket for _, bucket in found[""]], minlength=BUCKETS)
+    assert len(counts) == BUCKETS
+    assert abs(counts - counts.mean()).max() < 5 * np.sqrt(counts.mean())
 
 
 @pytest.mark.parametrize("solver", EACH)
