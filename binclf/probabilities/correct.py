@@ -46,6 +46,14 @@ class Correction:
         """For `model.json`."""
         return asdict(self)
 
+    def told(self) -> str:
+        """In words."""
+        return (
+            f"mean prediction on all training rows: {self.mean_before:.6f} as trained, "
+            f"{self.mean_shifted:.6f} after a shift of {self.shift:+.4f}, {self.mean_after:.6f} after a refit by "
+            f"{self.refit:+.2e}; the base rate is {self.base_rate:.6f}"
+        )
+
 
 def correct(part: Part, model: Model, trained_base_rate: float, shift: float) -> Correction:
     """Shift and refit the intercept of a model; all ranks must ask.

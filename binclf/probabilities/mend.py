@@ -10,7 +10,7 @@ from binclf.config import Config
 from binclf.errors import ConfigError
 from binclf.predict import of_weights
 from binclf.probabilities.calibrate import calibrate
-from binclf.probabilities.correct import correct
+from binclf.probabilities.correct import Correction, correct
 from binclf.probabilities.part import Part
 from binclf.solvers.inference import unknown
 from binclf.solvers.problem import Problem, Solution
@@ -34,23 +34,20 @@ def mend(config: Config, split: Split, problem: Problem, solution: Solution, wor
 
     All ranks must ask.
     """
-    model, correction = of_weights(problem.features, solution.weights), None
+    correction: Correction | None = None
+    calibration: dict[str, Any] = {"method": "none", "map": None}
     if problem.is_moved:
         part = Part(split, "train", world, config.data.weight)
-        correction = correct(part, model, problem.base_rate, problem.shift)
-        if world.rank == 0:
-            log.info(
-                "mean prediction on all training rows: %.6f as trained, %.6f after a shift of %+.4f, %.6f "
-                "after a refit by %+.2e; the base rate is %.6f",
-                correction.mean_before, correction.mean_shifted, correction.shift, correction.mean_after,
-                correction.refit, correction.base_rate,
-            )  # fmt: skip
-        solution = _moved(solution, correction.total)
         model = of_weights(problem.features, solution.weights)
-    calibration: dict[str, Any] = {"method": "none", "map": None}
+        correction = correct(part, model, problem.base_rate, problem.shift)
+        solution = _moved(solution, correction.total)
+        if world.rank == 0:
+            log.info("%s", correction.told())
     if config.train.calibration != "none":
         part = Part(split, "validation", world, config.data.weight, config.data.group)
-        calibration = calibrate(config.train.calibration, part, model)
+        calibration = calibrate(
+            config.train.calibration, part, of_weights(problem.features, solution.weights)
+        )
     told = {"correction": correction and correction.as_json(), "calibration": calibration}
     return replace(solution, probabilities=told)
 
