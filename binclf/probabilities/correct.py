@@ -50,8 +50,8 @@ class Correction:
         """In words."""
         return (
             f"mean prediction on all training rows: {self.mean_before:.6f} as trained, "
-            f"{self.mean_shifted:.6f} after a shift of {self.shift:+.4f}, {self.mean_after:.6f} after a refit by "
-            f"{self.refit:+.2e}; the base rate is {self.base_rate:.6f}"
+            f"{self.mean_shifted:.6f} after a shift of {self.shift:+.4f}, {self.mean_after:.6f} "
+            f"after a refit by {self.refit:+.2e}; the base rate is {self.base_rate:.6f}"
         )
 
 
