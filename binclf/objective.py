@@ -7,6 +7,8 @@ ranks that DDP makes of the gradients is exactly the gradient that one process h
 
 from __future__ import annotations
 
+import math
+
 OWN_L2 = (1e-6, 1e-3)  # bounds of the penalty that is chosen from the data
 
 
@@ -18,3 +20,8 @@ def l2_of(setting: float, weight: float) -> float:
     """
     least, most = OWN_L2
     return min(max(1 / weight, least), most) if setting == -1 else setting
+
+
+def logit(rate: float) -> float:
+    """Log-odds of a rate between 0 and 1."""
+    return math.log(rate) - math.log1p(-rate)

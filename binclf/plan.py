@@ -54,7 +54,8 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
     files = [foot.rows for foot in intake.feet]
     columns = len(intake.schema.columns)
     parts = {part: _groups(config, files, share, columns) for part, share in _shares(config).items() if share}
-    job = _job(config, intake.schema.columns, intake.label, parts, ranks)
+    kept = _groups(config, files, _kept(config) * _shares(config)["train"], columns)
+    job = _job(config, intake.schema.columns, intake.label, {**parts, "train": kept}, ranks)
     tier = choose(job)
     size = sum(foot.bytes for foot in intake.feet)
     solver, epochs = config.train.asked, config.train.epochs
@@ -68,7 +69,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
         "ranks": ranks,
         "solver": solver,
         "batch_rows": job.batch_rows if is_stepwise else None,
-        "steps_per_epoch": math.ceil(parts["train"].rows / job.batch_rows) if is_stepwise else None,
+        "steps_per_epoch": math.ceil(kept.rows / job.batch_rows) if is_stepwise else None,
         "epochs": epochs if is_stepwise else None,
         "tier": tier.name,
         "memory_bytes": tier.need.total,
@@ -83,6 +84,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
             "train": passes,
             "decode": 1 if tier.name != "none" else 1 + passes,
             "evaluate": 1,
+            **_mending(config),
         },
     }
 
@@ -127,6 +129,18 @@ def _shares(config: Config) -> dict[str, float]:
         "validation": validation,
         "test": split.test_fraction,
     }
+
+
+def _kept(config: Config) -> float:
+    """The most of the training rows that are trained on: the larger class has at least half of them."""
+    return (1 + config.data.downsample_majority) / 2
+
+
+def _mending(config: Config) -> dict[str, int]:
+    """Passes for honest probabilities: over train to correct the intercept, over validation to calibrate."""
+    is_moved = config.train.class_weight != "none" or config.data.downsample_majority < 1
+    passes = {"correct": int(is_moved), "calibrate": 2 * (config.train.calibration != "none")}
+    return {name: count for name, count in passes.items() if count}
 
 
 def _groups(config: Config, files: list[int], share: float, columns: int) -> Counts:

@@ -7,13 +7,14 @@ same bits alone, in a batch of any size, or in another order.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from binclf import artifact
-from binclf.errors import DataError
+from binclf import artifact, calibration
+from binclf.calibration import AS_THEY_ARE, Calibration
+from binclf.errors import ArtifactError, DataError
 from binclf.features import CategoricalColumn, Features, Lookup, NumericColumn
 from binclf.metrics import NEVER
 from binclf.metrics import probability as probability
@@ -53,6 +54,7 @@ class Model:
     bias: float
     threshold: float
     lookups: tuple[Lookup, ...]  # of each categorical column
+    calibration: Calibration = AS_THEY_ARE  # of the log-odds
 
     def predict_proba(self, frame: object) -> F64:
         """Probability of yes, float64 [N], for a pandas DataFrame or a pyarrow Table.
@@ -120,7 +122,11 @@ class Model:
         ]
 
     def logits(self, rows: Rows) -> F64:
-        """Log-odds of yes, float64 [N]."""
+        """Log-odds of yes, calibrated, float64 [N]."""
+        return self.calibration.of(self.sums(rows))
+
+    def sums(self, rows: Rows) -> F64:
+        """The intercept and each column's term added up, float64 [N]: log-odds before calibration."""
         total = np.full(len(rows), self.bias)
         for place, numeric in enumerate(self.features.numeric):
             total += self._numeric(place, numeric, rows)
@@ -143,15 +149,29 @@ class Model:
 
 def of_run(run: artifact.Run) -> Model:
     """The model of a run."""
+    try:
+        mapped = calibration.from_json((run.record.get("calibration") or {}).get("map"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"model.json of {run.path}: {error}. Train again.") from error
+    return replace(
+        of_weights(run.features, run.weights),
+        id=run.id,
+        threshold=NEVER if run.record["threshold"] is None else float(run.record["threshold"]),
+        calibration=mapped,
+    )
+
+
+def of_weights(features: Features, weights: Mapping[str, F64]) -> Model:
+    """The model of weights that a solver found, without a name and not calibrated."""
     empty = np.zeros(0)
     return Model(
-        id=run.id,
-        features=run.features,
-        weight=run.weights.get("weight", empty),
-        table=run.weights.get("table", empty),
-        bias=float(run.weights["bias"][0]),
-        threshold=NEVER if run.record["threshold"] is None else float(run.record["threshold"]),
-        lookups=tuple(Lookup(run.features, place) for place in range(len(run.features.categorical))),
+        id="",
+        features=features,
+        weight=weights.get("weight", empty),
+        table=weights.get("table", empty),
+        bias=float(weights["bias"][0]),
+        threshold=0.5,
+        lookups=tuple(Lookup(features, place) for place in range(len(features.categorical))),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -15,17 +14,19 @@ import numpy as np
 from binclf import artifact, commit, hashing
 from binclf.config import Config, Train
 from binclf.epoch import check_ranks
-from binclf.errors import ConfigError, RankError
+from binclf.errors import ConfigError
 from binclf.features import Decoding, Features, learn, roles
 from binclf.loader import Order, Source
+from binclf.loader.downsampled import downsampled
 from binclf.loader.memory import Shape
 from binclf.loader.process import Peak
 from binclf.loader.tier import AnyStore, Job, Room, Tier, attach, choose, open_stores, told
 from binclf.plan import foresee
+from binclf.probabilities import check_calibration, mend
 from binclf.solvers import schedule
 from binclf.solvers.choice import choice_of, unaffordable
-from binclf.solvers.distance import distance
-from binclf.solvers.problem import Problem, Solution
+from binclf.solvers.distance import judged
+from binclf.solvers.problem import Problem, Solution, problem_of
 from binclf.solvers.units import coefficients
 from binclf.split import Split
 from binclf.storage import Place
@@ -61,43 +62,41 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     how = Decoding(
         roles(config, split.columns), split.label, config.data.weight, tuple(config.features.log1p)
     )
-    sources = {part: Source(files, how) for part, files in split.parts.items() if part != "test"}
+    check_calibration(config, split)
+    kept, how_kept = downsampled(config, split, how, world)
+    sources = {"train": Source(kept.parts["train"], how_kept)}
+    if "validation" in split.parts:
+        sources["validation"] = Source(split.parts["validation"], how)
     room = Room.found(config).agreed(world)
     job = job_of(config, sources, world, room)
     peak, tier = Peak(), choose(job)
-    _agree(world, {"tier (see train.cache)": tier.name})
+    world.agree({"tier (see train.cache)": tier.name})
     if world.rank == 0:
         log.info("%s", told(tier))
     reading = time.perf_counter()
     stores = open_stores(job, tier, sources, world)
-    features = learn_features(world, config, how, split, stores["train"])
-    _agree(world, {"features": hashing.digest(features.as_json())})
+    features = learn_features(world, config, how, kept, stores["train"])
+    world.agree({"features": hashing.digest(features.as_json())})
     job = job_of(config, sources, world, room, features)  # now that all widths are known
     checkpoints = run_dir / artifact.CHECKPOINTS
     lacking = unaffordable(job, tier, features, world)
     solver = choice_of(config.train, lacking, checkpoints, world)
-    _agree(world, {"solver": solver.name})
+    world.agree({"solver": solver.name})
     if world.rank == 0:
         log.info("solver: %s, as %s", solver.name, solver.why)
     is_curved = solver.name == "newton" or not lacking  # what minibatch found is looked at too
     tier = replace(tier, need=choose(replace(job, shape=replace(job.shape, is_curved=is_curved))).need)
     attach(stores, features, world)
     reading = time.perf_counter() - reading
-    problem = Problem(
-        train=stores["train"],
-        validation=stores.get("validation"),
-        features=features,
-        weight=split.weight("train"),
-        base_rate=split.base_rate("train"),
-        settings=config.train,
-    )
+    problem = problem_of(config, stores, features, split, kept)
     solution = _solved(solver.name, problem, world, checkpoints, peak)
     if solver.name != "newton":
-        solution = _judged(solution, problem, world, lacking)
+        solution = judged(solution, problem, world, lacking)
+    solution = mend(config, split, problem, solution, world)
     if world.rank == 0:
         seconds = {"seconds": time.perf_counter() - began, "reading_seconds": reading}
         _write(run_dir, config, split, features, solution, world.size, seconds)
-        _write_receipts(run_dir, split, solution, foreseen, tier, peak)
+        _write_receipts(run_dir, (split, kept), solution, foreseen, tier, peak)
 
 
 def _agreed_split(world: World, config: Config, run_dir: Place) -> Split:
@@ -113,7 +112,7 @@ def _agreed_split(world: World, config: Config, run_dir: Place) -> Split:
         "split": split.digest,
         "binclf": artifact.package_version(),
     }
-    _agree(world, facts)
+    world.agree(facts)
     return split
 
 
@@ -130,16 +129,6 @@ def _solved(name: str, problem: Problem, world: World, checkpoints: Place, peak:
 
         world.parallel(torch.nn.Linear(1, 1).to(world.device))  # what DDP imports when it is first used
     return minibatch.fit(problem, world, checkpoints=checkpoints)
-
-
-def _judged(solution: Solution, problem: Problem, world: World, lacking: str) -> Solution:
-    """With how far it is from the optimum, unless a reason says that this is not to be known."""
-    found: Mapping[str, Any] = {"certificate": None, "no_certificate": lacking}
-    if not lacking:
-        found = distance(problem, solution.weights, world)
-    elif world.rank == 0:
-        log.info("how far the optimum is remains unknown: %s", lacking)
-    return replace(solution, record={**solution.record, **found})
 
 
 def order_of(settings: Train) -> Order:
@@ -207,19 +196,29 @@ def _write(
             "base_rate": split.base_rate("train"),
             **coefficients(features, solution.weights),
             "inference": solution.inference,
+            **solution.probabilities,
             "training": training,
         },
     )
 
 
 def _write_receipts(
-    run_dir: Place, split: Split, solution: Solution, foreseen: Mapping[str, Any], tier: Tier, peak: Peak
+    run_dir: Place,
+    splits: tuple[Split, Split],
+    solution: Solution,
+    foreseen: Mapping[str, Any],
+    tier: Tier,
+    peak: Peak,
 ) -> None:
     """Rows in and rows out, and what was predicted beside what it took."""
+    split, kept = splits  # as it is, and as it was trained on
+    rows, rows_kept = split.rows("train"), kept.rows("train")
     receipt = {
         "split": dict(split.receipt),
         "train": {
-            "rows": split.rows("train"),
+            "rows": rows,
+            "rows_trained_on": rows_kept,
+            "rows_left_out": rows - rows_kept,  # by data.downsample_majority
             **solution.receipt,
         },
         "predicted": foreseen,
@@ -233,15 +232,3 @@ def _write_receipts(
         },
     }
     commit.write_json(run_dir / "receipts.json", receipt)
-
-
-def _agree(world: World, facts: dict[str, str]) -> None:
-    """All ranks must say the same, else they would compute garbage together without an error."""
-    everyone = [json.loads(content) for content in world.gather(json.dumps(facts).encode())]
-    for rank, theirs in enumerate(everyone):
-        for fact, value in theirs.items():
-            if value != everyone[0][fact]:
-                raise RankError(
-                    f"rank {rank} and rank 0 do not have the same {fact} "
-                    f"({value[:12]} and {everyone[0][fact][:12]}): start all ranks alike."
-                )

@@ -123,11 +123,17 @@ def _train_problems(config: Config) -> Iterator[str]:
     if train.momentum and train.optimizer != "sgd":
         yield f"train.momentum has no effect with train.optimizer = '{train.optimizer}': remove it"
     if not train.shuffle:
-        for key in ("seed", "window_rows"):
+        is_sampled = config.data.changed("downsample_majority")  # which rows are kept is drawn by the seed
+        for key in ("window_rows",) if is_sampled else ("seed", "window_rows"):
             if train.changed(key):
                 yield f"train.{key} has no effect with train.shuffle = false: remove it"
     if _has_no_validation(config) and train.changed("patience") and train.patience > 0:
         yield "train.patience has no effect without validation rows: remove it"
+    if _has_no_validation(config) and train.changed("calibration"):
+        yield (
+            f"train.calibration = '{train.calibration}' has no effect without validation rows: set "
+            "split.validation_fraction, or remove it"
+        )
     if train.ranks > train.lanes:
         yield f"train.ranks = {train.ranks} needs train.lanes >= {train.ranks}, not {train.lanes}"
 

@@ -33,6 +33,13 @@ class Data(Section):
     time: str = Field("", description="Time column; never a feature. Needed by split method 'time'.")
     group: str = Field("", description="Rows that share a value here never straddle parts; never a feature.")
     exclude: Names = Field((), description="Columns that are not features: leaks, free text.")
+    downsample_majority: float = Field(
+        1.0,
+        ge=0.000001,
+        le=1.0,
+        description="Share of the training rows of the larger class that are trained on, 1e-6 to 1; 1: all. "
+        "Probabilities are corrected back; validation and test rows stay as they are.",
+    )
     on_null_label: Literal["error", "drop"] = Field(
         "error", description="Rows without a label: stop with an error, or drop and count them."
     )
@@ -58,7 +65,7 @@ class Split(Section):
         0.1,
         ge=0.0,
         le=0.499,
-        description="Share of rows for early stopping: 0 (none) to 0.499.",
+        description="Share of rows for early stopping and calibration: 0 (none) to 0.499.",
     )
     seed: int = Field(42, ge=0, le=2**63 - 1, description="Seed of methods random and hash.")
     stratify: bool = Field(True, description="Method random: the same share of positives in every part.")

@@ -53,6 +53,15 @@ class Train(Section):
     )
     nonnegative: Names = Field((), description="newton: numeric columns whose weight is at least 0.")
     nonpositive: Names = Field((), description="newton: numeric columns whose weight is at most 0.")
+    class_weight: Literal["none", "balanced"] = Field(
+        "none",
+        description="balanced: both classes weigh as much in training. Probabilities are corrected back.",
+    )
+    calibration: Literal["none", "platt", "isotonic"] = Field(
+        "none",
+        description="Map of the model's log-odds, fitted on the validation rows: platt (a line) or isotonic "
+        "(steps). Kept only if it lowers log-loss there beyond noise.",
+    )
     ranks: int = Field(
         0,
         ge=0,
@@ -94,7 +103,12 @@ class Train(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: CUDA where there is a device, else the CPU."
     )
-    seed: int = Field(42, ge=0, le=2**63 - 1, description="Seed of the order of the rows.")
+    seed: int = Field(
+        42,
+        ge=0,
+        le=2**63 - 1,
+        description="Seed of the order of the rows, and of those that data.downsample_majority keeps.",
+    )
     cache: Literal["auto", "ram", "disk", "none"] = Field(
         "auto",
         description="Where decoded rows are kept: in memory, on disk for later runs too, or nowhere. "

@@ -7,6 +7,7 @@ columns in memory.
 
 from binclf.features.block import Block, Decoding, decode
 from binclf.features.columns import Roles, roles, slice_columns
+from binclf.features.downsampling import Downsampling
 from binclf.features.encode import Encoded, Encoder
 from binclf.features.learn import Exchange, learn
 from binclf.features.lookup import Lookup
@@ -18,6 +19,7 @@ __all__ = [
     "Block",
     "CategoricalColumn",
     "Decoding",
+    "Downsampling",
     "Encoded",
     "Encoder",
     "Exchange",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from binclf import hashing
 from binclf.features.columns import Roles
+from binclf.features.downsampling import EVERY, Downsampling
 from binclf.features.numbers import Standard, read_numbers
 from binclf.features.target import Target
 from binclf.labels import LabelRule, read_weights
@@ -38,6 +39,7 @@ class Decoding:
     label: LabelRule
     weight: str  # column, or empty
     log1p: tuple[str, ...] = ()  # numeric columns taken as sign(v) log(1 + |v|)
+    downsampling: Downsampling = EVERY  # which rows are left out
 
     @property
     def texts(self) -> list[str]:
@@ -92,7 +94,7 @@ def decode(
     moments: bool = False,
     standard: Standard | None = None,
 ) -> Block:
-    """Decode one row group; rows without a label are left out.
+    """Decode one row group; rows without a label are left out, and those that are not to be trained on.
 
     Args:
         reader: the file.
@@ -107,8 +109,9 @@ def decode(
     """
     rows = reader.read(group, how.columns)
     labels, _ = how.label.read(rows)
-    if (labels < 0).any():
-        rows, labels = rows.where(labels >= 0), labels[labels >= 0]
+    kept = how.downsampling.kept(reader.name, group, labels)
+    if not kept.all():
+        rows, labels = rows.where(kept), labels[kept]
     weights = read_weights(rows, how.weight) if how.weight else None
     if out is None:
         out = Target.new(len(rows), len(how.roles.numeric), len(how.roles.categorical))

@@ -13,6 +13,7 @@ since each batch crosses a process boundary. (B rows of a step on all ranks, n o
 categories; N rows in all.) Only `steps`, which makes the batches, imports torch.
 """
 
+from binclf.loader.balanced import Balanced
 from binclf.loader.cache import BlockCache
 from binclf.loader.held import HeldRows
 from binclf.loader.source import Source
@@ -20,6 +21,7 @@ from binclf.loader.store import Order, Store
 from binclf.loader.streamed import StreamedRows
 
 __all__ = [
+    "Balanced",
     "BlockCache",
     "HeldRows",
     "Order",

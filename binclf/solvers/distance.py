@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,21 @@ from binclf.solvers.blocks import Reducer
 from binclf.solvers.certificate import certify
 from binclf.solvers.descent import Descent
 from binclf.solvers.point import penalty_of, point_of
-from binclf.solvers.problem import Problem, Weights
+from binclf.solvers.problem import Problem, Solution, Weights
 from binclf.solvers.verdict import is_curved
 from binclf.world import World
 
 log = logging.getLogger(__name__)
+
+
+def judged(solution: Solution, problem: Problem, world: World, lacking: str) -> Solution:
+    """With how far it is from the optimum, unless a reason says that this is not to be known."""
+    found: Mapping[str, Any] = {"certificate": None, "no_certificate": lacking}
+    if not lacking:
+        found = distance(problem, solution.weights, world)
+    elif world.rank == 0:
+        log.info("how far the optimum is remains unknown: %s", lacking)
+    return replace(solution, record={**solution.record, **found})
 
 
 def distance(problem: Problem, weights: Weights, world: World) -> dict[str, Any]:

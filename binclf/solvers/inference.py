@@ -4,6 +4,12 @@ With H the Hessian of the log-loss summed over the rows (weights count rows) and
 estimate varies by P^-1 H P^-1: without a penalty the inverse of the observed information, as in any textbook.
 With one, it is the spread around what the penalty shrinks to, not around the truth. Coefficients are sums of
 the model's weights, whose variances follow.
+
+Class weights do not count rows, and H then says too much. With a, b the factors of the classes, p a row's
+probability under the weighted odds and q under the data's, p / (1 - p) = (a / b) q / (1 - q), the variance of
+a row's slope a (p - 1) u or b p u is q a^2 (1 - p)^2 + (1 - q) b^2 p^2 = a b p (1 - p), times u u'. So J,
+the Hessian without class weights at the same point times a b, takes the place of H in the middle: a sandwich,
+with the model's own probabilities as in H itself.
 """
 
 from __future__ import annotations
@@ -27,7 +33,9 @@ NAMED = 0.05  # share of a dependence that a column must have to be named
 ESTIMABLE = 1e-6  # of a coefficient, that may lie in a flat direction
 
 
-def inference(features: Features, point: F64, sums: Sums, penalty: Penalty) -> dict[str, Any]:
+def inference(
+    features: Features, point: F64, sums: Sums, penalty: Penalty, scores: F64 | None = None
+) -> dict[str, Any]:
     """Of each coefficient its estimate, `se`, z, p, 95 % interval, and odds ratio; None where unknown.
 
     Args:
@@ -35,6 +43,7 @@ def inference(features: Features, point: F64, sums: Sums, penalty: Penalty) -> d
         point: the optimum, float64 [p].
         sums: over all rows, there.
         penalty: with l1 or bounds nothing is known, and nothing is returned.
+        scores: variance of the gradient, float64 [p, p]; None: the Hessian, where weights count rows.
     """
     if not penalty.is_smooth:
         return {}
@@ -44,7 +53,8 @@ def inference(features: Features, point: F64, sums: Sums, penalty: Penalty) -> d
     combined = np.array(rows)
     with one_thread():
         spread = inverse.times(combined.T)  # [p, k]
-        variances = np.einsum("pk,pk->k", spread, sums.hessian @ spread)
+        middle = sums.hessian if scores is None else scores
+        variances = np.einsum("pk,pk->k", spread, middle @ spread)
         kept = penalised @ spread  # a combination that can be told is itself again, in units of the diagonal
         lost = np.abs(inverse.scale[:, np.newaxis] * (kept - combined.T)).max(axis=0, initial=0.0)
         estimates = combined @ point
@@ -108,10 +118,15 @@ def _combinations(features: Features, size: int) -> Iterator[tuple[tuple[str, st
             yield ("categorical", categorical.name, what), own
 
 
+def unknown(estimate: float) -> dict[str, float | None]:
+    """An entry of which nothing more is known."""
+    rest = dict.fromkeys(("se", "z", "p", "low", "high", "odds_ratio", "odds_low", "odds_high"))
+    return {"estimate": estimate, **rest}
+
+
 def _entry(estimate: float, error: float | None) -> dict[str, float | None]:
     if error is None:
-        unknown = dict.fromkeys(("se", "z", "p", "low", "high", "odds_ratio", "odds_low", "odds_high"))
-        return {"estimate": estimate, **unknown}
+        return unknown(estimate)
     z = estimate / error
     low, high = estimate - Z95 * error, estimate + Z95 * error
     odds = {"odds_ratio": _exp(estimate), "odds_low": _exp(low), "odds_high": _exp(high)}

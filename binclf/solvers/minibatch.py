@@ -202,7 +202,7 @@ class _Run:
         store = self.problem.validation
         if store is None:
             return None
-        loss = mean_log_loss(self.average.model, store, self.world)
+        loss = mean_log_loss(self.average.model, store, self.world, self.problem.shift)
         progress = self.progress
         if epoch + 1 < schedule.first_judged_epoch(self.problem.settings):
             return loss

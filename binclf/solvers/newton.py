@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from binclf import hashing
 from binclf.errors import ConfigError, DataError
+from binclf.loader import Balanced
 from binclf.objective import l2_of
 from binclf.solvers import checkpoint
 from binclf.solvers.blocks import Reducer
@@ -70,7 +71,8 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
     if world.rank == 0:
         for names in told:
             log.warning("%s", _dependent(names))
-    passes = len(found.history)
+    scores = _scores(problem, found, world)
+    passes = len(found.history) + (scores is not None)
     return Solution(
         weights_of(found.point, features.width),
         {
@@ -83,8 +85,16 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
             "dependent_columns": told,
         },
         {"passes": passes, "rows_seen": passes * reducer.store.source.rows, "each_row_once_a_pass": True},
-        inference(features, found.point, found.sums, penalty),
+        inference(features, found.point, found.sums, penalty, scores),
     )
+
+
+def _scores(problem: Problem, found: Fit, world: World) -> F64 | None:
+    """The variance of the gradient where classes have weights, by one more pass: see `inference`."""
+    if not isinstance(problem.train, Balanced):
+        return None
+    plain = Reducer(problem.train.store, problem.features, problem.weight, world)
+    return np.asarray(plain.at(found.point).hessian * problem.train.factors.astype(np.float64).prod())
 
 
 def _dependent(names: Sequence[str]) -> str:

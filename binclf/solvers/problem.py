@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binclf.config import Train
+from binclf.config import Config, Train
 from binclf.features import Features
-from binclf.loader import Store
+from binclf.loader import Balanced, Store
+from binclf.objective import logit
+from binclf.split import Split
 
 Weights = dict[str, npt.NDArray[np.float64]]
 
@@ -23,9 +25,32 @@ class Problem:
     train: Store
     validation: Store | None
     features: Features
-    weight: float  # sum of the weights of train
-    base_rate: float  # weighted share of positives in train
+    weight: float  # sum of the weights of train, as it is trained on
+    base_rate: float  # weighted share of positives, likewise
     settings: Train
+    shift: float = 0.0  # from the log-odds of what is trained on to those of the data
+    is_moved: bool = False  # whether class weights or down-sampling have made them others
+
+
+def problem_of(
+    config: Config, stores: Mapping[str, Store], features: Features, split: Split, kept: Split
+) -> Problem:
+    """What is to be fitted: the rows of train that were kept, weighed as the config says."""
+    train: Store = stores["train"]
+    weight, base_rate, natural = kept.weight("train"), kept.base_rate("train"), split.base_rate("train")
+    if config.train.class_weight == "balanced":
+        train = Balanced(train, weight, base_rate)
+        weight, base_rate = train.weight, train.base_rate
+    return Problem(
+        train=train,
+        validation=stores.get("validation"),
+        features=features,
+        weight=weight,
+        base_rate=base_rate,
+        settings=config.train,
+        shift=logit(natural) - logit(base_rate),
+        is_moved=kept is not split or isinstance(train, Balanced),
+    )
 
 
 @dataclass
@@ -60,3 +85,4 @@ class Solution:
     record: Mapping[str, Any]
     receipt: Mapping[str, Any]  # what was read of train
     inference: Mapping[str, Any] = field(default_factory=dict)  # of coefficients, where the solver knows it
+    probabilities: Mapping[str, Any] = field(default_factory=dict)  # what was done to make them honest

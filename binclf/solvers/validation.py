@@ -11,8 +11,8 @@ from binclf.model import LogisticRegression, log_loss_sum
 from binclf.world import World
 
 
-def mean_log_loss(model: LogisticRegression, store: Store, world: World) -> float:
-    """Weighted mean log-loss of a part, the same bits for any number of ranks.
+def mean_log_loss(model: LogisticRegression, store: Store, world: World, shift: float = 0.0) -> float:
+    """Weighted mean log-loss of a part, the same bits for any number of ranks; logits are shifted by `shift`.
 
     Row groups are dealt to the ranks; their sums are gathered, each rank adding zeros for the others'
     (which is exact), and added up in canonical order.
@@ -25,7 +25,7 @@ def mean_log_loss(model: LogisticRegression, store: Store, world: World) -> floa
             labels = rows.y.astype(np.float64)  # copied: those of a cached block cannot be written
             x, ids, y = (torch.from_numpy(a).to(world.device) for a in (rows.x, rows.ids, labels))
             w = torch.ones_like(y) if rows.w is None else torch.from_numpy(rows.w).to(world.device)
-            logits = model(x, ids).double()
+            logits = model(x, ids).double() + shift
             y, w = y.unsqueeze(1), w.double().unsqueeze(1)
             sums[group] = (float(log_loss_sum(logits, y, w)), float(w.sum()))
     total = world.sum_floats(sums)

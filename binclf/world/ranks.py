@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from binclf.errors import RankError
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +48,21 @@ class World(ABC):
     @abstractmethod
     def gather(self, content: bytes) -> list[bytes]:
         """Every rank's bytes, in the order of ranks; never objects, which would be pickled."""
+
+    def agree(self, facts: Mapping[str, str]) -> None:
+        """All ranks must say the same, else they would compute garbage together without an error.
+
+        Raises:
+            RankError: they do not, with the first that differs from rank 0.
+        """
+        everyone = [json.loads(content) for content in self.gather(json.dumps(dict(facts)).encode())]
+        for rank, theirs in enumerate(everyone):
+            for fact, value in theirs.items():
+                if value != everyone[0][fact]:
+                    raise RankError(
+                        f"rank {rank} and rank 0 do not have the same {fact} "
+                        f"({value[:12]} and {everyone[0][fact][:12]}): start all ranks alike."
+                    )
 
     @abstractmethod
     def shared(self, size: int) -> U8 | None:
