@@ -8,7 +8,6 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from binclf.report import card_with_pictures
-from binclf.storage import place_of
 
 
 def key_of(name: str, what: str) -> str:
@@ -18,7 +17,7 @@ def key_of(name: str, what: str) -> str:
 
 def show_run(name: str, summary: dict[str, Any]) -> None:
     """Publish a run's model card, pictures included, and its metrics."""
-    text = card_with_pictures(place_of(summary["run"]))
+    text = card_with_pictures(summary["run"])
     create_markdown_artifact(text, key=key_of(name, "report"), description=summary["verdict"])
     shown = ("rows", "log_loss", "base_log_loss", "roc_auc", "pr_auc", "brier", "ece", "f1")
     table = [

@@ -8,12 +8,13 @@ by the template, and what cannot be seen in it is spelled out (`text`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from binclf import artifact, commit
 from binclf.report import card, page
-from binclf.report.facts import comparison_of, gather, judged_part
+from binclf.report.facts import COMPARISON, comparison_of, gather, judged_part
 from binclf.report.verdict import Verdict, verdict
 from binclf.storage import Place
 
@@ -56,7 +57,8 @@ def read(path: str | Place) -> dict[str, Any]:
         ArtifactError: there is no such run, or it was altered.
     """
     run = artifact.open_run(path)
-    told = verdict_of(run.path)
+    metrics, comparison = (json.loads(run.contents.get(name, b"null")) for name in ("metrics.json", COMPARISON))
+    told = verdict(metrics, comparison)
     where = {"report": str(run.path / PAGE), "card": str(run.path / CARD)}
     lines = [told.title, told.lead, *(f"- {finding.words}" for finding in told.findings), "", where["report"]]
     return {
@@ -68,7 +70,11 @@ def read(path: str | Place) -> dict[str, Any]:
     }
 
 
-def card_with_pictures(run_dir: Place) -> str:
-    """The card of a finished run with its charts in it, as one Markdown text."""
-    texts = [(run_dir / name).read_bytes().decode() for name in (CARD, PAGE)]
-    return card.with_pictures(*texts)
+def card_with_pictures(path: str | Place) -> str:
+    """The card of a finished run with its charts in it, as one Markdown text.
+
+    Raises:
+        ArtifactError: there is no such run, or it was altered.
+    """
+    run = artifact.open_run(path)
+    return card.with_pictures(run.contents[CARD].decode(), run.contents[PAGE].decode())
