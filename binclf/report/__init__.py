@@ -57,8 +57,8 @@ def read(path: str | Place) -> dict[str, Any]:
         ArtifactError: there is no such run, or it was altered.
     """
     run = artifact.open_run(path)
-    metrics, comparison = (json.loads(run.contents.get(name, b"null")) for name in ("metrics.json", COMPARISON))
-    told = verdict(metrics, comparison)
+    comparison = json.loads(run.contents.get(COMPARISON, b"null"))
+    told = verdict(json.loads(run.contents["metrics.json"]), comparison)
     where = {"report": str(run.path / PAGE), "card": str(run.path / CARD)}
     lines = [told.title, told.lead, *(f"- {finding.words}" for finding in told.findings), "", where["report"]]
     return {
