@@ -126,7 +126,7 @@ def section(metrics: Mapping[str, Any], part: str) -> Section:
     if crowded:
         blocks.append(Words(crowded, mark="care"))
     if found:
-        blocks += [_summary(found), _table(found, part)]
+        blocks += [*_summary(found), _table(found, part)]
     return Section("slices", "Slices", blocks)
 
 
@@ -143,22 +143,21 @@ def _table(found: list[Slice], part: str) -> Table:
     )
 
 
-def _summary(found: list[Slice]) -> Words:
+def _summary(found: list[Slice]) -> list[Words]:
     bad = [one for one in found if one.state == "bad"]
     care, off = sum(one.state == "care" for one in found), sum(bool(one.off) for one in found)
-    lines: list[str] = []
+    first = f"None of {len(found)} slices is worse than its own base rate beyond chance."
     if bad:
-        lines.append(
+        first = (
             f"In {len(bad)} of {len(found)} slices the probabilities are worse than telling everyone that "
             "slice's own rate, beyond chance."
         )
-    else:
-        lines.append(f"None of {len(found)} slices is worse than its own base rate beyond chance.")
+    lines: list[str] = []
     if off:
         lines.append(f"In {off} the probabilities are too high or too low on average, beyond chance.")
     if care:
         lines.append(f"{_many(care)} worse by what may be chance: too few rows to tell.")
-    return Words(lines, mark="bad" if bad else "")
+    return [Words([first], mark="bad" if bad else ""), Words(lines)]
 
 
 def _many(care: int) -> str:

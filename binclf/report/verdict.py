@@ -54,7 +54,7 @@ def verdict(metrics: Mapping[str, Mapping[str, Any]], comparison: Mapping[str, A
         words = f"The {part} part has {reason}, so nothing is known of the model."
         return Verdict("stop", "Not judged.", words, ())
     findings = [
-        *_skill(found), *_new_data(part), *_calibration(found), *_slices(found), *_threshold(found),
+        *_skill(found), *_new_data(part), *_slices(found), *_calibration(found), *_threshold(found),
         *_champion(comparison),
     ]  # fmt: skip
     findings.sort(key=lambda finding: ("stop", "care", "good").index(finding.level))
