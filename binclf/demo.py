@@ -177,7 +177,7 @@ def _next_steps(directory: Path, results: dict[str, dict[str, Any]], receipt: di
         f"{receipt['positive_decisions']:,} would have been expected late.",
         "",
         "Look at:",
-        f"  {results['flights']['report']}   the report, with pictures beside it",
+        f"  {results['flights']['report']}   the report: open it in a browser",
         f"  {receipt['output']}   the scored flights (Parquet)",
         "Change something and run it again (after `. .venv/bin/activate`, where make set it up):",
         f"  binclf retrain {directory / 'flights.toml'} features.min_count=100 train.epochs=5",

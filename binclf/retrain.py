@@ -89,20 +89,18 @@ def conclude(run_dir: Place, found: Mapping[str, Any]) -> None:
     commit.write_json(run_dir / "metrics.json", found["metrics"])
     report.write(artifact.open_run(run_dir, sealed=False), found)
     artifact.seal(run_dir)
-    part = report.judged_part(found["metrics"])
-    log.info("%s", report.verdict(part, found["metrics"][part]).replace("**", ""))
+    log.info("%s", report.verdict_of(run_dir).text)
 
 
 def summary(run_dir: Place) -> dict[str, Any]:
     """What a command or a flow tells of a sealed run: its place, its metrics, where the report is."""
     metrics = commit.read_json(run_dir / "metrics.json")
-    part = report.judged_part(metrics)
     return {
         "run": str(run_dir),
-        "part": part,
-        "verdict": report.verdict(part, metrics[part]).replace("**", ""),
+        "part": report.judged_part(metrics),
+        "verdict": report.verdict_of(run_dir).text,
         "metrics": metrics,
-        "report": str(run_dir / "report.md"),
+        "report": str(run_dir / report.PAGE),
     }
 
 

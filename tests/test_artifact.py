@@ -19,7 +19,7 @@ from tests.trained import people, settings, write
 
 FILES = {
     "config.json", "split.json", "features.json", "model.safetensors", "model.json", "metrics.json",
-    "report.md", "roc.svg", "pr.svg", "calibration.svg", "receipts.json",
+    "report.html", "card.md", "receipts.json",
 }  # fmt: skip
 
 

@@ -228,7 +228,7 @@ def test_a_run_of_minibatch_on_ranks_tells_the_same_distance(tmp_path: Path) -> 
         training = json.loads((place / "model.json").read_text())["training"]
         assert training["solver"] == "minibatch"
         told.append(training["certificate"]["decrement"])
-        report = (place / "report.md").read_text()
+        report = (place / "report.html").read_text()
         assert "standard errors" in report
     assert told[0] == pytest.approx(told[1], rel=1e-3)  # float32 steps differ by rounding
 
@@ -252,7 +252,7 @@ def test_auto_trains_by_minibatch_where_columns_are_hashed(people_dir: Path, tmp
     assert training["solver"] == "minibatch"
     assert training["certificate"] is None
     assert "takes long" in training["no_certificate"]
-    assert "remains unknown: a Hessian of 262," in (place / "report.md").read_text()
+    assert "remains unknown: a Hessian of 262," in (place / "report.html").read_text()
 
 
 def test_a_plan_tells_the_solver(people_dir: Path, tmp_path: Path) -> None:

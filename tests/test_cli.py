@@ -65,7 +65,11 @@ def test_a_run_evaluated_reported_and_scored_from_the_command_line(
     assert run("evaluate", told["run"], people_dir, "--json") == 0
     assert json.loads(capsys.readouterr().out)["data"]["rows"] == 3000
     assert run("report", told["run"]) == 0
-    assert capsys.readouterr().out.startswith("# people: ")
+    shown = capsys.readouterr().out
+    assert shown.replace("\n", " ").startswith(told["verdict"])
+    assert shown.endswith(f"{told['report']}\n")
+    assert run("report", told["run"], "--json") == 0
+    assert json.loads(capsys.readouterr().out)["report"] == told["report"]
     assert run("score", told["run"], people_dir, tmp_path / "out", "--json") == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 3000
     assert run("score", told["run"], people_dir, tmp_path / "out") == 0

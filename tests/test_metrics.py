@@ -275,8 +275,8 @@ def test_calibration_tells_prediction_and_outcome_of_each_bin() -> None:
     logits = np.array([0.0, 0.0, 0.0, 3.0])
     bins = pictures(tallied((logits, np.array([0, 0, 1, 1], dtype=np.int8), np.ones(4)), []))["calibration"]
     assert bins == [
-        {"weight": 0.75, "predicted": 0.5, "observed": pytest.approx(1 / 3)},
-        {"weight": 0.25, "predicted": pytest.approx(1 / (1 + math.exp(-3))), "observed": 1.0},
+        {"weight": 3.0, "predicted": 0.5, "observed": pytest.approx(1 / 3)},
+        {"weight": 1.0, "predicted": pytest.approx(1 / (1 + math.exp(-3))), "observed": 1.0},
     ]
 
 

@@ -16,6 +16,7 @@ import pytest
 import binclf
 from binclf.config import parse
 from binclf.errors import ConfigError, DataError
+from binclf.report.numbers import signed
 from binclf.retrain import retrain
 from tests.ranks import small_job
 from tests.trained import on_disk, people, settings, write
@@ -71,10 +72,10 @@ def test_a_run_tells_its_certificate_errors_and_what_it_read(tmp_path: Path) -> 
     assert told["estimate"] == record["numeric"]["a"]["per_unit"]
     assert told["low"] < told["estimate"] < told["high"]
     assert set(record["inference"]["categorical"]["town"]) >= {"missing", "other", "level Bonn"}
-    report = (run / "report.md").read_text()
+    report = (run / "report.html").read_text()
     assert f"newton, {passes} passes" in report
     assert "Proven: within" in report
-    assert f"{told['low']:+.6g} to {told['high']:+.6g}" in report
+    assert f"{signed(told['low'])} to {signed(told['high'])}" in report
 
 
 @pytest.mark.slow

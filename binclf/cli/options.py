@@ -76,7 +76,8 @@ def _on_runs(named: Verbs) -> None:
     added = _verb(named, "evaluate", verbs.evaluate, text)
     added.add_argument("run_dir", metavar="RUN")
     added.add_argument("data", metavar="DATA", nargs="?")
-    _verb(named, "report", verbs.report, "The report of a run.").add_argument("run_dir", metavar="RUN")
+    text = "Where the report of a run is, and what it says."
+    _verb(named, "report", verbs.report, text).add_argument("run_dir", metavar="RUN")
     added = _verb(named, "score", verbs.score, "New Parquet to scored Parquet.")
     added.add_argument("run_dir", metavar="RUN")
     added.add_argument("input", metavar="INPUT")

@@ -98,15 +98,10 @@ def evaluate(options: argparse.Namespace) -> Result:
 
 
 def report(options: argparse.Namespace) -> Result:
-    """The report of a run."""
+    """Where the report of a run is, and what it says."""
     from binclf import report
 
-    text = report.read(options.run_dir)
-    return {
-        "run": options.run_dir,
-        "report": str(place_of(options.run_dir) / "report.md"),
-        "text": text,
-    }
+    return report.read(options.run_dir)
 
 
 def score(options: argparse.Namespace) -> Result:

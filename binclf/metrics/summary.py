@@ -54,12 +54,14 @@ def metrics(tally: Tally) -> dict[str, Any]:
 
 def pictures(tally: Tally) -> dict[str, Any]:
     """Points to draw: ROC and precision-recall curves, reliability, scores by class, thresholds."""
-    histogram = tally.histogram()
+    histogram, weight = tally.histogram(), tally.total()[0]["w"]
     scale = tally.quantum
     table = decisions.threshold_table(histogram)
     return {
         **ranking.curves(histogram),
-        "calibration": reliability.even_bins(histogram),
+        "calibration": [
+            {**of_bin, "weight": of_bin["weight"] * weight} for of_bin in reliability.even_bins(histogram)
+        ],
         "scores": _by_class(histogram, scale),
         "thresholds": [
             {name: value if name == "threshold" else value / scale for name, value in row.items()}

@@ -1,0 +1,156 @@
+"""The charts: matplotlib draws them, in colours that stand for roles, which the page's style sheet fills in.
+
+matplotlib, since it is what every data team has and keeps; a plotting library in the page's script would make
+the file larger and could not be printed or read without it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from binclf.report.svg import FAINT, INK, ONE, QUIET, TWO, inlined
+
+SIZE = (4.4, 3.3)  # inches; the page scales it
+SETTINGS: Any = {
+    "svg.hashsalt": "binclf", "svg.fonttype": "none", "font.size": 10, "axes.spines.top": False,
+    "axes.spines.right": False, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": QUIET,
+    "xtick.color": QUIET, "xtick.labelcolor": INK, "ytick.color": QUIET, "ytick.labelcolor": INK,
+    "grid.color": FAINT, "figure.facecolor": "none", "axes.facecolor": "none", "legend.frameon": False,
+    "text.parse_math": False, "path.simplify": True,
+}  # fmt: skip
+
+Rows = Sequence[Mapping[str, float]]
+
+
+def roc(points: Rows) -> str:
+    """Recall over the false positive rate, and chance as a dashed line."""
+
+    def draw(axes: Any) -> None:  # noqa: ANN401 - matplotlib
+        axes.plot([0, 1], [0, 1], **_chance())
+        x, y = _xy(points, "false_positive_rate", "true_positive_rate")
+        axes.plot(x, y, color=ONE, linewidth=2)
+        _percents(axes, "of the negative, decided yes", "of the positive, decided yes")
+
+    return _svg("roc", draw)
+
+
+def precision_recall(points: Rows, positive_rate: float) -> str:
+    """Precision over recall, and the share of positives as a dashed line."""
+
+    def draw(axes: Any) -> None:  # noqa: ANN401 - matplotlib
+        axes.axhline(positive_rate, **_chance())
+        x, y = _xy(points, "recall", "precision")
+        axes.plot(x, y, color=ONE, linewidth=2)
+        _percents(axes, "recall: of the positive, decided yes", "precision: of those, positive")
+
+    return _svg("pr", draw)
+
+
+def calibration(bins: Rows, *, is_counted: bool) -> str:
+    """What came true over what was predicted; with 95 % bars (Wilson) where weights are counts of rows."""
+
+    def draw(axes: Any) -> None:  # noqa: ANN401 - matplotlib
+        predicted, observed = _xy(bins, "predicted", "observed")
+        end = min(1.0, 1.1 * max([*predicted, *observed, 0.01]))
+        axes.plot([0, end], [0, end], **_chance())
+        axes.plot(predicted, observed, color=ONE, linewidth=1)
+        if is_counted:
+            spans = [_wilson(b["observed"], b["weight"]) for b in bins]
+            low = [o - s[0] for o, s in zip(observed, spans, strict=True)]
+            high = [s[1] - o for o, s in zip(observed, spans, strict=True)]
+            axes.errorbar(
+                predicted, observed, yerr=[low, high], fmt="none", color=ONE, linewidth=1, capsize=2
+            )
+        heaviest = max(b["weight"] for b in bins)
+        sizes = [8 + 60 * b["weight"] / heaviest for b in bins]
+        axes.scatter(predicted, observed, s=sizes, color=ONE, zorder=3)
+        _percents(axes, "predicted", "came true", end)
+
+    return _svg("calibration", draw)
+
+
+def gains(rows: Rows) -> str:
+    """The share of positives among the highest scores, and chance as a dashed line."""
+
+    def draw(axes: Any) -> None:  # noqa: ANN401 - matplotlib
+        told = [row for row in rows if row.get("captured") is not None]
+        axes.plot([0, 1], [0, 1], **_chance())
+        x, y = _xy(told, "share", "captured")
+        axes.plot([0.0, *x], [0.0, *y], color=ONE, linewidth=2, marker="o", markersize=3.5)
+        _percents(axes, "of all rows, highest probabilities first", "of all positives, found")
+
+    return _svg("gains", draw)
+
+
+def scores(found: Mapping[str, Sequence[float]], threshold: float) -> str:
+    """How the probabilities of each class are spread, and the threshold as a dashed line."""
+
+    def draw(axes: Any) -> None:  # noqa: ANN401 - matplotlib
+        edges = found["edges"]
+        for name, colour, style in (("negative", TWO, (0, (4, 1.5))), ("positive", ONE, "solid")):
+            total = sum(found[name]) or 1.0
+            shares = [weight / total for weight in found[name]]
+            axes.stairs(shares, edges, color=colour, alpha=0.15, fill=True)
+            axes.stairs(
+                shares, edges, color=colour, linewidth=1.6, linestyle=style, label=name, baseline=None
+            )
+        axes.axvline(threshold, **_chance())
+        _percents(axes, "probability (dashed: the threshold)", "of the class", _reach(found, threshold))
+        axes.autoscale(axis="y")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper right")
+
+    return _svg("scores", draw)
+
+
+def _reach(found: Mapping[str, Sequence[float]], threshold: float) -> float:
+    """Up to where nearly all rows lie: probabilities of rare events are all small."""
+    both = [p + n for p, n in zip(found["positive"], found["negative"], strict=True)]
+    left, total = 0.0, sum(both)
+    for edge, weight in zip(found["edges"][1:], both, strict=True):
+        left += weight
+        if left >= 0.999 * total:
+            return min(1.0, max(float(edge), threshold * 1.05))
+    return 1.0
+
+
+def _wilson(rate: float, rows: float) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927), which holds the rate also at 0 and 1."""
+    z2 = 1.959963984540054**2
+    middle, half = rate + z2 / (2 * rows), math.sqrt(z2 * (rate * (1 - rate) / rows + z2 / (4 * rows**2)))
+    low, high = (middle - half) / (1 + z2 / rows), (middle + half) / (1 + z2 / rows)
+    return min(low, rate), max(high, rate)
+
+
+def _xy(points: Rows, x: str, y: str) -> tuple[list[float], list[float]]:
+    return [point[x] for point in points], [point[y] for point in points]
+
+
+def _chance() -> dict[str, Any]:
+    return {"color": QUIET, "linestyle": (0, (4, 3)), "linewidth": 1}
+
+
+def _percents(axes: Any, x: str, y: str, end: float = 1.0) -> None:  # noqa: ANN401 - matplotlib
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.set(xlabel=x, ylabel=y, xlim=(0, end), ylim=(0, end * 1.02))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+    axes.grid(visible=True)
+
+
+def _svg(name: str, draw: Callable[[Any], None]) -> str:
+    # matplotlib is imported here: it takes half a second that scoring and the ranks do not need
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(SETTINGS):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        draw(figure.add_subplot())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return inlined(buffer.getvalue(), name)
