@@ -159,14 +159,19 @@ def categories(world: World, config: Config) -> None:
     source = Source(split.parts["train"], _decoding(config, split))
     rows = source.rows
     tell(f"{rows:,} rows of 13 integers with nulls and 26 texts")
-    plain = timed(lambda: [pq.read_table(file.path) for file in source.files])
-    tell("plain pq.read_table of the same files", rows / plain)
-    began = time.perf_counter()
-    held = HeldRows(source)
-    features = learnt(world, config, split, held)
-    held.attach(features)
-    first = time.perf_counter() - began + drain(loader(held), 0)
-    tell("first epoch, hashing and learning included", rows / first, plain / first, "of plain reading")
+    plain, firsts = [], []
+    for _ in range(PAIRS):  # in turns: the machine's speed changes
+        plain.append(timed(lambda: [pq.read_table(file.path) for file in source.files], repeats=1))
+        warm(HeldRows.bytes_of(source))
+        began = time.perf_counter()
+        held = HeldRows(source)
+        features = learnt(world, config, split, held)
+        held.attach(features)
+        firsts.append(time.perf_counter() - began + drain(loader(held), 0))
+    ratios = [own / first for own, first in zip(plain, firsts, strict=True)]
+    tell("plain pq.read_table of the same files", rows / statistics.median(plain))
+    tell("first epoch, hashing and learning included", rows / statistics.median(firsts),
+         statistics.median(ratios), f"of plain reading ({min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
     tell("cached epoch, loader alone", rows / drain(loader(held), 1))
     step = Step(world, features)
     for batch_rows in (8192, 16384, 32768):

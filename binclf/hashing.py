@@ -19,7 +19,6 @@ from binclf import kernels
 U64 = npt.NDArray[np.uint64]
 
 _MASK = (1 << 64) - 1
-_KEEP = np.array([(1 << (8 * count)) - 1 for count in range(9)], dtype=np.uint64)  # the first bytes of a word
 SMALL = 1 << 16  # rows up to which a permutation sorts 32-bit words
 
 
@@ -102,34 +101,7 @@ def hash_texts(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], seed
     Each string is taken as little-endian 64-bit words, the last padded with zeros, and folded by
     `h = mix(h ^ word)` from `h = mix(seed ^ length)`; so the time is that of the longest string in words.
     """
-    starts = offsets[:-1]
-    lengths = offsets[1:] - starts
-    if not len(starts):
-        return np.zeros(0, dtype=np.uint64)
-    longest = int(lengths.max())
-    if longest == int(lengths.min()) and longest % 8 == 0:
-        return _hash_fixed(data[int(starts[0]) : int(offsets[-1])], len(starts), longest, seed)
-    hashed = mix(lengths.view(np.uint64) ^ np.uint64(seed & _MASK))
-    padded = np.concatenate([np.asarray(data, dtype=np.uint8), np.zeros(8, dtype=np.uint8)])
-    words = np.ndarray(shape=(len(padded) - 7,), dtype="<u8", buffer=padded.data, strides=(1,))
-    active = np.flatnonzero(lengths > 0)
-    place = 0
-    while len(active):
-        left = lengths[active] - place
-        keep = _KEEP[np.minimum(left, 8)]
-        hashed[active] = mix(hashed[active] ^ (words[starts[active] + place] & keep))
-        place += 8
-        active = active[left > 8]
-    return hashed
-
-
-def _hash_fixed(data: npt.NDArray[np.uint8], count: int, length: int, seed: int) -> U64:
-    """`hash_texts` where all strings have as many whole words, such as codes: no look-ups and no masks."""
-    hashed = np.full(count, mix(np.uint64((length ^ seed) & _MASK)))
-    words = np.ascontiguousarray(data, dtype=np.uint8).view("<u8").reshape(count, length // 8)
-    for place in range(length // 8):
-        hashed = mix(hashed ^ words[:, place])
-    return hashed
+    return kernels.hash_texts(np.ascontiguousarray(data, dtype=np.uint8), offsets, seed & _MASK)
 
 
 def digest(value: Any) -> str:  # noqa: ANN401 - anything that JSON can hold

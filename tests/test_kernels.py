@@ -209,19 +209,47 @@ def test_codes_are_counted() -> None:
             kernels.tally(codes, 12)
 
 
-@given(SEEDS, st.integers(0, 300), st.booleans())
+@given(SEEDS, st.integers(0, 600), st.booleans())
 def test_bins_hold_what_falls_into_them(seed: int, rows: int, has_units: bool) -> None:
     draw = np.random.default_rng(seed)
-    table = draw.normal(size=(rows, 3)).astype(np.float32)
-    table[draw.random((rows, 3)) < 0.2] = np.nan
+    table = draw.normal(size=(rows, 5)).astype(np.float32)[:, :4]
+    table[draw.random((rows, 4)) < 0.2] = np.nan
+    table[draw.random((rows, 4)) < 0.2] = draw.choice([-1.0, -0.9, 0.0, 1.0, -1e30])
     units = draw.integers(0, 1000, rows).astype(np.float64) if has_units else None
-    counts, wanted = np.zeros((2, 22), dtype=np.int64)
-    kernels.histogram(table[:, 1], 5.0, units, (4.0, 0.1), counts)
-    for row, value in enumerate(table[:, 1].astype(np.float64) + 5.0):
-        if not np.isnan(value):
-            place = min(max(int(np.floor((value - 4.0) / 0.1)) + 1, 0), 21)
-            wanted[place] += 1 if units is None else int(units[row])
+    columns, centres = np.array([2, 0]), np.array([5.0, -1.0])
+    ends = np.array([[4.0, 0.1], [-2.0, 0.25]])
+    counts, wanted = np.zeros((2, 2, 22), dtype=np.int64)
+    kernels.histograms(table, columns, centres, units, ends, counts)
+    for which, column in enumerate(columns):
+        low, width = ends[which]
+        for row, value in enumerate(table[:, column].astype(np.float64) + centres[which]):
+            if not np.isnan(value):
+                place = min(max(int(np.floor((value - low) / width)) + 1, 0), 21)
+                wanted[which, place] += 1 if units is None else int(units[row])
     assert counts.tolist() == wanted.tolist()
+    with pytest.raises(IndexError, match="beyond the 4"):
+        kernels.histograms(table, np.array([2, 4]), centres, units, ends, counts)
+
+
+@given(SEEDS, st.integers(0, 200), st.integers(0, 8))
+def test_buckets_of_what_counts_are_marked(seed: int, count: int, bits: int) -> None:
+    draw = np.random.default_rng(seed)
+    hashes = draw.integers(0, 2**64, count, dtype=np.uint64)
+    counts, filled = draw.integers(0, 3, count), draw.random(2**bits) < 0.1
+    wanted = filled.copy()
+    for value, rows in zip(hashes.tolist(), counts.tolist(), strict=True):
+        wanted[value % 2**bits] |= rows > 0
+    kernels.mark(hashes, counts, filled)
+    assert np.array_equal(filled, wanted)
+    with pytest.raises(ValueError, match="3 places"):
+        kernels.mark(hashes, counts, np.zeros(3, dtype=np.bool_))
+
+
+def test_texts_that_do_not_lie_one_behind_the_other_are_refused() -> None:
+    data = np.zeros(9, dtype=np.uint8)
+    for offsets in ([0, 4, 3], [-1, 3], [0, 10], [0, 10**6, 3], []):
+        with pytest.raises(ValueError, match="texts"):
+            kernels.hash_texts(data, np.array(offsets, dtype=np.int64), 0)
 
 
 def test_words_are_mixed_as_splitmix64_does() -> None:

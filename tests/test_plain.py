@@ -20,6 +20,7 @@ from binclf import kernels
 from binclf.errors import DataError
 from binclf.parquet import Reader
 from binclf.parquet.buffers import KEPT, Buffers
+from binclf.parquet.handle import Handle
 from binclf.parquet.plain import _ENDS, MOST_HEADER, PlainPages, _around_checksum, _varint
 
 KINDS = ("float", "double", "nullable", "text", "integer")
@@ -45,7 +46,7 @@ def table_of(kinds: list[str], rows: int, draw: np.random.Generator) -> pa.Table
 
 def pages_of(path: Path) -> PlainPages:
     """Of a file."""
-    return PlainPages(path, pq.ParquetFile(path))
+    return PlainPages(Handle(path), pq.ParquetFile(path))
 
 
 @given(
@@ -224,4 +225,3 @@ def test_a_file_that_ends_early_is_left_to_pyarrow(tmp_path: Path) -> None:
     pages = pages_of(path)
     path.write_bytes(path.read_bytes()[:5000])
     assert not pages.read(0, ["float0"])
-    pages.close()

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from binclf import hashing
+from binclf import hashing, kernels
 from binclf.features.columns import Roles
 from binclf.features.downsampling import EVERY, Downsampling
 from binclf.features.numbers import Standard, read_numbers
@@ -42,11 +42,11 @@ class Decoding:
     downsampling: Downsampling = EVERY  # which rows are left out
 
     @property
-    def texts(self) -> list[str]:
-        """Columns to read as dictionaries."""
-        return [
-            column.source for column in self.roles.categorical if column.kind == "text" and not column.part
-        ]
+    def coded(self) -> list[str]:
+        """Columns to read as codes into their distinct values."""
+        features = [c for c in (*self.roles.numeric, *self.roles.categorical) if not c.part]
+        kinds = [(self.label.column, self.label.kind), *((c.source, c.kind) for c in features)]
+        return [name for name, kind in kinds if kind in ("text", "integer")]
 
     @property
     def columns(self) -> list[str]:
@@ -73,6 +73,7 @@ class Block:
     labels: I8  # [n] 0 or 1
     weights: F64 | None  # [n]; None: all 1
     moments: F64 | None = None  # [F, FIELDS], if asked for
+    counts: tuple[I64, ...] = ()  # C, rows of null and of each value: maybe, where moments were asked for
 
     def __len__(self) -> int:
         """Rows."""
@@ -124,11 +125,15 @@ def decode(
         moments=moments, standard=standard,
     )  # fmt: skip
     texts: list[Texts] = []
+    counts: list[I64] = []
     for place, categorical in enumerate(how.roles.categorical):
-        out.codes[place], distinct = feature_codes(rows, categorical)
+        codes, distinct = feature_codes(rows, categorical)
+        if moments:  # here, where they lie together
+            counts.append(kernels.tally(codes, len(distinct)))
+        out.codes[place] = codes
         texts.append(distinct)
     hashes = [t.hashes(text_key(c.name)) for t, c in zip(texts, how.roles.categorical, strict=True)]
     return Block(
         out.numbers, numbers.centre, numbers.missing, out.codes, tuple(texts), tuple(hashes), labels, weights,
-        numbers.moments,
+        numbers.moments, tuple(counts),
     )  # fmt: skip

@@ -106,8 +106,8 @@ def _fills(
         quantum = weight_quantum(weight)
         counts = np.zeros((len(chosen), statistics.BINS + 2), dtype=np.int64)
         for _, block in blocks():
-            counts += statistics.median_counts(
-                block.residuals, block.centre, block.weights, chosen, moments, quantum
+            statistics.median_counts(
+                block.residuals, block.centre, block.weights, chosen, moments, quantum, counts
             )
         fills[chosen] = statistics.medians(exchange.sum_integers(counts), chosen, moments)
     return fills

@@ -41,22 +41,29 @@ class LevelCounts:
 
     def add(self, block: Block, place: int) -> None:
         """Count one block's column."""
-        texts, hashes, codes = block.texts[place], block.hashes[place], block.codes[place]
-        counts = kernels.tally(codes, len(texts))
+        texts, hashes = block.texts[place], block.hashes[place]
+        counts = block.counts[place] if block.counts else kernels.tally(block.codes[place], len(texts))
         self.missing += int(counts[0])
-        present = np.flatnonzero(counts[1:])  # a filter or the writer may have left values without rows
-        self._merge(hashes[present], counts[1:][present], texts, present)
+        counts = counts[1:]
+        if self.filled is not None:
+            kernels.mark(hashes, counts, self.filled)
+        elif counts.all():
+            self._merge(hashes, counts, texts)
+        else:  # a filter or the writer has left values without rows
+            present = np.flatnonzero(counts)
+            self._merge(hashes[present], counts[present], texts, present)
 
     def merge(self, record: Mapping[str, Any]) -> None:
         """Add what another rank counted (its `as_json`)."""
         self.missing += record["missing"]
         if record["filled"]:
             packed = np.frombuffer(bytes.fromhex(record["filled"]), dtype=np.uint8)
-            self._fill(np.flatnonzero(np.unpackbits(packed, count=2**self.bits)))
+            filled = self._filled()
+            filled |= np.unpackbits(packed, count=2**self.bits).view(np.bool_)
         else:
             texts = Texts.of(record["rows"])
             counts = np.array(list(record["rows"].values()), dtype=np.int64)
-            self._merge(texts.hashes(text_key(self.name)), counts, texts, np.arange(len(texts)))
+            self._merge(texts.hashes(text_key(self.name)), counts, texts)
 
     def as_json(self) -> dict[str, Any]:
         """What was counted, for another rank."""
@@ -71,8 +78,8 @@ class LevelCounts:
         size, used = len(self.filled), int(self.filled.sum())
         return round(-size * math.log1p(-min(used, size - 1) / size))
 
-    def _merge(self, hashes: hashing.U64, counts: I64, texts: Texts, places: I64) -> None:
-        """Add counts by hash; text `places[i]` of `texts` is the one of hash i."""
+    def _merge(self, hashes: hashing.U64, counts: I64, texts: Texts, places: I64 | None = None) -> None:
+        """Add counts by hash; text `places[i]` of `texts` is the one of hash i, text i without places."""
         if self.filled is None:
             if self._add_known(hashes, counts):
                 return
@@ -81,12 +88,12 @@ class LevelCounts:
             if len(distinct) <= self.limit:
                 known = np.isin(hashes, self.hashes)
                 for i in np.flatnonzero(~known).tolist():
-                    self.text_of[int(hashes[i])] = texts[int(places[i])]
+                    self.text_of[int(hashes[i])] = texts[i if places is None else int(places[i])]
                 totals = np.zeros(len(distinct), dtype=np.int64)
                 np.add.at(totals, place, np.concatenate([self.counts, counts]))
                 self.hashes, self.counts = distinct, totals
                 return
-        self._fill(self._buckets(hashes))
+        kernels.mark(hashes, counts, self._filled())
 
     def _add_known(self, hashes: hashing.U64, counts: I64) -> bool:
         """Add counts of levels that all were seen before, as after some row groups they mostly are."""
@@ -98,13 +105,11 @@ class LevelCounts:
         np.add.at(self.counts, places, counts)
         return True
 
-    def _fill(self, buckets: I64) -> None:
+    def _filled(self) -> npt.NDArray[np.bool_]:
+        """From now on by buckets."""
         if self.filled is None:
             self.filled = np.zeros(2**self.bits, dtype=np.bool_)
-            self.filled[self._buckets(self.hashes)] = True
+            kernels.mark(self.hashes, self.counts, self.filled)
             self.hashes, self.counts = self.hashes[:0], self.counts[:0]
             self.text_of.clear()
-        self.filled[buckets] = True
-
-    def _buckets(self, hashes: hashing.U64) -> I64:
-        return (hashes & np.uint64(2**self.bits - 1)).astype(np.int64)
+        return self.filled

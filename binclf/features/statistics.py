@@ -70,18 +70,16 @@ def median_counts(
     chosen: I64,
     moments: Moments,
     quantum: float,
-) -> I64:
-    """Integer weight of each bin between mean - deviation and mean + deviation, of one row group.
+    counts: I64,
+) -> None:
+    """Count the integer weight of each bin between mean - deviation and mean + deviation, of one row group.
 
-    The median lies there: it is at most one standard deviation from the mean. Returns int64
-    [len(chosen), BINS + 2]; the first and the last column count what lies outside.
+    The median lies there: it is at most one standard deviation from the mean. `counts` int64
+    [len(chosen), BINS + 2] is added to; the first and the last column count what lies outside.
     """
-    counts = np.zeros((len(chosen), BINS + 2), dtype=np.int64)
     units = None if weights is None else np.rint(weights * quantum)
-    for place, column in enumerate(chosen.tolist()):
-        ends = _bins(moments, column)
-        kernels.histogram(residuals[:, column], float(centre[column]), units, ends, counts[place])
-    return counts
+    ends = np.array([_bins(moments, column) for column in chosen.tolist()])
+    kernels.histograms(residuals, chosen, centre[chosen], units, ends, counts)
 
 
 def medians(counts: I64, chosen: I64, moments: Moments) -> F64:

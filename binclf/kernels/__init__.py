@@ -4,22 +4,27 @@ They are compiled when binclf is installed, if there is a C compiler; where ther
 same bits, more slowly. `IS_COMPILED` tells which. Both use one thread, and let other Python threads run.
 """
 
-from binclf.kernels.categories import encode, histogram, tally
+from binclf.kernels.categories import encode, histograms, mark, tally
 from binclf.kernels.crc import crc32, crc32s
 from binclf.kernels.curvature import Blanks, Curvature
 from binclf.kernels.library import IS_COMPILED
 from binclf.kernels.moments import FIELDS, moments
 from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
+from binclf.kernels.pages import SLACK, Values, can_decode, decode
 from binclf.kernels.rows import STEP, Field, can_record, complete, gather, interleave, record, standardise
+from binclf.kernels.texts import hash_texts
 
 __all__ = [
     "FIELDS",
     "IS_COMPILED",
+    "SLACK",
     "SPLITMIX",
     "STEP",
     "Blanks",
     "Curvature",
     "Field",
+    "Values",
+    "can_decode",
     "can_record",
     "canonical",
     "checksum",
@@ -27,10 +32,13 @@ __all__ = [
     "crc32",
     "crc32s",
     "deal",
+    "decode",
     "encode",
     "gather",
-    "histogram",
+    "hash_texts",
+    "histograms",
     "interleave",
+    "mark",
     "mix",
     "moments",
     "record",

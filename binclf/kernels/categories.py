@@ -14,6 +14,7 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
 
 
 def encode(codes: I32, tables: Sequence[I32], out: I32) -> None:
@@ -55,11 +56,10 @@ def tally(codes: I32, size: int) -> I64:
     Raises:
         IndexError: a code of `size` or more, or below -1.
     """
-    codes = np.ascontiguousarray(codes)
-    check(codes, np.int32)
+    (stride,) = strides(codes, np.int32)
     counts = np.zeros(size + 1, dtype=np.int64)
     if library.loops is not None:
-        if library.loops.tally(at(codes), len(codes), len(counts), at(counts)) >= 0:
+        if library.loops.tally(at(codes), stride, len(codes), len(counts), at(counts)) >= 0:
             raise IndexError(f"a code is beyond the {size} values")
         return counts
     if len(codes) and (codes.min() < -1 or codes.max() >= size):
@@ -67,31 +67,60 @@ def tally(codes: I32, size: int) -> I64:
     return np.bincount(codes + 1, minlength=size + 1)
 
 
-def histogram(values: F32, centre: float, units: F64 | None, ends: tuple[float, float], counts: I64) -> None:
+def histograms(values: F32, columns: I64, centres: F64, units: F64 | None, ends: F64, counts: I64) -> None:
     """Add to integer counts of bins: of values + centre, those below the first bin and above the last, too.
 
     Args:
-        values: float32 [n], anywhere; NaN is left out.
-        centre: what is added to them in float64.
-        units: what each counts, whole numbers as float64 [n]; None: 1.
-        ends: where the first bin begins, and the width of each.
-        counts: int64 [bins + 2].
+        values: float32 [n, columns], each row contiguous; NaN is left out.
+        columns: which of them, int64 [m].
+        centres: what is added to the values of each in float64, [m].
+        units: what each row counts, whole numbers as float64 [n]; None: 1.
+        ends: of each where the first bin begins, and the width of each bin, float64 [m, 2].
+        counts: int64 [m, bins + 2].
+
+    Raises:
+        IndexError: there is no such column.
     """
-    check(counts, np.int64)
-    low, width = ends
-    bins = len(counts) - 2
+    for array, dtype in ((columns, np.int64), (centres, np.float64), (ends, np.float64), (counts, np.int64)):
+        check(array, dtype)
+    bins = counts.shape[1] - 2
+    if not len(columns) == len(centres) == len(ends) == len(counts):
+        raise ValueError(f"{len(columns)} columns, {len(centres)} centres, {len(ends)} ends")
+    if len(columns) and not 0 <= columns.min() <= columns.max() < values.shape[1]:
+        raise IndexError(f"a column is beyond the {values.shape[1]}")
     if library.loops is not None:
-        if values.dtype != np.float32:
-            raise ValueError("float32 is needed")
+        check_rows(values)
         if units is not None:
             check(units, np.float64)
-        library.loops.histogram(
-            at(values), values.strides[0] // 4, len(values), centre, None if units is None else at(units),
-            low, width, bins, at(counts),
+        library.loops.histograms(
+            at(values), strides(values, np.float32)[0], len(values), at(columns), len(columns), at(centres),
+            None if units is None else at(units), at(ends), bins, at(counts),
         )  # fmt: skip
         return
-    exact = values.astype(np.float64) + centre
-    present = ~np.isnan(exact)
-    places = np.clip(np.floor((exact[present] - low) / width) + 1, 0, bins + 1).astype(np.int64)
-    weights = None if units is None else units[present]
-    counts += np.bincount(places, weights=weights, minlength=bins + 2).astype(np.int64)
+    for place, column in enumerate(columns):
+        exact = values[:, column].astype(np.float64) + centres[place]
+        present = ~np.isnan(exact)
+        bins_of = np.floor((exact[present] - ends[place, 0]) / ends[place, 1]) + 1
+        places = np.clip(bins_of, 0, bins + 1).astype(np.int64)
+        weights = None if units is None else units[present]
+        counts[place] += np.bincount(places, weights=weights, minlength=bins + 2).astype(np.int64)
+
+
+def mark(hashes: U64, counts: I64, filled: npt.NDArray[np.bool_]) -> None:
+    """Set the places that the low bits of hashes name, of those that count.
+
+    Args:
+        hashes: uint64 [n].
+        counts: int64 [n]; 0: leave its place alone.
+        filled: bool, as many as a power of two.
+    """
+    check(hashes, np.uint64)
+    check(counts, np.int64)
+    check(filled, np.bool_)
+    mask = len(filled) - 1
+    if len(counts) != len(hashes) or not len(filled) or len(filled) & mask:
+        raise ValueError(f"{len(hashes)} hashes, {len(counts)} counts, {len(filled)} places")
+    if library.loops is not None:
+        library.loops.mark(at(hashes), at(counts), len(hashes), mask, at(filled))
+        return
+    filled[(hashes[counts != 0] & np.uint64(mask)).astype(np.int64)] = True

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-VERSION = 5  # of the functions, as loops.c has it: one more with every change to what they take or give
+VERSION = 6  # of the functions, as loops.c has it: one more with every change to what they take or give
 
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
-_FUNCTIONS: dict[str, tuple[str, Any]] = {  # p: a pointer, n: an integer, f: a double; and what comes back
+_FUNCTIONS: dict[str, tuple[str, Any]] = {  # as _TYPES; and what comes back
     "gather": ("pnnpnnpppp", _NUMBER),
     "complete": ("pnnnpnpp", None),
     "standardise": ("pnnnpppn", None),
@@ -24,16 +24,20 @@ _FUNCTIONS: dict[str, tuple[str, Any]] = {  # p: a pointer, n: an integer, f: a 
     "record": ("pnnpppnpn", _NUMBER),
     "moments": ("pnnnpnp", None),
     "encode": ("pnnnnpppn", _NUMBER),
-    "tally": ("pnnp", _NUMBER),
-    "histogram": ("pnnfpffnp", None),
+    "tally": ("pnnnp", _NUMBER),
+    "histograms": ("pnnpnpppnp", None),
+    "mark": ("ppnup", None),
     "canonical": ("pnnppnpp", None),
     "deal": ("pnnppnpn", _NUMBER),
     "checksum": ("pnnn", ctypes.c_uint64),
     "mix": ("pn", None),
+    "hash_texts": ("ppnup", _NUMBER),
+    "survey_chunks": ("pnpn", None),
+    "decode_chunks": ("pnpnpp", None),
     "crc32s": ("pnnnp", _NUMBER),
     "curvature": ("pnnnnpnnpnpnpppnpnpppppp", _NUMBER),
 }
-_TYPES = {"p": _POINTER, "n": _NUMBER, "f": ctypes.c_double}
+_TYPES = {"p": _POINTER, "n": _NUMBER, "u": ctypes.c_uint64, "f": ctypes.c_double}
 
 
 def _compiled() -> Any:  # noqa: ANN401 - ctypes.CDLL, or None

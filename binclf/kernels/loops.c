@@ -23,7 +23,7 @@
 #define MOST_RECORD 2048 /* bytes of a record that is written at once; as rows.py has it */
 #define TURNS 8 /* of all lanes, dealt together: a line of each lane */
 
-#define VERSION 5 /* as library.py has it */
+#define VERSION 6 /* as library.py has it */
 
 EXPORT int version(void) { return VERSION; }
 
@@ -64,10 +64,10 @@ EXPORT void complete(float *x, int64_t count, int64_t width, int64_t columns, co
         for (int64_t j = columns; j < width; j++) row[j] = 0;
         for (int64_t k = 0; k < lacks; k++) {
             int64_t j = lacking[k];
-            if (isnan(row[j])) {
-                row[j] = fill[j];
-                if (indicator[j] >= 0) row[indicator[j]] = 1;
-            }
+            const float choice[2] = {row[j], fill[j]};
+            int is_missing = row[j] != row[j];
+            row[j] = choice[is_missing]; /* to jump by it would be to guess */
+            if (indicator[j] >= 0) row[indicator[j]] = (float)is_missing;
         }
     }
 }
@@ -180,24 +180,42 @@ EXPORT int64_t encode(const int32_t *codes, int64_t down, int64_t across, int64_
 }
 
 /* -1, or the first place with a code beyond the counts. */
-EXPORT int64_t tally(const int32_t *codes, int64_t count, int64_t size, int64_t *counts) {
+EXPORT int64_t tally(const int32_t *codes, int64_t stride, int64_t count, int64_t size, int64_t *counts) {
     for (int64_t i = 0; i < count; i++) {
-        int64_t place = (int64_t)codes[i] + 1;
+        int64_t place = (int64_t)codes[i * stride] + 1;
         if (place < 0 || place >= size) return i;
         counts[place]++;
     }
     return -1;
 }
 
-EXPORT void histogram(const float *values, int64_t stride, int64_t count, double centre, const double *units,
-                      double low, double width, int64_t bins, int64_t *counts) {
-    for (int64_t i = 0; i < count; i++) {
-        double value = (double)values[i * stride] + centre;
-        if (isnan(value)) continue;
-        double bin = floor((value - low) / width) + 1;
-        int64_t place = bin < 0 ? 0 : bin > (double)(bins + 1) ? bins + 1 : (int64_t)bin;
-        counts[place] += units ? (int64_t)units[i] : 1;
+/* Of some columns at once: BLOCK rows of them stay in the nearest cache, where each column alone would pass over
+   all rows. `ends` has of each where its first bin begins, and the width of a bin. */
+EXPORT void histograms(const float *values, int64_t stride, int64_t count, const int64_t *columns, int64_t chosen,
+                       const double *centres, const double *units, const double *ends, int64_t bins,
+                       int64_t *counts) {
+    for (int64_t first = 0; first < count; first += BLOCK) {
+        int64_t end = first + BLOCK < count ? first + BLOCK : count;
+        for (int64_t j = 0; j < chosen; j++) {
+            const float *own = values + columns[j];
+            int64_t *into = counts + j * (bins + 2);
+            double centre = centres[j], low = ends[2 * j], width = ends[2 * j + 1];
+            for (int64_t i = first; i < end; i++) {
+                double value = (double)own[i * stride] + centre, bin = (value - low) / width;
+                bin = bin > -1 ? bin : -1; /* of NaN, too, which counts 0: to jump over it would be to guess */
+                bin = bin < (double)bins ? bin : (double)bins;
+                int64_t whole = (int64_t)bin;
+                whole -= (double)whole > bin; /* rounded down */
+                into[whole + 1] += (units ? (int64_t)units[i] : 1) & -(int64_t)(value == value);
+            }
+        }
     }
+}
+
+/* Set what the low bits of hashes point to, where counts are not 0. */
+EXPORT void mark(const uint64_t *hashes, const int64_t *counts, int64_t count, uint64_t mask, uint8_t *out) {
+    for (int64_t i = 0; i < count; i++)
+        if (counts[i]) out[hashes[i] & mask] = 1;
 }
 
 EXPORT void mix(uint64_t *words, int64_t count) {
@@ -219,6 +237,15 @@ EXPORT void mix(uint64_t *words, int64_t count) {
             for (int k = 0; i + k < count; k++) { DO }                                                            \
     }
 
+/* What is told of a value, 0 of NaN; without a jump, which would be to guess. */
+static inline double if_number(double value, double told) {
+    uint64_t bits;
+    memcpy(&bits, &told, 8);
+    bits &= -(uint64_t)(value == value);
+    memcpy(&told, &bits, 8);
+    return told;
+}
+
 #define MOMENTS(NAME, NUMBER)                                                                                     \
     static void NAME(const NUMBER *restrict values, int64_t count, const double *restrict weights, int64_t sums,  \
                      double *restrict found) {                                                                    \
@@ -236,17 +263,17 @@ EXPORT void mix(uint64_t *words, int64_t count) {
         found[3] = (double)missing, found[4] = low[0], found[5] = high[0];                                        \
         if (!sums || low[0] == -INFINITY || high[0] == INFINITY) return;                                          \
         if (weights) {                                                                                            \
-            EACH(NUMBER value = values[i + k]; double own = value == value ? weights[i + k] : 0;                  \
-                 weight[k] += own; sum[k] += own * (value == value ? value : 0);)                                 \
+            EACH(double value = values[i + k]; double own = if_number(value, weights[i + k]); weight[k] += own;   \
+                 sum[k] += own * if_number(value, value);)                                                        \
         } else if (missing) {                                                                                     \
-            EACH(NUMBER value = values[i + k]; sum[k] += value == value ? value : 0;)                             \
+            EACH(double value = values[i + k]; sum[k] += if_number(value, value);)                                \
         } else {                                                                                                  \
             EACH(sum[k] += values[i + k];)                                                                        \
         }                                                                                                         \
         double total = weights ? total_of(weight) : (double)(count - missing);                                    \
         double mean = total > 0 ? total_of(sum) / total : 0;                                                      \
         if (weights || missing) {                                                                                 \
-            EACH(NUMBER value = values[i + k]; double away = value == value ? value - mean : 0;                   \
+            EACH(double value = values[i + k]; double away = if_number(value, value - mean);                      \
                  square[k] += (weights ? weights[i + k] : 1) * (away * away);)                                    \
         } else {                                                                                                  \
             EACH(double away = values[i + k] - mean; square[k] += away * away;)                                   \

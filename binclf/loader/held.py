@@ -143,7 +143,7 @@ class HeldRows:
         if group in self._raw:
             return self._raw[group]
         block = self._decoded(group, moments=True)
-        self._raw[group] = replace(block, texts=())
+        self._raw[group] = replace(block, texts=(), counts=())
         return block
 
     def _is_decoded(self, group: int) -> bool:

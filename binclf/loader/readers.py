@@ -23,13 +23,13 @@ class Readers:
         self._lock = threading.Lock()
 
     @contextmanager
-    def open(self, file: PartFile, texts: Sequence[str]) -> Iterator[Reader]:
-        """The file, `texts` being columns to read as dictionaries: the same ones at each call.
+    def open(self, file: PartFile, coded: Sequence[str]) -> Iterator[Reader]:
+        """The file, `coded` being columns to read as codes: the same ones at each call.
 
         Raises:
             DataError: it changed since the split, or is damaged.
         """
-        reader = self._taken(file) or file.reader(texts)
+        reader = self._taken(file) or file.reader(coded)
         try:
             yield reader
         except BaseException:

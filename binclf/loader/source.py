@@ -24,7 +24,7 @@ class Source:
     def __init__(self, files: Iterable[PartFile], how: Decoding) -> None:
         """Nothing is read yet."""
         self.files, self.how = tuple(files), how
-        self._readers, self._texts = Readers(), how.texts
+        self._readers, self._coded = Readers(), how.coded
         self.place = [(f, g) for f in self.files for g in range(len(f.groups))]
         self.group_rows: tuple[int, ...] = tuple(f.groups[g] for f, g in self.place)
         self.starts = np.concatenate([[0], np.cumsum(self.group_rows)]).astype(np.int64)
@@ -52,7 +52,7 @@ class Source:
             DataError: the file changed, or is damaged.
         """
         file, index = self.place[group]
-        with self._readers.open(file, self._texts) as reader:
+        with self._readers.open(file, self._coded) as reader:
             block = decode(reader, index, self.how, out=out, moments=moments, standard=standard)
         if len(block) != self.group_rows[group]:
             raise AssertionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from binclf import hashing
 from binclf.errors import DataError
 from binclf.parquet.arrays import arrow_of, nulls_of, numpy_of, signed
+from binclf.parquet.coded import Coded
 from binclf.parquet.floats import Plain
 from binclf.parquet.kinds import Column, kind_of
 from binclf.parquet.texts import Texts
@@ -30,10 +32,11 @@ _NULL_WORD = 0x6E756C6C  # "null": what a missing key hashes as
 class Rows:
     """N rows of some columns, from one row group of a file or from a frame."""
 
-    arrow: Any  # pyarrow.Table of the columns that are not plain; it has N rows without any, too
+    arrow: Any  # pyarrow.Table of the columns that are neither plain nor coded; N rows without any, too
     place: str  # where they come from, for messages
     plain: Plain = field(default_factory=Plain)
-    names: tuple[str, ...] = ()  # of both, in order; of those of `arrow` alone it knows itself
+    names: tuple[str, ...] = ()  # of all, in order; of those of `arrow` alone it knows itself
+    coded: Mapping[str, Coded] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """N."""
@@ -42,10 +45,11 @@ class Rows:
     @property
     def table(self) -> Any:  # noqa: ANN401 - pyarrow.Table
         """All columns, in order."""
-        if not self.plain:
+        if not self.plain and not self.coded:
             return self.arrow
-        arrays = {name: arrow_of(values) for name, values in self.plain.items()}
-        fields = [pa.field(name, array.type, nullable=False) for name, array in arrays.items()]
+        arrays = {name: self.array(name) for name in (*self.plain, *self.coded)}
+        nullable = {name for name, own in self.coded.items() if own.is_nullable}
+        fields = [pa.field(name, array.type, name in nullable) for name, array in arrays.items()]
         schema = {field.name: field for field in (*fields, *self.arrow.schema)}
         return pa.Table.from_arrays(
             [arrays[name] if name in arrays else self.arrow.column(name) for name in self.names],
@@ -101,6 +105,9 @@ class Rows:
         Raises:
             DataError: text that is not UTF-8.
         """
+        own = self.coded[name].values if name in self.coded else None
+        if isinstance(own, Texts):
+            return self.coded[name].codes, own
         array = self._dictionary(name)
         values, codes = array.dictionary, signed(array.indices)
         try:
@@ -114,6 +121,9 @@ class Rows:
 
     def values(self, name: str) -> tuple[I32 | I8, list[Any]]:
         """A label-like column as codes, signed [N], into its distinct Python values; null and NaN are -1."""
+        if name in self.coded:
+            own = self.coded[name]
+            return own.codes, list(own.values) if isinstance(own.values, Texts) else own.values.tolist()
         whole = self.array(name)
         is_boolean = pa.types.is_boolean(whole.type)
         if len(whole) and not whole.null_count and (is_boolean or pa.types.is_integer(whole.type)):
@@ -186,6 +196,8 @@ class Rows:
         """A column as one pyarrow.Array, not copied if the row group has it in one piece."""
         if name in self.plain:
             return arrow_of(self.plain[name])  # not copied
+        if name in self.coded:
+            return self.coded[name].array()
         place = self.arrow.schema.get_field_index(name)
         if place < 0:
             raise DataError(f"{self.place} lacks column '{name}'.")
@@ -198,6 +210,8 @@ class Rows:
         return array
 
     def _dictionary(self, name: str) -> Any:  # noqa: ANN401 - pyarrow
+        if name in self.coded:
+            return self.coded[name].dictionary()
         array = self.array(name)
         if pa.types.is_dictionary(array.type):
             return array

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 AT_ONCE_BYTES = 2**22  # of columns as they come out
 
@@ -15,13 +16,28 @@ def read_group(file: Any, group: int, columns: Sequence[str], rows: int) -> Any:
 
     Of many rows some columns at a time: decoding takes five times the memory of what comes out. (0: all at
     once, as an object's ranges come together.)
+
+    Raises:
+        pa.ArrowException, OSError: the bytes are damaged.
     """
     at_once = max(AT_ONCE_BYTES // max(8 * rows, 1), 1)
     if len(columns) <= at_once:
-        return file.read_row_group(group, columns=columns, use_threads=False)
+        return _read(file, group, columns)
     tables = [
-        file.read_row_group(group, columns=columns[first : first + at_once], use_threads=False)
-        for first in range(0, len(columns), at_once)
+        _read(file, group, columns[first : first + at_once]) for first in range(0, len(columns), at_once)
     ]
     fields = [field for table in tables for field in table.schema]
     return pa.table([column for table in tables for column in table.columns], schema=pa.schema(fields))
+
+
+def _read(file: Any, group: int, columns: Sequence[str]) -> Any:  # noqa: ANN401 - pyarrow
+    """Some columns at once; pyarrow does not look whether codes are of values, and pages' headers can lie."""
+    table = file.read_row_group(group, columns=list(columns), use_threads=False)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not pa.types.is_dictionary(column.type):
+            continue
+        for chunk in column.chunks:
+            largest = pc.max(chunk.indices).as_py()
+            if largest is not None and largest >= len(chunk.dictionary):
+                raise pa.ArrowInvalid(f"value {largest} of the {len(chunk.dictionary)} of column '{name}'")
+    return table

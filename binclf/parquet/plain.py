@@ -11,10 +11,8 @@ have, checksum included. Whatever else is found is left to pyarrow, which reads 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ import pyarrow as pa
 from binclf import kernels
 from binclf.parquet.buffers import Buffers
 from binclf.parquet.floats import Floats, Plain
+from binclf.parquet.handle import Handle
 
 Number = np.dtype[np.float32] | np.dtype[np.float64]
 
@@ -42,10 +41,9 @@ _buffers = Buffers()
 class PlainPages:
     """The plain columns of one local file."""
 
-    def __init__(self, path: Path, file: Any) -> None:  # noqa: ANN401 - pyarrow.parquet.ParquetFile
+    def __init__(self, handle: Handle, file: Any) -> None:  # noqa: ANN401 - pyarrow.parquet.ParquetFile
         """Nothing is looked at before the first reading: most files are opened for their footers alone."""
-        self.path, self._file = path, file
-        self._handle = -1
+        self._handle, self._file = handle, file
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, Number]]:
@@ -69,18 +67,7 @@ class PlainPages:
         wanted = sorted((self._places[name][0], name) for name in names if name in self._places)
         if not wanted:
             return Plain()
-        if self._handle < 0:
-            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         return Plain([stage for run in self._runs(group, wanted) for stage in run.read(self._handle)])
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
-
-    def __del__(self) -> None:
-        self.close()  # as pyarrow does: readers that wait to be asked again are dropped, not closed
 
     def _runs(self, group: int, wanted: Sequence[tuple[int, str]]) -> Iterator[_Run]:
         """The columns by places in the file: each run is read at once."""
@@ -111,7 +98,7 @@ class _Run:
         self.names: list[str] = []
         self.headers: list[bytearray] = []
 
-    def read(self, handle: int) -> Iterator[tuple[list[str], Floats]]:
+    def read(self, handle: Handle) -> Iterator[tuple[list[str], Floats]]:
         """Each to its place; together, if all are what they must be, else those that are."""
         if not self.names:
             return
@@ -120,7 +107,7 @@ class _Run:
         memory = _buffers.take(len(self.names), room // 4).view(np.uint8)
         pages = memory[:, :size]
         pieces = [piece for pair in zip(self.headers, pages, strict=True) for piece in pair]
-        if os.preadv(handle, pieces, self.begin) != self.end - self.begin:
+        if handle.read(pieces, self.begin) != self.end - self.begin:
             return
         stage = memory.view(self.dtype)[:, : self.rows]
         good = _are_headers_of(pages, self.rows, self.headers)

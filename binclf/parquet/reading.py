@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from binclf.errors import DamageError, DataError, StorageError
+from binclf.parquet.coded import Coded
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found
 from binclf.parquet.floats import Plain
 from binclf.parquet.groups import read_group
 from binclf.parquet.kinds import Column, kind_of
-from binclf.parquet.plain import PlainPages
+from binclf.parquet.pages import Pages
 from binclf.parquet.refusal import at_fault, first_line, unopened
 from binclf.parquet.tail import tail_of
 from binclf.storage import Place, Remote, Stamp, read_at, stamp_if_there, stamp_of, stamp_of_open
@@ -91,7 +92,7 @@ class Reader:
         self,
         place: Place,
         name: str = "",
-        texts: Sequence[str] = (),
+        coded: Sequence[str] = (),
         digest: str = "",
         stamp: Stamp | None = None,
     ) -> None:
@@ -100,7 +101,7 @@ class Reader:
         Args:
             place: where it is.
             name: what messages call it.
-            texts: columns to read as dictionaries.
+            coded: columns to read as codes, where they are text or integers.
             digest: what its footer must have, as `footer_digest` told when it was written; empty: any.
             stamp: what `stamp_of` told when its rows were counted; None: any.
 
@@ -108,7 +109,7 @@ class Reader:
             DataError: it is gone, changed, no whole Parquet, or has another footer.
             StorageError: the store does not answer.
         """
-        self.place, self.name, self.texts = place, name or str(place), list(texts) or None
+        self.place, self.name, self.coded = place, name or str(place), list(coded)
         try:
             source = place if isinstance(place, Path) else place.open()
             self.stamp = stamp_of(place) if isinstance(place, Path) else stamp_of_open(source)
@@ -122,9 +123,8 @@ class Reader:
                     self.name,
                 )
             self.file: Any = self._parquet(source, tail.metadata)
-            self._pages: PlainPages | None = None
-            if isinstance(place, Path):  # those of an object come by ranges that pyarrow fetches together
-                self._pages = PlainPages(place, self.file)
+            # those of an object come by ranges that pyarrow fetches together
+            self._pages = Pages(place, self.file, coded) if isinstance(place, Path) else None
         except (StorageError, MemoryError):
             raise
         except FileNotFoundError as error:
@@ -139,7 +139,7 @@ class Reader:
             source,
             metadata=metadata,
             page_checksum_verification=True,
-            read_dictionary=self.texts,
+            read_dictionary=self.coded,  # only text is
             pre_buffer=isinstance(self.place, Remote),  # the columns' ranges are fetched together
         )
 
@@ -166,15 +166,15 @@ class Reader:
         Raises:
             DataError: damaged bytes, or another number of rows than the footer promised.
         """
-        place, plain = f"{self.name}, row group {group}", Plain()
+        place = f"{self.name}, row group {group}"
+        nothing: tuple[Plain, dict[str, Coded]] = Plain(), {}
         promised = self.file.metadata.row_group(group).num_rows
         try:
-            if self._pages is not None:
-                plain = self._pages.read(group, columns)
-            rest = [name for name in columns if name not in plain]
+            plain, coded = self._pages.read(group, columns) if self._pages else nothing
+            rest = [name for name in columns if name not in plain and name not in coded]
             table = read_group(self.file, group, rest, 0 if isinstance(self.place, Remote) else promised)
         except _DAMAGE as error:
-            plain, rest, table = Plain(), list(columns), self._once_more(group, columns, error)
+            (plain, coded), rest, table = nothing, list(columns), self._once_more(group, columns, error)
         self._refuse_changed()
         found = set(table.column_names)
         lacking = [name for name in rest if name not in found]
@@ -186,7 +186,7 @@ class Reader:
                 "write the file again.",
                 self.name,
             )
-        return Rows(table, place, plain, tuple(columns))
+        return Rows(table, place, plain, tuple(columns), coded)
 
     def all(self, columns: Sequence[str]) -> Iterator[Rows]:
         """Some columns of each row group in order; of a file without any, once no rows."""
@@ -218,7 +218,7 @@ class Reader:
             raise self._damage(self.file, group, columns, error) from error
         with self._copied(group) as file:
             try:
-                return file.read_row_group(group, columns=list(columns), use_threads=False)
+                return read_group(file, group, columns, 0)
             except _DAMAGE as again:
                 raise self._damage(file, group, columns, again) from again
 
@@ -238,7 +238,7 @@ class Reader:
     def _damage(self, file: Any, group: int, columns: Sequence[str], error: BaseException) -> DamageError:  # noqa: ANN401
         for column in columns:
             try:
-                file.read_row_group(group, columns=[column], use_threads=False)
+                read_group(file, group, [column], 0)
             except _DAMAGE:
                 break
         else:

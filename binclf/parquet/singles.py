@@ -8,8 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from binclf import kernels
 from binclf.parquet.arrays import nulls_of, numpy_of
+from binclf.parquet.coded import Coded
 from binclf.parquet.columns import Rows
+from binclf.parquet.texts import Texts
 
 F32 = npt.NDArray[np.float32]
 
@@ -24,6 +27,8 @@ def singles(rows: Rows, name: str) -> F32 | None:
     plain: Any = rows.plain.get(name)
     if plain is not None and plain.dtype == np.float32:
         return np.asarray(plain)
+    if name in rows.coded:
+        return _looked_up(rows.coded[name])
     array = rows.array(name)
     if pa.types.is_boolean(array.type):
         return _narrowed(array)
@@ -37,6 +42,19 @@ def singles(rows: Rows, name: str) -> F32 | None:
     # an integer beyond 2^24 may be rounded, but not to less than that
     is_short = not (np.fmin.reduce(values) <= -EXACT or np.fmax.reduce(values) >= EXACT)
     return values if is_short else None
+
+
+def _looked_up(column: Coded) -> F32 | None:
+    """Codes to their values; None for text, and where a value, which may be in no row, is too large."""
+    if isinstance(column.values, Texts):
+        return None
+    values = column.values
+    if values.dtype.itemsize > 2 and len(values) and (values.min() <= -EXACT or values.max() >= EXACT):
+        return None
+    table = np.append(values.astype(np.float32), np.float32(np.nan))  # the last is null's
+    found = np.empty((len(column), 1), dtype=np.float32)
+    kernels.encode(column.codes[np.newaxis], [table.view(np.int32)], found.view(np.int32))
+    return found[:, 0]
 
 
 def use_system_memory() -> None:

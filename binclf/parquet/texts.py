@@ -40,6 +40,20 @@ class Texts:
             return np.zeros(0, dtype=np.uint64)
         return hashing.hash_texts(self.data, self.offsets, seed)
 
+    def arrow(self) -> Any:  # noqa: ANN401 - pyarrow.LargeStringArray
+        """As Arrow has them; not copied."""
+        offsets, data = pa.py_buffer(self.offsets), pa.py_buffer(self.data)
+        return pa.LargeStringArray.from_buffers(len(self), offsets, data)
+
+    def is_utf8(self) -> bool:
+        """Whether each of them is: all of them together are, and none begins within a character."""
+        try:
+            str(self.data.data, "utf-8")  # not copied
+        except UnicodeDecodeError:
+            return False
+        begins = self.offsets[:-1][self.offsets[:-1] < self.offsets[1:]]
+        return not ((self.data[begins] & 0xC0) == 0x80).any()
+
     @classmethod
     def of(cls, texts: Iterable[str]) -> Texts:
         """From Python's texts."""

@@ -61,13 +61,13 @@ class PartFile:
         if found is None or self.expected not in (None, found):
             raise DataError(f"{self.path} changed or went since the data were split: split again.")
 
-    def reader(self, texts: Sequence[str] = ()) -> Reader:
-        """The file opened, `texts` being columns to read as dictionaries.
+    def reader(self, coded: Sequence[str] = ()) -> Reader:
+        """The file opened, `coded` being columns to read as codes.
 
         Raises:
             DataError: it changed since the split, or is damaged.
         """
-        return Reader(self.path, self.relative, texts, self.footer, self.expected)
+        return Reader(self.path, self.relative, coded, self.footer, self.expected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,187 @@
+"""Columns of few values, read as the file has them: distinct values, and of each row the code of its value.
+
+Text and integers mostly lie so in Parquet. pyarrow takes a fifth of a millisecond for each column of a row
+group, beside its decoding: here all of a row group's columns are read, verified, unpacked and decoded by one
+call that other threads need not wait for.
+
+A column is taken only if each byte of it is understood: its pages are packed by snappy or not at all, their
+checksums, where they have any, are right, and all counts and lengths agree. Whatever else is found is left to
+pyarrow, which reads it, or says what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from binclf import kernels
+from binclf.kernels import SLACK
+from binclf.parquet.arrays import arrow_of
+from binclf.parquet.buffers import Buffers
+from binclf.parquet.handle import Handle
+from binclf.parquet.texts import Texts
+
+I32 = npt.NDArray[np.int32]
+U8 = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.signedinteger[Any] | np.unsignedinteger[Any]]
+
+AT_ONCE_BYTES = 2**22  # of a file, as it has them
+MOST_BYTES = 2**30  # of a chunk, as it says of itself: beyond, pyarrow may try
+ROOM = 2**18  # bytes that memory is asked for in multiples of: what is as large can be used again
+
+_packed, _codes = Buffers(), Buffers()
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A column of N rows by its values."""
+
+    codes: I32  # [N] into `values`; null is -1
+    values: Texts | Integers  # of the column's type; some may come in no row
+    kind: Any  # its pyarrow.DataType; of texts one of dictionaries
+    is_nullable: bool
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.codes)
+
+    def dictionary(self) -> Any:  # noqa: ANN401 - pyarrow.DictionaryArray
+        """As Arrow has it."""
+        valid = pa.py_buffer(np.packbits(self.codes >= 0, bitorder="little"))
+        indices = pa.Array.from_buffers(pa.int32(), len(self), [valid, pa.py_buffer(self.codes)])
+        if isinstance(self.values, Texts):
+            values = self.values.arrow().cast(self.kind.value_type)
+        else:
+            values = arrow_of(self.values)
+        return pa.DictionaryArray.from_arrays(indices, values)
+
+    def array(self) -> Any:  # noqa: ANN401 - pyarrow.Array
+        """As pyarrow reads the column."""
+        array = self.dictionary()
+        return array if isinstance(self.values, Texts) else array.dictionary_decode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a column is in a file, and of what sort."""
+
+    place: int
+    width: int  # bytes of a value; 0: text
+    is_nullable: bool
+    kind: Any  # as of `Coded`
+
+
+@dataclass(slots=True)
+class _Run:
+    """Chunks that are read together."""
+
+    begin: int
+    end: int
+    names: list[str] = field(default_factory=list)
+    chunks: list[tuple[int, ...]] = field(default_factory=list)  # the first fields of CHUNK
+
+
+class CodedPages:
+    """The columns of one local file that are read as codes."""
+
+    def __init__(self, handle: Handle, file: Any, names: Sequence[str]) -> None:  # noqa: ANN401 - pyarrow
+        """Nothing is looked at before the first reading."""
+        self._handle, self._file, self._names = handle, file, names
+
+    @cached_property
+    def _places(self) -> dict[str, _Place]:
+        """The columns of text and integers."""
+        metadata, schema = self._file.metadata, self._file.schema_arrow
+        if metadata.num_columns != len(schema):  # leaves of nested columns cannot be told by their paths
+            return {}
+        found = {}
+        for place, name in enumerate(schema.names):
+            own, kind = metadata.schema.column(place), schema.field(place).type
+            width = _width_of(own.physical_type, kind)
+            is_flat = own.max_repetition_level == 0 and own.max_definition_level <= 1
+            if name in self._names and width is not None and is_flat:
+                found[name] = _Place(place, width, own.max_definition_level == 1, kind)
+        return found
+
+    def read(self, group: int, names: Sequence[str]) -> dict[str, Coded]:
+        """Those of the columns that can be read here; the others are left out.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if not kernels.can_decode():
+            return {}
+        meta = self._file.metadata.row_group(group)
+        wanted = sorted((self._places[name].place, name) for name in names if name in self._places)
+        codes = _codes.take(len(wanted), meta.num_rows).view(np.int32)
+        found: dict[str, Coded] = {}
+        done = 0
+        for run in self._runs(meta, wanted):
+            found |= self._read(run, codes[done : done + len(run.names)])
+            done += len(run.names)
+        return found
+
+    def _runs(self, meta: Any, wanted: Sequence[tuple[int, str]]) -> Iterator[_Run]:  # noqa: ANN401 - pyarrow
+        """Columns that follow each other in the file without a gap, as many as are read at once."""
+        run = _Run(0, 0)
+        for place, name in wanted:
+            chunk, own = meta.column(place), self._places[name]
+            begin, length, packing = chunk.data_page_offset, chunk.total_compressed_size, chunk.compression
+            if chunk.has_dictionary_page:
+                begin = min(begin, chunk.dictionary_page_offset)
+            if not 0 < length <= MOST_BYTES or packing not in ("SNAPPY", "UNCOMPRESSED"):
+                continue
+            if begin != run.end or run.end + length - run.begin > AT_ONCE_BYTES:
+                if run.names:
+                    yield run
+                run = _Run(begin, begin)
+            first = run.end - run.begin
+            run.names.append(name)
+            run.chunks.append((first, first + length, packing == "SNAPPY", own.is_nullable, own.width))
+            run.end += length
+        if run.names:
+            yield run
+
+    def _read(self, run: _Run, codes: I32) -> dict[str, Coded]:
+        """Those of a run that are what they must be, with their codes int32 [columns of the run, rows]."""
+        size = run.end - run.begin
+        data = _bytes(_packed, size + SLACK)
+        if self._handle.read([data[:size]], run.begin) != size:
+            return {}
+        decoded = kernels.decode(data, run.chunks, codes)
+        found: dict[str, Coded] = {}
+        for name, own, values in zip(run.names, codes, decoded, strict=True):
+            of, taken = self._places[name], None if values is None else _taken(values, self._places[name])
+            if taken is not None:
+                found[name] = Coded(own, taken, of.kind, of.is_nullable)
+        return found
+
+
+def _taken(values: kernels.Values, of: _Place) -> Texts | Integers | None:
+    """A column's values; None if they are not UTF-8."""
+    if of.width:
+        stored: Integers = values.data.view(f"<i{of.width}")
+        return stored.astype(of.kind.to_pandas_dtype())  # wraps around, as pyarrow does
+    texts = Texts(values.data, values.offsets)
+    return texts if values.is_ascii or texts.is_utf8() else None
+
+
+def _bytes(buffers: Buffers, size: int) -> U8:
+    """Memory that was used before."""
+    return buffers.take(1, -(-size // ROOM) * ROOM // 4).reshape(-1).view(np.uint8)
+
+
+def _width_of(physical: str, kind: Any) -> int | None:  # noqa: ANN401 - pyarrow.DataType
+    """Bytes of a value as the file has it, 0 of text; None: it is neither text nor integers."""
+    if pa.types.is_integer(kind):
+        return {"INT32": 4, "INT64": 8}.get(physical)
+    is_text = pa.types.is_dictionary(kind) and (
+        pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type)
+    )
+    return 0 if is_text and physical == "BYTE_ARRAY" else None

@@ -1,0 +1,36 @@
+"""A local file whose bytes are read by their places, beside pyarrow's own way to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class Handle:
+    """One file, opened when it is first read."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is opened yet."""
+        self.path = path
+        self._number = -1
+
+    def read(self, pieces: Sequence[Any], begin: int) -> int:
+        """Fill bytearrays or uint8 arrays, one after the other; returns how many bytes there were.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self._number < 0:
+            self._number = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.preadv(self._number, pieces, begin)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._number >= 0:
+            os.close(self._number)
+            self._number = -1
+
+    def __del__(self) -> None:
+        self.close()  # as pyarrow does: readers that wait to be asked again are dropped, not closed

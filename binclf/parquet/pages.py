@@ -1,0 +1,34 @@
+"""The columns of a local file that are read without pyarrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from binclf.parquet.coded import Coded, CodedPages
+from binclf.parquet.floats import Plain
+from binclf.parquet.handle import Handle
+from binclf.parquet.plain import PlainPages
+
+
+class Pages:
+    """Floats as they lie there, and what is read as codes."""
+
+    def __init__(self, path: Path, file: Any, coded: Sequence[str]) -> None:  # noqa: ANN401 - pyarrow
+        """Nothing is looked at before the first reading: most files are opened for their footers alone."""
+        self._handle = Handle(path)
+        self._plain = PlainPages(self._handle, file)
+        self._coded = CodedPages(self._handle, file, coded)
+
+    def read(self, group: int, names: Sequence[str]) -> tuple[Plain, dict[str, Coded]]:
+        """Of the columns those that can be read so; the others are left out.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return self._plain.read(group, names), self._coded.read(group, names)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._handle.close()
