@@ -13,7 +13,9 @@ from sklearn.linear_model import LogisticRegression as Reference
 
 from binclf.config import parse
 from binclf.errors import ConfigError
-from binclf.solvers import newton, sample
+from binclf.solvers import blocks, newton, sample
+from binclf.solvers.blocks import Reducer
+from binclf.solvers.descent import Descent
 from binclf.solvers.point import penalty_of
 from tests.optimum import (
     ALONE,
@@ -177,6 +179,24 @@ def test_a_sample_is_where_it_begins(tmp_path: Path, known: Any, monkeypatch: py
     assert begun[0] < begun[1] / 10
     assert warm.record["passes"] <= cold.record["passes"]
     assert point_of(warm) == pytest.approx(point_of(cold), abs=1e-6)
+
+
+def test_no_step_is_shortened_for_what_rounding_did_to_the_objective(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Near the optimum nothing but rounding is left of differences, and it grows with the rows of a block."""
+    monkeypatch.setattr(blocks, "LEAST_ROWS", 2**20)
+    draw = np.random.default_rng(0)
+    a, b = draw.normal(size=(2, 150_000))
+    store, features = made(tmp_path, simple({"a": a, "b": b}, a + draw.logistic(size=len(a)) > 0))
+    task = problem_of(store, features, whole(store), l2=1e-6)
+    best = point_of(newton.fit(task, ALONE))
+    descent = Descent(Reducer(store, features, task.weight, ALONE), penalty_of(task))
+    for seed in range(20):
+        state = descent.at(best + 1e-7 * np.random.default_rng(seed).normal(size=3))  # 2e-5 standard errors
+        after = descent.step(state, descent.reducer.blocks)
+        assert after is not None
+        assert after.model.decrement < state.model.decrement / 100
 
 
 def test_too_many_weights_and_wrong_names_are_refused(known: Any, monkeypatch: pytest.MonkeyPatch) -> None:
