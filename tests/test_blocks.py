@@ -11,7 +11,7 @@ import pytest
 
 from binclf.config import Config, Train
 from binclf.loader import HeldRows, Source
-from binclf.solvers import blocks, newton
+from binclf.solvers import blocks, newton, sample
 from binclf.solvers.blocks import Reducer, blocks_of
 from binclf.solvers.exact import ExactSum
 from binclf.solvers.problem import Problem
@@ -85,6 +85,28 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(known: Any, tmp_path: Pa
         again = newton.fit(task, ALONE, checkpoints=tmp_path)
         assert digest(again) == digest(whole_run)
         assert again.record["passes"] == whole_run.record["passes"]
+
+
+def test_one_that_was_killed_on_a_way_that_leads_nowhere_goes_another_too(
+    known: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a sample led astray, it begins anew at the base rate, whether it was killed or not."""
+    monkeypatch.setattr(sample, "SAMPLE_ROWS", 64)
+    monkeypatch.setattr(sample, "ROWS_A_WEIGHT", 1)
+    monkeypatch.setattr(sample, "MOST_SHARE", 1)
+    store, features, rows = known
+    task = problem_of(store, features, rows)
+
+    def fitted_after(folder: Path, *, kept: int) -> str:
+        for path in sorted(folder.glob("*.safetensors"))[kept:]:
+            path.unlink()
+        answers = iter([False, True])
+        monkeypatch.setattr(newton, "is_good", lambda *_: next(answers))
+        return digest(newton.fit(task, ALONE, checkpoints=folder))
+
+    whole_run = fitted_after(tmp_path, kept=0)
+    assert list(tmp_path.iterdir())
+    assert fitted_after(tmp_path, kept=1) == whole_run
 
 
 def test_a_pass_that_loses_rows_is_an_error(known: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,14 +89,14 @@ def is_coarse(group_rows: Sequence[int], size: int) -> bool:
 class Summation:
     """Sums at a point, block by block, whoever has which block."""
 
-    def __init__(self, features: Features, point: F64, weight: float, terms: Terms, blocks: int) -> None:
+    def __init__(self, features: Features, point: F64, weight: float, most: F64, blocks: int) -> None:
         """Nothing added yet.
 
         Args:
             features: that rows are encoded with.
             point: float64 [p].
             weight: of all rows.
-            terms: of a row.
+            most: times that a row's logit has each weight, float64 [p].
             blocks: how many there are, over all ranks.
 
         Raises:
@@ -106,7 +106,7 @@ class Summation:
         self.rows = 0  # that were added
         self._upper = np.triu_indices(len(point))
         self._blanks = Encoder(features).blanks
-        self._total = ExactSum(self._bounds(terms.magnitudes), max(blocks, 1))
+        self._total = ExactSum(self._bounds(most), max(blocks, 1))
 
     def of(self, pieces: Iterable[Encoded]) -> tuple[int, F64]:
         """Rows of a block, given in pieces of multiples of 64 rows but for the last of each row group.
@@ -126,7 +126,7 @@ class Summation:
         """Add what `of` gave; by one thread at a time.
 
         Raises:
-            OverflowError: a value is beyond what the terms of a row allow, or is none.
+            OverflowError: a value is beyond what `most` allows, or is none.
         """
         self._total.add(values, values[0] / self.weight if self.weight else 0.0)
         self.rows += count
@@ -190,7 +190,7 @@ class Reducer:
             OverflowError: the weights are so large that the loss has no bound.
         """
         chosen, kept = self.blocks if blocks is None else blocks, self.store.kept
-        found = Summation(self.features, point, self.weight, self.terms, len(chosen))
+        found = Summation(self.features, point, self.weight, self.terms.magnitudes, len(chosen))
         own = chosen[self.world.rank :: self.world.size]
         for count, values in ahead(lambda block: found.of(map(kept, block)), own, threads()):
             found.add(count, values)

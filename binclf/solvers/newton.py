@@ -119,7 +119,7 @@ class _Newton:
         start = self._warm() if point is None else self.descent.at(point)
         found = self._from(self.descent.at(base) if start is None else start, is_last=is_last)
         is_good = self._is_good(found)
-        if not is_good and start is not None and point is None:
+        if not is_good and start is not None:
             self._forget()  # a few rows may be told apart where all are not
             found = self._from(self.descent.at(base))
             is_good = self._is_good(found)

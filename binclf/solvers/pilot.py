@@ -27,7 +27,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -68,25 +67,24 @@ class Pilot:
             point: float64 [p], in those units.
             world: the ranks.
         """
-        features, groups = problem.features, problem.train.source.group_rows
-        reducer = Reducer(problem.train, features, problem.weight, world)
-        far = np.where(np.arange(len(point)) < len(features.numeric), FURTHEST, 1.0)
-        terms = replace(reducer.terms, magnitudes=far)
-        self._sums = Summation(features, point, problem.weight, terms, len(groups))
-        self._encoder, self._point, self._world, self._rows = Encoder(features), point, world, sum(groups)
-        self._is_whole = self._encoder.indicator < 0
+        features, source = problem.features, problem.train.source
+        most = np.where(np.arange(len(point)) < len(features.numeric), FURTHEST, 1.0)
+        self._sums = Summation(features, point, problem.weight, most, len(source.group_rows))
+        self._point, self._rows, self._world = point, source.rows, world
+        self._encoder = Encoder(features)
+        self._is_whole = self._encoder.indicator < 0  # columns that lacked no value in the sample
         self._looked: set[int] = set()
         self._is_over = False
         self._lock = threading.Lock()
 
     def look(self, group: int, block: Block) -> None:
-        """Add a row group that was decoded; more than once changes nothing. By several threads at once."""
+        """Add a row group that was decoded, if it was not added before; by several threads at once."""
         if self._is_over or group in self._looked:
             return
         if (block.missing & self._is_whole).any():
             self._is_over = True
             return
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # what is too large is found when it is added
             count, values = self._sums.of(self._pieces(block))
         with self._lock:
             self._looked.add(group)
@@ -106,12 +104,10 @@ class Pilot:
         if self._world.sum_integers(np.array([int(self._is_over)]))[0]:
             return None
         sums = self._sums.total(self._world, self._rows)
-        found = carried(Seen(self._point, sums), change_of(self._encoder.features, features))
         if self._world.rank == 0:
-            log.info(
-                "a first look while rows were decoded: train loss %.9f", sums.loss / (sums.weight or 1.0)
-            )
-        return found
+            mean = sums.loss / (sums.weight or 1.0)
+            log.info("a first look while rows were decoded: train loss %.9f", mean)
+        return carried(Seen(self._point, sums), change_of(self._encoder.features, features))
 
 
 def pilot_of(
@@ -127,19 +123,24 @@ def pilot_of(
         world: the ranks.
     """
     source, settings = store.source, config.train
-    numbers = len(source.how.roles.numeric)
-    if settings.asked == "minibatch" or source.how.roles.categorical or numbers > MOST_COLUMNS:
-        return None
-    if not is_coarse(source.group_rows, numbers + 1):
+    roles, numbers = source.how.roles, len(source.how.roles.numeric)
+    if settings.asked == "minibatch" or roles.categorical or numbers > MOST_COLUMNS:
         return None
     sample = sample_of(source, numbers + 1, settings.seed)
     is_begun = checkpoints is not None and checkpoint.seen_by_all(checkpoints, world) is not None
-    if is_begun or not sample:
+    if is_begun or not sample or not is_coarse(source.group_rows, numbers + 1):
         return None
-    held = _Sample(source, sample[world.rank :: world.size])
-    groups = [group for block in sample for group in block]
+    place = {group: place for place, group in enumerate(group for block in sample for group in block)}
+    held = _Sample(source, [group for block in sample[world.rank :: world.size] for group in block])
     weight, rate = split.weight("train"), split.base_rate("train")
-    features = learn(config, source.how.roles, lambda: held.of(groups), len(groups), weight, world)
+    features = learn(
+        config,
+        roles,
+        lambda: [(place[g], block) for g, block in held.blocks.items()],
+        len(place),
+        weight,
+        world,
+    )
     held.attach(features)
     problem = Problem(store, None, features, weight, rate, settings)
     descent = Descent(Reducer(held, features, weight, world), penalty_of(problem))
@@ -150,21 +151,16 @@ def pilot_of(
 class _Sample:
     """Some row groups, decoded once and held."""
 
-    def __init__(self, source: Source, blocks: Sequence[range]) -> None:
+    def __init__(self, source: Source, groups: Sequence[int]) -> None:
         self.source = source
-        groups = [group for block in blocks for group in block]
         decoded = ahead(lambda group: source.decode(group, moments=True), groups, threads())
-        self._blocks = dict(zip(groups, decoded, strict=True))
+        self.blocks = dict(zip(groups, decoded, strict=True))  # not yet encoded
         self._rows: dict[int, Encoded] = {}
-
-    def of(self, groups: Sequence[int]) -> list[tuple[int, Block]]:
-        """What is held of these, by place among them."""
-        return [(place, self._blocks[g]) for place, g in enumerate(groups) if g in self._blocks]
 
     def attach(self, features: Features) -> None:
         """Encode all."""
         encoder = Encoder(features)
-        self._rows = {group: encoder.encode(self._blocks.pop(group)) for group in list(self._blocks)}
+        self._rows = {group: encoder.encode(self.blocks.pop(group)) for group in list(self.blocks)}
 
     def kept(self, group: int) -> Encoded:
         """One row group."""
