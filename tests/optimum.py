@@ -17,6 +17,7 @@ from binclf.loader import HeldRows, StreamedRows
 from binclf.solvers import blocks, newton
 from binclf.solvers.blocks import Sums
 from binclf.solvers.problem import Problem, Solution
+from binclf.world import World
 from tests.trained import Alone, people, stores, whole, write
 
 ALONE: Any = Alone()
@@ -108,3 +109,15 @@ def fitted(folder: Path, table: pa.Table, **train: Any) -> tuple[Solution, Any]:
     store, features = made(folder, table)
     rows = whole(store)
     return newton.fit(problem_of(store, features, rows, **train), ALONE), rows
+
+
+class Floats(blocks.ExactSum):
+    """The negative control: a float all-reduce."""
+
+    def add(self, values: np.ndarray, share: float) -> None:
+        """As they come."""
+        self.sum = getattr(self, "sum", 0.0) + values
+
+    def total(self, world: World) -> np.ndarray:
+        """In the order of gloo."""
+        return world.sum_floats(np.zeros(len(self.bounds)) + getattr(self, "sum", 0.0))

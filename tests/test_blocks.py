@@ -13,12 +13,11 @@ from binclf.config import Config, Train
 from binclf.loader import HeldRows, Source
 from binclf.solvers import blocks, newton, sample
 from binclf.solvers.blocks import Reducer, blocks_of
-from binclf.solvers.exact import ExactSum
 from binclf.solvers.problem import Problem
 from binclf.split import ensure
 from binclf.train import learn_features
-from binclf.world import World, join
-from tests.optimum import ALONE, design_of, digest, problem_of, streamed, sums_at
+from binclf.world import join
+from tests.optimum import ALONE, Floats, design_of, digest, problem_of, streamed, sums_at
 from tests.ranks import run, small_job
 from tests.trained import decoding
 
@@ -49,18 +48,6 @@ def on_a_rank(config: Config, exact: bool) -> str:
         store.fill(range(len(store.source.group_rows)))
         task = Problem(store, None, features, split.weight("train"), split.base_rate("train"), config.train)
         return digest(newton.fit(task, world))
-
-
-class Floats(ExactSum):
-    """The negative control: a float all-reduce."""
-
-    def add(self, values: np.ndarray, share: float) -> None:
-        """As they come."""
-        self.sum = getattr(self, "sum", 0.0) + values
-
-    def total(self, world: World) -> np.ndarray:
-        """In the order of gloo."""
-        return world.sum_floats(np.zeros(len(self.bounds)) + getattr(self, "sum", 0.0))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
 
 from binclf import artifact
 from binclf.config import Config, parse
@@ -28,7 +28,7 @@ from binclf.solvers.problem import Seen
 from binclf.split import Split, ensure
 from binclf.train import learn_features, train
 from binclf.world import World
-from tests.optimum import ALONE
+from tests.optimum import ALONE, Floats
 from tests.ranks import run
 from tests.trained import decoding, write
 
@@ -71,7 +71,7 @@ def config_of(folder: Path, rows: pa.Table, **train: Any) -> Config:
     """A training on three files of these rows."""
     bounds = [0, len(rows) // 5, len(rows) // 2, len(rows)]
     for number, (low, high) in enumerate(pairwise(bounds)):
-        sizes = [GROUP] * ((high - low) // GROUP) + [(high - low) % GROUP] * ((high - low) % GROUP > 0)
+        sizes = [0] + [GROUP] * ((high - low) // GROUP) + [(high - low) % GROUP] * ((high - low) % GROUP > 0)
         write(folder / "data" / f"{number}.parquet", rows.slice(low, high - low), sizes)
     settings = {"solver": "newton", "device": "cpu", "lanes": 8, "l2": 1e-4, **train}
     data = {"path": str(folder / "data"), "label": "bought", "weight": "w"}
@@ -242,18 +242,6 @@ def on_a_rank(run_dir: Path, is_exact: bool) -> None:
         train(run_dir)
 
 
-class Floats(blocks.ExactSum):
-    """The negative control: a float all-reduce."""
-
-    def add(self, values: np.ndarray, share: float) -> None:
-        """As they come."""
-        self.sum = getattr(self, "sum", 0.0) + values
-
-    def total(self, world: World) -> np.ndarray:
-        """In the order of gloo."""
-        return world.sum_floats(np.zeros(len(self.bounds)) + getattr(self, "sum", 0.0))
-
-
 def test_tiers_leave_no_trace_and_a_pass_is_spared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -314,22 +302,58 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits(
     assert digest(run_dir) == whole
 
 
+def told(config: Config) -> dict[str, Any]:
+    """Train in this process; what the model's file says of it."""
+    run_dir = artifact.begin(config)
+    train(run_dir)
+    found: dict[str, Any] = json.loads((run_dir / "model.json").read_text())["training"]
+    return found
+
+
 def test_a_look_that_leads_astray_is_left_for_the_base_rate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, found = Pilot.seen, []
+    right, seen = told(config_of(tmp_path / "right", table())), Pilot.seen
 
     def astray(self: Pilot, features: Features) -> Seen | None:
-        told = seen(self, features)
-        assert told is not None
-        return Seen(told.point + 1e3, told.sums)
+        found = seen(self, features)
+        assert found is not None
+        return Seen(found.point + 1e3, found.sums)
 
-    for place in ("right", "astray"):
-        run_dir = artifact.begin(config_of(tmp_path / place, table(), tolerance=1e-9))
-        train(run_dir)
-        found.append(np.concatenate(list(load_file(run_dir / "model.safetensors").values())))
-        monkeypatch.setattr(Pilot, "seen", astray)
-    assert found[1] == pytest.approx(found[0], abs=1e-9)
+    monkeypatch.setattr(Pilot, "seen", astray)
+    found = told(config_of(tmp_path / "astray", table()))
+    assert found["history"][0]["objective"] < 0.7
+    assert found["history"][-1]["objective"] == pytest.approx(right["history"][-1]["objective"], abs=1e-12)
+
+
+ODD: dict[str, Any] = {
+    "plain": lambda draw, y: {},
+    "nearly constant": lambda draw, y: {"odd": np.where(np.arange(ROWS) < 5, draw.normal(size=ROWS), 0.0)},
+    "dependent": lambda draw, y: {"odd": 2 * np.arange(ROWS), "more": 1 - np.arange(ROWS)},
+    "sorted": lambda draw, y: {"odd": np.arange(ROWS) + 1000 * draw.normal(size=ROWS)},
+    "empty": lambda draw, y: {"odd": pa.array(y, pa.float64(), mask=np.ones(ROWS, dtype=bool))},
+    "telling": lambda draw, y: {"odd": 2 * y + draw.random(ROWS)},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("settings", [{}, {"l1": 0.01, "nonnegative": ["plain"]}], ids=["smooth", "l1"])
+def test_with_a_look_and_without_one_the_optimum_is_the_same(
+    tmp_path: Path, name: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = table()
+    for column, values in ODD[name](
+        np.random.default_rng(1), rows["bought"].to_numpy().astype(float)
+    ).items():
+        rows = rows.append_column(column, pa.array(values))
+    if name == "telling":
+        rows = rows.sort_by("bought")  # no row group has both classes, but for one
+    found = [told(config_of(tmp_path / "with", rows, **settings))]
+    monkeypatch.setattr("binclf.train.pilot_of", lambda *_: None)
+    found.append(told(config_of(tmp_path / "without", rows, **settings)))
+    ends = [one["history"][-1]["objective"] for one in found]
+    assert ends[0] == pytest.approx(ends[1], abs=1e-9)
+    assert found[0]["passes"] <= found[1]["passes"] - (name in {"plain", "sorted"} and not settings)
 
 
 def test_the_streamed_rows_and_the_held_ones_show_the_same(tmp_path: Path) -> None:
