@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,12 @@ class HeldRows:
     def blocks(self, groups: Iterable[int], look: Look | None = None) -> Iterator[tuple[int, Block]]:
         """These row groups, decoded with their moments, looked at, and kept until they are encoded."""
         return decoded(groups, self._block, look)
+
+    def early(self, groups: Iterable[int]) -> Iterator[tuple[int, Block]]:
+        """The same before each rank has its own row groups: not kept where another may keep them."""
+        if self.is_shared:
+            return decoded(groups, partial(self.source.decode, moments=True))
+        return self.blocks(groups)
 
     def attach(self, features: Features) -> None:
         """From now on rows are encoded with these features, in place: a row group when it is asked for.

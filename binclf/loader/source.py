@@ -64,7 +64,7 @@ class Source:
 
 
 def decoded(
-    groups: Iterable[int], decode: Callable[[int], Block], look: Look | None
+    groups: Iterable[int], decode: Callable[[int], Block], look: Look | None = None
 ) -> Iterator[tuple[int, Block]]:
     """Row groups by threads, in order; each looked at by the thread that has just decoded it."""
 

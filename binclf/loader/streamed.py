@@ -40,6 +40,10 @@ class StreamedRows:
         """These row groups, decoded with their moments and looked at."""
         return decoded(groups, partial(self._block, moments=True), look)
 
+    def early(self, groups: Iterable[int]) -> Iterator[tuple[int, Block]]:
+        """The same before each rank has its own row groups."""
+        return self.blocks(groups)
+
     def attach(self, features: Features) -> None:
         """From now on rows are encoded with these features."""
         self.encoder = Encoder(features)

@@ -26,15 +26,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from binclf.config import Config
 from binclf.features import Block, Encoded, Encoder, Features, learn
-from binclf.loader import Source, Store
-from binclf.loader.source import ahead, threads
+from binclf.loader import Store
 from binclf.solvers import checkpoint
 from binclf.solvers.blocks import Reducer, Summation, Sums, is_coarse
 from binclf.solvers.descent import Descent
@@ -131,7 +130,7 @@ def pilot_of(
     if is_begun or not sample or not is_coarse(source.group_rows, numbers + 1):
         return None
     place = {group: place for place, group in enumerate(group for block in sample for group in block)}
-    held = _Sample(source, [group for block in sample[world.rank :: world.size] for group in block])
+    held = _Sample(store, [group for block in sample[world.rank :: world.size] for group in block])
     weight, rate = split.weight("train"), split.base_rate("train")
     features = learn(
         config,
@@ -151,10 +150,9 @@ def pilot_of(
 class _Sample:
     """Some row groups, decoded once and held."""
 
-    def __init__(self, source: Source, groups: Sequence[int]) -> None:
-        self.source = source
-        decoded = ahead(lambda group: source.decode(group, moments=True), groups, threads())
-        self.blocks = dict(zip(groups, decoded, strict=True))  # not yet encoded
+    def __init__(self, store: Store, groups: Iterable[int]) -> None:
+        self.source = store.source
+        self.blocks = dict(store.early(groups))  # not yet encoded
         self._rows: dict[int, Encoded] = {}
 
     def attach(self, features: Features) -> None:
