@@ -205,11 +205,15 @@ def test_what_the_sample_could_not_know_ends_the_look_and_not_the_run(
 
 
 @pytest.mark.parametrize(
-    "train", [{"solver": "minibatch", "l2": 1e-6}, {"solver": "newton"}], ids=["minibatch", "levels"]
+    ("train", "has_levels"),
+    [({"solver": "minibatch", "l2": 1e-6}, False), ({"class_weight": "balanced"}, False), ({}, True)],
+    ids=["minibatch", "balanced", "levels"],
 )
-def test_there_is_none_for_levels_and_none_for_minibatch(tmp_path: Path, train: dict[str, Any]) -> None:
+def test_there_is_none_for_minibatch_class_weights_and_levels(
+    tmp_path: Path, train: dict[str, Any], has_levels: bool
+) -> None:
     rows = table()
-    if train["solver"] == "newton":
+    if has_levels:
         rows = rows.append_column("town", pa.array(["a", "b"] * (ROWS // 2)))
     assert looked(config_of(tmp_path, rows, **train))[0] is None
 

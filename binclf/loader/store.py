@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf.epoch import EpochPlan
-from binclf.features import Block, Encoded
+from binclf.features import Encoded
 from binclf.loader.source import Source
 
 I64 = npt.NDArray[np.int64]
@@ -38,9 +37,6 @@ class Store(Protocol):
 
     def reader(self, plan: EpochPlan, rank: int, ranks: int) -> Reader:
         """One rank's rows in the order of an epoch."""
-
-    def early(self, groups: Iterable[int]) -> Iterator[tuple[int, Block]]:
-        """Row groups, decoded with their moments before features are attached, whichever rank asks."""
 
     def encoded(self, group: int) -> Encoded:
         """One row group, in canonical order."""

@@ -33,7 +33,7 @@ import numpy.typing as npt
 
 from binclf.config import Config
 from binclf.features import Block, Encoded, Encoder, Features, learn
-from binclf.loader import Store
+from binclf.loader.tier import AnyStore
 from binclf.solvers import checkpoint
 from binclf.solvers.blocks import Reducer, Summation, Sums, is_coarse
 from binclf.solvers.descent import Descent
@@ -110,20 +110,22 @@ class Pilot:
 
 
 def pilot_of(
-    config: Config, split: Split, store: Store, checkpoints: Place | None, world: World
+    config: Config, split: Split, store: AnyStore, checkpoints: Place | None, world: World
 ) -> Pilot | None:
     """From a sample's units and its optimum; None where there is to be no look. All ranks must ask.
 
     Args:
         config: of the run.
-        split: for the weight and the base rate of train.
+        split: of the rows that are kept, for the weight and the base rate of train.
         store: of train, with no features attached yet.
         checkpoints: of an interrupted run, which knows where to go on.
         world: the ranks.
     """
     source, settings = store.source, config.train
     roles, numbers = source.how.roles, len(source.how.roles.numeric)
-    if settings.asked == "minibatch" or roles.categorical or numbers > MOST_COLUMNS:
+    if settings.asked == "minibatch" or settings.class_weight != "none":  # decoded rows weigh otherwise
+        return None
+    if roles.categorical or numbers > MOST_COLUMNS:
         return None
     sample = sample_of(source, numbers + 1, settings.seed)
     is_begun = checkpoints is not None and checkpoint.seen_by_all(checkpoints, world) is not None
@@ -150,7 +152,7 @@ def pilot_of(
 class _Sample:
     """Some row groups, decoded once and held."""
 
-    def __init__(self, store: Store, groups: Iterable[int]) -> None:
+    def __init__(self, store: AnyStore, groups: Iterable[int]) -> None:
         self.source = store.source
         self.blocks = dict(store.early(groups))  # not yet encoded
         self._rows: dict[int, Encoded] = {}
