@@ -15,17 +15,19 @@ from binclf import artifact, commit, hashing
 from binclf.config import Config, Train
 from binclf.epoch import check_ranks
 from binclf.errors import ConfigError
-from binclf.features import Decoding, Features, learn, roles
+from binclf.features import Decoding, Features, learn, roles, tell
 from binclf.loader import Order, Source
 from binclf.loader.downsampled import downsampled
 from binclf.loader.memory import Shape
 from binclf.loader.process import Peak
+from binclf.loader.source import Look
 from binclf.loader.tier import AnyStore, Job, Room, Tier, attach, choose, open_stores, told
 from binclf.plan import foresee
 from binclf.probabilities import check_calibration, mend
 from binclf.solvers import schedule
 from binclf.solvers.choice import choice_of, unaffordable
 from binclf.solvers.distance import judged
+from binclf.solvers.pilot import pilot_of
 from binclf.solvers.problem import Problem, Solution, problem_of
 from binclf.solvers.units import coefficients
 from binclf.split import Split
@@ -75,10 +77,11 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
         log.info("%s", told(tier))
     reading = time.perf_counter()
     stores = open_stores(job, tier, sources, world)
-    features = learn_features(world, config, how, kept, stores["train"])
+    checkpoints = run_dir / artifact.CHECKPOINTS
+    pilot = pilot_of(config, kept, stores["train"], checkpoints, world)
+    features = learn_features(world, config, how, kept, stores["train"], pilot.look if pilot else None)
     world.agree({"features": hashing.digest(features.as_json())})
     job = job_of(config, sources, world, room, features)  # now that all widths are known
-    checkpoints = run_dir / artifact.CHECKPOINTS
     lacking = unaffordable(job, tier, features, world)
     solver = choice_of(config.train, lacking, checkpoints, world)
     world.agree({"solver": solver.name})
@@ -89,6 +92,8 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     attach(stores, features, world)
     reading = time.perf_counter() - reading
     problem = problem_of(config, stores, features, split, kept)
+    if pilot and solver.name == "newton":
+        problem = replace(problem, seen=pilot.seen(features))
     solution = _solved(solver.name, problem, world, checkpoints, peak)
     if solver.name != "newton":
         solution = judged(solution, problem, world, lacking)
@@ -158,13 +163,16 @@ def job_of(
     return Job(config, room, sources, shape, rows, world.rank, world.size, world.local_size)
 
 
-def learn_features(world: World, config: Config, how: Decoding, split: Split, store: AnyStore) -> Features:
-    """Column statistics of train; each rank looks at the row groups that its first epoch will need."""
+def learn_features(
+    world: World, config: Config, how: Decoding, split: Split, store: AnyStore, look: Look | None = None
+) -> Features:
+    """Column statistics of train; each rank decodes the row groups that its first epoch will need."""
     source = store.source
     owners = order_of(config.train).plan(source.group_rows, 0).owners(world.size)
     owned = np.flatnonzero(owners == world.rank).tolist()
-    blocks = partial(store.blocks, owned)
+    blocks = partial(store.blocks, owned, look)
     features = learn(config, how.roles, blocks, len(owners), split.weight("train"), world)
+    tell(features)
     if world.rank == 0:
         log.info(
             "learnt %d numeric and %d categorical columns from %s rows: %d weights",

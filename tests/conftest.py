@@ -7,9 +7,10 @@ import pytest
 from binclf import kernels
 from binclf.kernels import library
 from tests.bucket import bucket, s3_address
+from tests.optimum import known, many_blocks
 from tests.trained import people_dir, trained_run
 
-__all__ = ["bucket", "people_dir", "s3_address", "trained_run"]
+__all__ = ["bucket", "known", "many_blocks", "people_dir", "s3_address", "trained_run"]
 
 
 @pytest.fixture(params=["compiled", "numpy"])

@@ -26,7 +26,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from binclf.config import Config
 from binclf.errors import ArtifactError, ConfigError, DataError
-from binclf.features import Block, Decoding, Encoder, Features, Lookup, Roles, decode, learn, roles
+from binclf.features import Block, Decoding, Encoder, Features, Lookup, Roles, decode, learn, roles, tell
 from binclf.features.block import text_key
 from binclf.features.levels import LevelCounts
 from binclf.features.records import FIRST_LEVEL, NULL, OTHER, NumericColumn
@@ -131,6 +131,7 @@ class Data:
         results = Together(len(hands)).run(body)
         assert all(result == results[0] for result in results)
         found: Features = results[0]
+        tell(found)
         return found
 
     def encode(self, features: Features) -> tuple[F64, I64]:

@@ -9,7 +9,7 @@ from binclf.features.block import Block, Decoding, decode
 from binclf.features.columns import Roles, roles, slice_columns
 from binclf.features.downsampling import Downsampling
 from binclf.features.encode import Encoded, Encoder
-from binclf.features.learn import Exchange, learn
+from binclf.features.learn import Exchange, learn, tell
 from binclf.features.lookup import Lookup
 from binclf.features.numbers import Standard
 from binclf.features.records import CategoricalColumn, Features, NumericColumn
@@ -33,4 +33,5 @@ __all__ = [
     "learn",
     "roles",
     "slice_columns",
+    "tell",
 ]

@@ -77,15 +77,13 @@ def learn(
     fills = _fills(config, blocks, moments, weight, exchange)
     merged = _merged(counts, exchange)
     categorical, hash_offset = _categorical(config, roles, merged)
-    features = Features(
+    return Features(
         numeric=_numeric(config, roles, moments, fills),
         categorical=categorical,
         hash_bits=bits,
         hash_offset=hash_offset,
         rows=rows,
     )
-    _report(features, merged)
-    return features
 
 
 def _fills(
@@ -184,8 +182,8 @@ def _categorical(
     return tuple(laid), offset
 
 
-def _report(features: Features, counts: list[LevelCounts]) -> None:
-    """Tell what a user would want to know: constant, empty and hashed columns."""
+def tell(features: Features) -> None:
+    """What a user would want to know: constant, empty and hashed columns."""
     for column in features.numeric:
         if column.missing == features.rows:
             log.warning("column '%s' is missing in every training row", column.name)

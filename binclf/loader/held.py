@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from binclf.epoch import EpochPlan
 from binclf.features import Block, Encoded, Encoder, Features, Standard
 from binclf.loader.order import RowOrder
 from binclf.loader.records import Layout, Records
-from binclf.loader.source import Source, ahead, threads
+from binclf.loader.source import Look, Source, ahead, decoded, threads
 from binclf.parquet import Buffers
 
 I64 = npt.NDArray[np.int64]
@@ -55,10 +56,15 @@ class HeldRows:
         """Bytes of all rows."""
         return Records.bytes_of(layout_of(source), source.rows)
 
-    def blocks(self, groups: Iterable[int]) -> Iterator[tuple[int, Block]]:
-        """These row groups, decoded with their moments and kept until they are encoded."""
-        todo = list(groups)
-        yield from zip(todo, ahead(self._block, todo, threads()), strict=True)
+    def blocks(self, groups: Iterable[int], look: Look | None = None) -> Iterator[tuple[int, Block]]:
+        """These row groups, decoded with their moments, looked at, and kept until they are encoded."""
+        return decoded(groups, self._block, look)
+
+    def early(self, groups: Iterable[int]) -> Iterator[tuple[int, Block]]:
+        """The same before each rank has its own row groups: not kept where another may keep them."""
+        if self.is_shared:
+            return decoded(groups, partial(self.source.decode, moments=True))
+        return self.blocks(groups)
 
     def attach(self, features: Features) -> None:
         """From now on rows are encoded with these features, in place: a row group when it is asked for.

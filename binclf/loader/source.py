@@ -16,6 +16,7 @@ from binclf.split import PartFile
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+Look = Callable[[int, Block], None]  # at a row group, by the thread that decoded it
 
 
 class Source:
@@ -60,6 +61,21 @@ class Source:
                 f"{self.group_rows[group]}"
             )
         return block
+
+
+def decoded(
+    groups: Iterable[int], decode: Callable[[int], Block], look: Look | None = None
+) -> Iterator[tuple[int, Block]]:
+    """Row groups by threads, in order; each looked at by the thread that has just decoded it."""
+
+    def one(group: int) -> Block:
+        block = decode(group)
+        if look is not None:
+            look(group, block)
+        return block
+
+    todo = list(groups)
+    yield from zip(todo, ahead(one, todo, threads()), strict=True)
 
 
 def threads() -> int:

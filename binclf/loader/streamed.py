@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from binclf.epoch import EpochPlan, Piece
 from binclf.features import Block, Encoded, Encoder, Features, Target
 from binclf.loader.cache import BlockCache
 from binclf.loader.order import RowOrder, places
-from binclf.loader.source import Source, ahead, threads
+from binclf.loader.source import Look, Source, ahead, decoded, threads
 from binclf.parquet import Buffers
 
 I64 = npt.NDArray[np.int64]
@@ -36,10 +36,13 @@ class StreamedRows:
         self.encoder: Encoder | None = None
         self.chunks, self.work = Buffers(), Buffers()
 
-    def blocks(self, groups: Iterable[int]) -> Iterator[tuple[int, Block]]:
-        """These row groups, decoded with their moments."""
-        todo = list(groups)
-        yield from zip(todo, ahead(lambda g: self._block(g, moments=True), todo, threads()), strict=True)
+    def blocks(self, groups: Iterable[int], look: Look | None = None) -> Iterator[tuple[int, Block]]:
+        """These row groups, decoded with their moments and looked at."""
+        return decoded(groups, partial(self._block, moments=True), look)
+
+    def early(self, groups: Iterable[int]) -> Iterator[tuple[int, Block]]:
+        """The same before each rank has its own row groups."""
+        return self.blocks(groups)
 
     def attach(self, features: Features) -> None:
         """From now on rows are encoded with these features."""

@@ -6,16 +6,16 @@ one thread in the order of its rows, blocks as integers (`ExactSum`): who worked
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from binclf import kernels
-from binclf.features import Encoder, Features
-from binclf.loader import Store
-from binclf.loader.source import ahead, threads
+from binclf.features import Encoded, Encoder, Features
+from binclf.loader.source import Source, ahead, threads
 from binclf.solvers.exact import ExactSum
 from binclf.world import World
 
@@ -76,66 +76,84 @@ def blocks_of(group_rows: Sequence[int], least: int) -> list[range]:
     return blocks
 
 
-class Reducer:
-    """Sums over the rows of one store, which all ranks ask for alike."""
+def least_rows(size: int) -> int:
+    """Of a block, where there are so many weights."""
+    return max(LEAST_ROWS, ROWS_A_WEIGHT * size)
 
-    def __init__(self, store: Store, features: Features, weight: float, world: World) -> None:
-        """A store with features attached; the weight of its rows."""
-        self.store, self.features, self.weight, self.world = store, features, weight, world
-        self.size = features.width + features.table_size + 1
-        self.terms = Terms.of(features)
-        self.blocks = blocks_of(store.source.group_rows, max(LEAST_ROWS, ROWS_A_WEIGHT * self.size))
-        self._upper = np.triu_indices(self.size)
-        self._blanks = Encoder(features).blanks
 
-    def at(self, point: F64, blocks: Sequence[range] | None = None) -> Sums:
-        """All sums at a point, float64 [p]; of some blocks only, if they are named.
+def is_coarse(group_rows: Sequence[int], size: int) -> bool:
+    """Whether row groups are so large that each could be a block of its own, with so many weights."""
+    return sum(group_rows) >= ROWS_A_WEIGHT * size * len(group_rows)
+
+
+class Summation:
+    """Sums at a point, block by block, whoever has which block."""
+
+    def __init__(self, features: Features, point: F64, weight: float, most: F64, blocks: int) -> None:
+        """Nothing added yet.
+
+        Args:
+            features: that rows are encoded with.
+            point: float64 [p].
+            weight: of all rows.
+            most: times that a row's logit has each weight, float64 [p].
+            blocks: how many there are, over all ranks.
 
         Raises:
-            OverflowError: the weights are so large that the loss has no bound.
+            OverflowError: the point is so far away that the loss has no bound.
         """
-        chosen = self.blocks if blocks is None else blocks
-        total = ExactSum(self._bounds(point), max(len(chosen), 1))
-        own, rows = chosen[self.world.rank :: self.world.size], 0
-        for count, values in ahead(lambda block: self._block(block, point), own, threads()):
-            total.add(values, values[0] / self.weight if self.weight else 0.0)
-            rows += count
-        self._check(int(self.world.sum_integers(np.array([rows]))[0]), chosen)
-        found = total.total(self.world)
-        hessian = np.zeros((self.size, self.size))
-        hessian[self._upper] = found[2 + self.size :]
-        hessian += np.triu(hessian, 1).T
-        return Sums(float(found[0]), float(found[1]), found[2 : 2 + self.size], hessian)
+        self.features, self.point, self.weight = features, point, weight
+        self.rows = 0  # that were added
+        self._upper = np.triu_indices(len(point))
+        self._blanks = Encoder(features).blanks
+        self._total = ExactSum(self._bounds(most), max(blocks, 1))
 
-    def _check(self, rows: int, blocks: Sequence[range]) -> None:
-        expected = sum(self.store.source.group_rows[group] for block in blocks for group in block)
-        if rows != expected:
-            raise AssertionError(f"a pass saw {rows} rows of {expected}: rows were lost or repeated")
+    def of(self, pieces: Iterable[Encoded]) -> tuple[int, F64]:
+        """Rows of a block, given in pieces of multiples of 64 rows but for the last of each row group.
 
-    def _bounds(self, point: F64) -> F64:
-        """Of weight, loss, gradient and Hessian: |slope| <= w and 0 <= bend <= w / 4."""
-        most = self.terms.magnitudes
-        furthest = np.log(2) + float(np.abs(point) @ most)
-        curved = np.outer(most, most)[self._upper] / 4
-        return self.weight * np.concatenate([[1.0, furthest], most, curved])
-
-    def _block(self, groups: Sequence[int], point: F64) -> tuple[int, F64]:
-        """Rows of a block; and its weight, loss, gradient and upper triangle of the Hessian, end to end."""
-        width, size = self.features.width, self.features.table_size
+        Returns how many; and their weight, loss, gradient and upper triangle of the Hessian, end to end.
+        """
+        width, point = self.features.width, self.point
         found = kernels.Curvature(np.append(point[:width], point[-1]), point[width:-1], self._blanks)
         weight, count = 0.0, 0
-        for group in groups:
-            rows = self.store.kept(group)
+        for rows in pieces:
             found.add(rows.x, rows.ids, rows.y, rows.w)
             weight += len(rows) if rows.w is None else float(rows.w.sum(dtype=np.float64))
             count += len(rows)
-        return count, np.concatenate([[weight, found.loss], self._flat(found, width, size)])
+        return count, np.concatenate([[weight, found.loss], self._flat(found)])
 
-    def _flat(self, found: kernels.Curvature, width: int, size: int) -> F64:
+    def add(self, count: int, values: F64) -> None:
+        """Add what `of` gave; by one thread at a time.
+
+        Raises:
+            OverflowError: a value is beyond what `most` allows, or is none.
+        """
+        self._total.add(values, values[0] / self.weight if self.weight else 0.0)
+        self.rows += count
+
+    def total(self, world: World, expected: int) -> Sums:
+        """Over all ranks, the same bits on all of them; they must all ask, and have seen so many rows."""
+        rows = int(world.sum_integers(np.array([self.rows]))[0])
+        if rows != expected:
+            raise AssertionError(f"a pass saw {rows} rows of {expected}: rows were lost or repeated")
+        found, size = self._total.total(world), len(self.point)
+        hessian = np.zeros((size, size))
+        hessian[self._upper] = found[2 + size :]
+        hessian += np.triu(hessian, 1).T
+        return Sums(float(found[0]), float(found[1]), found[2 : 2 + size], hessian)
+
+    def _bounds(self, most: F64) -> F64:
+        """Of weight, loss, gradient and Hessian: |slope| <= w and 0 <= bend <= w / 4."""
+        furthest = np.log(2) + float(np.abs(self.point) @ most)
+        curved = np.outer(most, most)[self._upper] / 4
+        return self.weight * np.concatenate([[1.0, furthest], most, curved])
+
+    def _flat(self, found: kernels.Curvature) -> F64:
         """Gradient and upper triangle of the Hessian, with the intercept last."""
-        if not size:
+        width, size = self.features.width, len(self.point)
+        if not self.features.table_size:
             return np.concatenate([found.gradient, found.hessian[self._upper]])
-        hessian = np.empty((self.size, self.size))
+        hessian = np.empty((size, size))
         hessian[:width, :width] = found.hessian[:width, :width]
         hessian[:width, -1] = found.hessian[:width, width]
         hessian[-1, -1] = found.hessian[width, width]
@@ -144,3 +162,37 @@ class Reducer:
         hessian[width:-1, width:-1] = found.pairs
         gradient = np.concatenate([found.gradient[:width], found.table_gradient, found.gradient[width:]])
         return np.concatenate([gradient, hessian[self._upper]])
+
+
+class Rows(Protocol):
+    """What is asked of a store."""
+
+    source: Source
+
+    def kept(self, group: int) -> Encoded:
+        """The rows of a row group; of x perhaps the numbers alone, NaN where missing."""
+
+
+class Reducer:
+    """Sums over the rows of one store, which all ranks ask for alike."""
+
+    def __init__(self, store: Rows, features: Features, weight: float, world: World) -> None:
+        """A store with features attached; the weight of its rows."""
+        self.store, self.features, self.weight, self.world = store, features, weight, world
+        self.size = features.width + features.table_size + 1
+        self.terms = Terms.of(features)
+        self.blocks = blocks_of(store.source.group_rows, least_rows(self.size))
+
+    def at(self, point: F64, blocks: Sequence[range] | None = None) -> Sums:
+        """All sums at a point, float64 [p]; of some blocks only, if they are named.
+
+        Raises:
+            OverflowError: the weights are so large that the loss has no bound.
+        """
+        chosen, kept = self.blocks if blocks is None else blocks, self.store.kept
+        found = Summation(self.features, point, self.weight, self.terms.magnitudes, len(chosen))
+        own = chosen[self.world.rank :: self.world.size]
+        for count, values in ahead(lambda block: found.of(map(kept, block)), own, threads()):
+            found.add(count, values)
+        rows = self.store.source.group_rows
+        return found.total(self.world, sum(rows[group] for block in chosen for group in block))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -15,7 +16,7 @@ F64 = npt.NDArray[np.float64]
 
 HALVINGS = 40
 SUFFICIENT = 1e-4  # of what the slope promises, that a step must gain
-ROUNDING = 8 * float(np.finfo(np.float64).eps)
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 class State:
@@ -36,6 +37,10 @@ class Descent:
     def __init__(self, reducer: Reducer, penalty: Penalty) -> None:
         """Of an objective: the mean log-loss over the reducer's rows, and a penalty."""
         self.reducer, self.penalty = reducer, penalty
+        rows = reducer.store.source.group_rows
+        largest = max((sum(rows[group] for group in block) for block in reducer.blocks), default=0)
+        # of n numbers that are added one after the other, some sqrt(n) roundings are left
+        self._rounding = EPSILON * math.sqrt(64 + largest)
 
     def at(self, point: F64, blocks: Sequence[range] | None = None) -> State:
         """What is known at a point; of some blocks only, if they are named."""
@@ -61,7 +66,7 @@ class Descent:
 
     def rounding(self, state: State) -> float:
         """Differences of the objective that say nothing."""
-        return ROUNDING * abs(state.objective)
+        return self._rounding * abs(state.objective)
 
     def agreed(self, values: Sequence[float] | F64) -> F64:
         """Rank 0's: another kind of processor may round otherwise, and decide otherwise."""

@@ -4,8 +4,9 @@ Each pass over the rows gives loss, gradient and Hessian at a point; the next po
 least (`Model.least`), or on the way there where that would raise the objective (Armijo's rule). All ranks
 work out the same from the same integers, so all have the same bits.
 
-It begins at the optimum of a few row groups, a small share of a pass that saves passes, unless the base rate
-alone does better. The last step, of which it is proven beforehand where it ends, is not looked at again.
+It begins where a step leads that was worked out while rows were decoded (`pilot`), else at the optimum of a
+few row groups (`sample`), unless the base rate alone does better. The last step, of which it is proven
+beforehand where it ends, is not looked at again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binclf import hashing
 from binclf.errors import ConfigError, DataError
 from binclf.loader import Balanced
 from binclf.objective import l2_of
@@ -30,7 +30,8 @@ from binclf.solvers.descent import Descent, State
 from binclf.solvers.inference import dependences, inference
 from binclf.solvers.point import penalty_of, weights_of
 from binclf.solvers.problem import Problem, Solution
-from binclf.solvers.quadratic import Penalty
+from binclf.solvers.quadratic import Model, Penalty
+from binclf.solvers.sample import optimum_of, sample_of
 from binclf.solvers.verdict import Fit, base_loss, base_point, failed, is_good
 from binclf.storage import Place
 from binclf.world import World
@@ -41,8 +42,6 @@ F64 = npt.NDArray[np.float64]
 
 MOST_WEIGHTS = 4096  # a Hessian of 128 MiB, and several of them
 MOST_PASSES = 100
-SAMPLE_ROWS, ROWS_A_WEIGHT = 32768, 32  # at least, of a sample
-SAMPLE_SHARE, MOST_SHARE = 32, 8  # of all rows a 32nd, if it need not be more than an eighth
 
 
 def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> Solution:
@@ -117,10 +116,10 @@ class _Newton:
     def go(self) -> Fit:
         point, is_last = self._resume()
         base = base_point(self.problem)
-        start = self._warm(base) if point is None else self.descent.at(point)
+        start = self._warm() if point is None else self.descent.at(point)
         found = self._from(self.descent.at(base) if start is None else start, is_last=is_last)
         is_good = self._is_good(found)
-        if not is_good and start is not None and point is None:
+        if not is_good and start is not None:
             self._forget()  # a few rows may be told apart where all are not
             found = self._from(self.descent.at(base))
             is_good = self._is_good(found)
@@ -181,32 +180,22 @@ class _Newton:
             log.info("pass %d: train loss %.9f, %s", len(self.history), mean, certificate.told())
         return Fit(state.point, state.model, sums, certificate, self.history)
 
-    def _warm(self, base: F64) -> State | None:
-        """At the optimum of a few blocks, if there are many more and it does better than the base rate."""
-        sample = self._sample()
-        if not sample:
+    def _warm(self) -> State | None:
+        """Where few rows lead, or a first look at all of them; None if the base rate does better."""
+        point = self._start()
+        if point is None or not np.isfinite(np.abs(point) @ self.reducer.terms.magnitudes):
             return None
-        state = self.descent.at(base, sample)
-        for _ in range(MOST_PASSES):
-            after = self.descent.step(state, sample) if state.sums.weight else None
-            if after is None or state.objective - after.objective <= 1e-7 * abs(state.objective):
-                break
-            state = after
-            if state.objective < base_loss(self.problem) / 100:  # they can be told apart: all others hardly
-                return None
-        whole = self.descent.at(state.point)
+        whole = self.descent.at(point)
         return whole if whole.objective < base_loss(self.problem) else None
 
-    def _sample(self) -> list[range]:
-        """Blocks by a keyed permutation, a small share of the rows; none of a small set."""
-        blocks, rows = self.reducer.blocks, self.reducer.store.source.group_rows
-        wanted = max(SAMPLE_ROWS, ROWS_A_WEIGHT * self.reducer.size, sum(rows) // SAMPLE_SHARE)
-        chosen: list[range] = []
-        for place in hashing.permutation(hashing.key(self.problem.settings.seed, "sample"), len(blocks)):
-            if sum(rows[group] for block in chosen for group in block) >= wanted:
-                break
-            chosen.append(blocks[place])
-        return chosen if MOST_SHARE * len(chosen) <= len(blocks) else []
+    def _start(self) -> F64 | None:
+        """Where to begin, if anything is known of that."""
+        seen = self.problem.seen
+        if seen is not None and seen.sums.weight:
+            move = Model(seen.point, seen.sums, self.descent.penalty).least[0]
+            return self.descent.agreed(seen.point + move)
+        sample = sample_of(self.reducer.store.source, self.reducer.size, self.problem.settings.seed)
+        return optimum_of(sample, self.descent, self.problem) if sample else None
 
     def _is_done(self, certificate: Certificate) -> bool:
         tolerance = self.problem.settings.tolerance

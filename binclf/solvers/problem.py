@@ -13,9 +13,18 @@ from binclf.config import Config, Train
 from binclf.features import Features
 from binclf.loader import Balanced, Store
 from binclf.objective import logit
+from binclf.solvers.blocks import Sums
 from binclf.split import Split
 
 Weights = dict[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of the log-loss at a point, but for rounding, before the solver begins."""
+
+    point: npt.NDArray[np.float64]  # [p]
+    sums: Sums  # over all rows of train
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Problem:
     settings: Train
     shift: float = 0.0  # from the log-odds of what is trained on to those of the data
     is_moved: bool = False  # whether class weights or down-sampling have made them others
+    seen: Seen | None = None  # in the units of the features
 
 
 def problem_of(
