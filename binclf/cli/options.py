@@ -11,7 +11,7 @@ from binclf.cli import verbs
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 CODES = (
-    "Exit codes: 0 done, 2 usage or config, 10 data at fault, 12 run untrusted, 13 storage, "
+    "Exit codes: 0 done, 2 usage or config, 10 data at fault, 11 gate refused (--strict), 12 run untrusted, 13 storage, "
     "14 a rank failed, 70 our own fault, 75 busy, 130/143 signals."
 )
 
@@ -77,6 +77,12 @@ def _on_runs(named: Verbs) -> None:
     added.add_argument("run_dir", metavar="RUN")
     added.add_argument("data", metavar="DATA", nargs="?")
     _verb(named, "report", verbs.report, "The report of a run.").add_argument("run_dir", metavar="RUN")
+    text = "Is the first run (challenger) better than the second (champion), beyond noise?"
+    added = _verb(named, "compare", verbs.compare, text)
+    added.add_argument("run_dir", metavar="RUN", help="the challenger")
+    added.add_argument("champion", metavar="RUN|MODEL", help="what it is compared with")
+    added.add_argument("data", metavar="DATA", nargs="?", help="labelled Parquet; else RUN's test part")
+    added.add_argument("--strict", action="store_true", help="exit with 11 where RUN is not promoted")
     added = _verb(named, "score", verbs.score, "New Parquet to scored Parquet.")
     added.add_argument("run_dir", metavar="RUN")
     added.add_argument("input", metavar="INPUT")

@@ -1,0 +1,226 @@
+"""Which rows a run was fitted on, known for certain or refused by name.
+
+Rows that a run trained on would flatter it, and so would rows that it stopped, calibrated or chose its
+threshold on: both are refused. What is known of a row follows from how the run was split:
+
+- A part file that the run has too (the same id: the same content, path and settings) has the same rows.
+- Methods hash and time (and random with data.group) decide by the row's own values, whatever file it is in.
+  So a row counts as seen if the run's rule would have it in training, also if the run never had that file.
+- Methods random, column and none decide by the file. Where the run had a file of this content, under any
+  name, its deal is worked out again from the content. A file that is new to the run has rows that are new to
+  it: files are what binclf tells rows by, here as in a split. A file that the run had with other content is
+  refused: which of its rows were seen cannot be known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf import artifact, commit
+from binclf.errors import DataError, together
+from binclf.parquet import Reader, Rows, find
+from binclf.split import PART_NAMES, deal, home
+from binclf.split.again import (
+    DealtFile,
+    dealt_files,
+    part_codes,
+    selection_made_of,
+    slot_of,
+    slots_again,
+    starts,
+)
+from binclf.split.checks import null_times
+from binclf.split.plan import selection_of
+from binclf.split.run import keys_of
+from binclf.storage import Place, Stamp, fingerprint_of
+
+I8 = npt.NDArray[np.int8]
+
+How = Literal["same_part", "same_content", "by_value", "new"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A file whose rows are to be judged: a part file of a run, or other data."""
+
+    path: Place
+    name: str  # relative path of the input file
+    groups: tuple[int, ...]  # rows of each row group
+    digest: str  # of its footer; empty: any
+    stamp: Stamp | None
+    part_id: str = ""  # empty: other data
+
+    def reader(self, texts: tuple[str, ...] = ()) -> Reader:
+        """The file opened, which must be what it was; `texts` are columns to read as dictionaries."""
+        return Reader(self.path, self.name, texts, self.digest, self.stamp)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Which rows of a judged file a run has seen."""
+
+    how: How
+    columns: tuple[str, ...]  # that `codes` looks at
+    codes: Callable[[Rows, int], I8]
+    """Rows of a row group, and the number of the first in its file, to places in `PART_NAMES`; -1: none."""
+
+
+class History:
+    """What a run's split did with which files."""
+
+    def __init__(self, run: artifact.Run) -> None:
+        """Nothing is read until it is asked for."""
+        self.run = run
+        self.files = dealt_files(run.split)
+        self.names = {file.relative for file in self.files.values()}
+        self.has_duplicates = bool(run.split.receipt["duplicate_files"])
+        known = run.config.split.method, bool(run.config.data.group)
+        self.is_by_value = known[0] in ("hash", "time") or known == ("random", True)
+
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """The input files that are there today, by relative path."""
+        try:
+            listing = find(self.run.config.data.path, ignore=self.run.config.store)
+        except DataError:  # all are gone
+            return {}
+        return {found.relative: found.path for found in listing.files}
+
+    def fingerprint(self, file: DealtFile) -> str:
+        """Of the content that a file had; by the split's receipt, or from the file itself.
+
+        Raises:
+            DataError: there is neither, so it is not known.
+        """
+        config, split = self.run.config, self.run.split
+        receipt = home(config) / "parts" / f"{file.id}.json"
+        if receipt.exists():
+            found = str(commit.read_json(receipt)["fingerprint"])
+            if selection_made_of(config, split, file, found):
+                return found
+        if place := self.places.get(file.relative):
+            found = fingerprint_of(place)
+            if selection_made_of(config, split, file, found):
+                return found
+        raise DataError(
+            f"{file.relative} changed or went since {self.run.id} was trained, and its split left no receipt: "
+            "what it held is not known. Bring it back as it was, or compare on other labelled data."
+        )
+
+    def made_of(self, fingerprint: str, name: str) -> list[DealtFile]:
+        """The run's files that had this content: that of the name, or, where there may be more, all."""
+        config, split = self.run.config, self.run.split
+        found: list[DealtFile] = []
+        for file in sorted(self.files.values(), key=lambda file: (file.relative != name, file.relative)):
+            if selection_made_of(config, split, file, fingerprint):
+                found.append(file)
+                if not self.has_duplicates:
+                    break
+        return found
+
+    def codes(self, files: Sequence[DealtFile], place: Place, fingerprint: str) -> I8:
+        """The part of each row of a content, int8 [N]; training first, where copies of it were in several."""
+        codes: I8 | None = None
+        for file in files:
+            selection = selection_made_of(self.run.config, self.run.split, file, fingerprint)
+            if selection is None:
+                raise AssertionError(f"{file.relative} is not of this content")
+            found = part_codes(file, slots_again(place, file.relative, selection, fingerprint))
+            # -1 is the largest of unsigned bytes, and training the least
+            codes = (
+                found
+                if codes is None
+                else np.minimum(codes.view(np.uint8), found.view(np.uint8)).view(np.int8)
+            )
+        if codes is None:
+            raise AssertionError("no file is of this content")
+        return codes
+
+
+def seen(history: History, judged: Judged, owner: History | None) -> Seen:
+    """Which rows of a judged file a run has seen.
+
+    Args:
+        history: of the run.
+        judged: the file.
+        owner: the run whose part the file is; None for other data.
+
+    Raises:
+        DataError: it cannot be known.
+    """
+    if judged.part_id and (history.is_by_value or not history.has_duplicates):
+        name, slot = slot_of(judged.part_id)
+        if name in history.files:
+            code = PART_NAMES.index(history.files[name].parts.get(slot, "test"))
+            return Seen("same_part", (), lambda rows, _: np.full(len(rows), code, dtype=np.int8))
+    if history.is_by_value:
+        return _by_value(history.run)
+    return _by_content(history, judged, owner)
+
+
+def _by_value(run: artifact.Run) -> Seen:
+    """By the rule of the run's split, which looks at a row's own values."""
+    config = run.config
+    if config.split.method == "time":
+        cuts = starts(config, run.split)
+        moments = np.array([moment for moment, _ in cuts], dtype=np.int64)
+        parts = np.array([0, *(PART_NAMES.index(part) for _, part in cuts)], dtype=np.int8)
+
+        def by_time(rows: Rows, _: int) -> I8:
+            found, missing = rows.moments(config.data.time)
+            if wrong := null_times(missing, config.data.time, rows.place):
+                raise together(wrong)
+            return parts[np.searchsorted(moments, found, side="right")]
+
+        return Seen("by_value", (config.data.time,), by_time)
+    selection = selection_of(config, "", is_alone=False)
+
+    def by_hash(rows: Rows, _: int) -> I8:
+        labels = np.zeros(len(rows), dtype=np.int8)  # none is left out
+        return deal.by_hash(keys_of(rows, selection), labels, fractions=tuple(selection["fractions"]))
+
+    return Seen("by_value", tuple(selection["columns"]), by_hash)
+
+
+def _by_content(history: History, judged: Judged, owner: History | None) -> Seen:
+    """By the deal of the run's own file of the same content, whatever its name."""
+    place: Place | None = judged.path
+    if owner is None:
+        fingerprint = fingerprint_of(judged.path)
+    else:
+        file = owner.files[slot_of(judged.part_id)[0]]
+        place, fingerprint = owner.places.get(file.relative), owner.fingerprint(file)
+    files = history.made_of(fingerprint, judged.name)
+    if not files:
+        _refuse_altered(history, judged, is_part=owner is not None)
+        return Seen("new", (), lambda rows, _: np.full(len(rows), -1, dtype=np.int8))
+    if place is None:
+        raise DataError(
+            f"{judged.name} is gone, and only it tells which of its rows {history.run.id} has seen: "
+            "bring it back as it was, or compare on other labelled data."
+        )
+    codes = history.codes(files, place, fingerprint)
+    if owner is not None:
+        codes = codes[owner.codes([file], place, fingerprint) == deal.TEST]
+    return Seen("same_content", (), lambda rows, first: codes[first : first + len(rows)])
+
+
+def _refuse_altered(history: History, judged: Judged, *, is_part: bool) -> None:
+    """A file that the run had under this name (of other data: in this place), and with other content."""
+    if is_part:
+        was_there = judged.name in history.names
+    else:
+        own = (place for name, place in history.places.items() if name in history.names)
+        was_there = judged.path.resolve() in {place.resolve() for place in own}
+    if was_there:
+        raise DataError(
+            f"{judged.name} has other content than when {history.run.id} was trained (or that was split by "
+            "another version of binclf), so which of its rows were trained on cannot be known. Compare on "
+            "labelled data that neither has seen, or split by hash or time, which go by the rows themselves."
+        )
