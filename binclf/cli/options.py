@@ -11,8 +11,8 @@ from binclf.cli import verbs
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 CODES = (
-    "Exit codes: 0 done, 2 usage or config, 10 data at fault, 11 gate refused (--strict), 12 run untrusted, 13 storage, "
-    "14 a rank failed, 70 our own fault, 75 busy, 130/143 signals."
+    "Exit codes: 0 done, 2 usage or config, 10 data at fault, 11 gate refused (--strict), 12 run untrusted, "
+    "13 storage, 14 a rank failed, 70 our own fault, 75 busy, 130/143 signals."
 )
 
 

@@ -8,7 +8,7 @@ for numbers of independent rows would make intervals too narrow by the root of w
 scaled by, and a gate on them would promise nothing.)
 
 Tails are Student's t with u - 1 degrees of freedom, by Wallace's transformation to the normal (1959, "Bounds
-on normal approximations to Student's and the chi-square distributions"; below 0.1 % off from 10 degrees on),
+on normal approximations to Student's and the chi-square distributions"; less than 0.1 % off at 49 degrees),
 which is its own inverse here: an interval leaves out 0 exactly where the p-value is below 5 %.
 """
 

@@ -109,7 +109,7 @@ class History:
             if selection_made_of(config, split, file, found):
                 return found
         raise DataError(
-            f"{file.relative} changed or went since {self.run.id} was trained, and its split left no receipt: "
+            f"{file.relative} changed or went since {self.run.id} was trained, and its split's receipt too: "
             "what it held is not known. Bring it back as it was, or compare on other labelled data."
         )
 

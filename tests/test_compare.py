@@ -1,0 +1,319 @@
+"""Two runs on the rows that neither was fitted on: which those are, however they were split."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn import metrics as oracle
+
+import binclf
+from binclf import artifact
+from binclf.artifact import Run
+from binclf.cli import main
+from binclf.compare import Comparison, compare
+from binclf.config import parse
+from binclf.errors import ArtifactError, ConfigError, DataError
+from binclf.retrain import retrain
+from binclf.storage import remove_tree
+from tests.trained import people, write
+
+Made = Callable[..., Run]
+START = datetime.datetime(2024, 1, 1)
+
+
+def with_more(table: pa.Table, seed: int) -> pa.Table:
+    """People with a moment, a customer and a part that the data themselves say."""
+    draw = np.random.default_rng(1000 + seed)
+    rows = table.num_rows
+    minutes = [START + datetime.timedelta(minutes=int(m)) for m in draw.integers(0, 10_000, rows)]
+    part = draw.choice(["train", "validation", "test"], rows, p=[0.6, 0.1, 0.3])
+    table = table.append_column("when", pa.array(minutes, pa.timestamp("us")))
+    table = table.append_column("customer", pa.array(draw.integers(0, 120, rows)))
+    return table.append_column("part", pa.array(part.tolist(), pa.string()))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three files of people."""
+    for number, rows in enumerate((700, 300, 500)):
+        table = with_more(people(rows, seed=number + 1), number)
+        write(tmp_path / "data" / f"part-{number}.parquet", table, [200, rows - 200])
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def made(data: Path, tmp_path: Path) -> Made:
+    """Train a run on the data by Newton's method, each in its own store unless told."""
+    count = iter(range(100))
+
+    def train(store: str = "", l2: float = 1e-3, roles: Any = MappingProxyType({}), **split: Any) -> Run:
+        named = {roles.get("time"), roles.get("group")}
+        exclude = [name for name in ("when", "customer", "part") if name not in named]
+        columns = {"label": "bought", "weight": "w", "ids": ["id"], "exclude": exclude, **roles}
+        config = {
+            "name": "people",
+            "store": str(tmp_path / (store or f"store-{next(count)}")),
+            "data": {"path": str(data), **columns},
+            "split": split,
+            "train": {"solver": "newton", "l2": l2},
+        }
+        return artifact.open_run(retrain(parse(config)))
+
+    return train
+
+
+def ids_of(run: Run, *parts: str) -> set[int]:
+    """The ids of a run's rows in some parts, from the part files."""
+    found: set[int] = set()
+    for part in parts:
+        for file in run.split.parts.get(part, ()):
+            found |= set(pq.ParquetFile(file.path).read(["id"]).column("id").to_pylist())
+    return found
+
+
+def assert_refused(
+    found: Comparison, champion: Run, challenger: Run, rows: set[int] | None = None
+) -> set[int]:
+    """Exactly the judged rows that either was fitted on are refused and counted; returns those left."""
+    rows = ids_of(challenger, "test") if rows is None else rows
+    told = {}
+    for who, run in (("champion", champion), ("challenger", challenger)):
+        told[who] = {part: len(rows & ids_of(run, part)) for part in ("train", "validation")}
+    fitted = ids_of(champion, "train", "validation") | ids_of(challenger, "train", "validation")
+    assert found.refused_of == told
+    assert found.refused == len(rows & fitted)
+    assert found.judgement.rows == len(rows - fitted)
+    assert found.read == len(rows)
+    return rows - fitted
+
+
+def table_of(data: Path, ids: set[int]) -> pa.Table:
+    tables = [pq.ParquetFile(path).read() for path in sorted(data.rglob("*.parquet"))]
+    table = pa.concat_tables(tables)
+    return table.filter(pa.array([value in ids for value in table.column("id").to_pylist()]))
+
+
+def test_the_same_split_is_compared_on_all_test_rows_as_scikit_learn_would(made: Made, data: Path) -> None:
+    champion, challenger = made(store="one", l2=3.0), made(store="one")
+    found = compare(champion, challenger, slices=("city",))
+    table = table_of(data, assert_refused(found, champion, challenger))
+    assert found.files == {"same_part": 3}
+    assert found.refused == 0
+    y, w = table.column("bought").to_numpy(), table.column("w").to_numpy()
+    for run, loss, area in (
+        (champion, found.judgement.log_loss.champion, found.judgement.roc_auc.champion),
+        (challenger, found.judgement.log_loss.challenger, found.judgement.roc_auc.challenger),
+    ):
+        p = binclf.load(run.path).predict_proba(table)
+        assert loss == pytest.approx(oracle.log_loss(y, p, sample_weight=w), abs=1e-12)
+        assert area == pytest.approx(oracle.roc_auc_score(y, p, sample_weight=w), abs=1e-12)
+    assert found.verdict == "promote"  # l2 = 3 is far too much
+    told = found.as_json()
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    levels = told["slices"]["city"]
+    assert sum(level["rows"] for level in levels) == told["rows"]
+    assert {level["level"] for level in levels} == {
+        "Aachen",
+        "Bremen",
+        "Celle",
+        "Düren",
+        "Erfurt",
+        "(missing)",
+    }
+    assert found.headline().startswith("challenger better by 0.")
+    assert found.headline().endswith("rows: promote")
+
+
+@pytest.mark.parametrize("group", ["", "customer"])
+def test_any_number_of_threads_gives_the_same_bits(group: str, made: Made) -> None:
+    champion = made(store="one", l2=1.0, roles={"group": group})
+    challenger = made(store="one", roles={"group": group})
+    told = [compare(champion, challenger, slices=("city",), threads=n).as_json() for n in (1, 2, 5)]
+    assert told[0] == told[1] == told[2]
+    assert told[0]["group"] == group
+    if group:
+        assert told[0]["units"] < 40
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        {"seed": 2},
+        {"seed": 1, "test_fraction": 0.35},
+        {"seed": 1, "validation_fraction": 0.0},
+        {"seed": 3, "stratify": False},
+        {"method": "hash", "key": ["customer"], "seed": 5},
+        {"method": "time"},
+        {"method": "time", "test_fraction": 0.4},
+        {"method": "column", "column": "part"},
+    ],
+)
+@pytest.mark.parametrize("other", [{"seed": 1}, {"method": "time", "test_fraction": 0.3}])
+def test_rows_are_known_across_methods_seeds_and_fractions(
+    split: dict[str, Any], other: dict[str, Any], made: Made
+) -> None:
+    champion, challenger = (made(roles={"time": "when"}, **how) for how in (split, other))
+    assert_refused(compare(champion, challenger), champion, challenger)
+    assert_refused(compare(challenger, champion), challenger, champion)
+
+
+def test_files_added_are_new_and_old_rows_stay_where_they_are(made: Made, data: Path) -> None:
+    champion = made(store="one")
+    write(data / "part-9.parquet", with_more(people(400, seed=9), 9))
+    challenger = made(store="one")
+    found = compare(champion, challenger)
+    assert_refused(found, champion, challenger)
+    assert (found.refused, found.files) == (0, {"same_part": 3, "new": 1})
+    assert "taken as new: the rows of 1 files that the champion never had" in found.text()
+
+
+def test_a_file_that_was_renamed_is_known_by_its_content(made: Made, data: Path) -> None:
+    champion = made()
+    (data / "part-1.parquet").rename(data / "moved.parquet")
+    challenger = made()
+    found = compare(champion, challenger)
+    assert_refused(found, champion, challenger)
+    assert found.files == {"same_part": 2, "same_content": 1}
+    assert found.refused > 0
+
+
+def test_a_copy_of_a_file_is_refused_where_the_original_was_trained_on(made: Made, data: Path) -> None:
+    champion = made(validation_fraction=0.0)
+    write(data / "copy.parquet", pq.ParquetFile(data / "part-0.parquet").read(), [200, 500])
+    (data / "copy.parquet").write_bytes((data / "part-0.parquet").read_bytes())
+    challenger = made(validation_fraction=0.0)
+    found = compare(champion, challenger)
+    train = ids_of(challenger, "train")
+    tests = [
+        (file.relative, pq.ParquetFile(file.path).read(["id"]).column("id").to_pylist())
+        for file in challenger.split.parts["test"]
+    ]
+    assert found.refused_of["challenger"]["train"] == sum(i in train for _, ids in tests for i in ids)
+    assert found.refused_of["challenger"]["train"] > 0
+
+
+@pytest.mark.parametrize("method", ["random", "none", "column"])
+def test_a_file_that_was_altered_is_refused_by_name(method: str, made: Made, data: Path) -> None:
+    split = {"method": method, "column": "part"} if method == "column" else {"method": method}
+    champion = made(**split)
+    write(data / "part-1.parquet", with_more(people(310, seed=2), 1))
+    challenger = made()
+    with pytest.raises(DataError, match=rf"part-1\.parquet has other content than when {champion.id} was tr"):
+        compare(champion, challenger)
+
+
+@pytest.mark.parametrize(
+    "split", [{"method": "hash", "key": ["customer"]}, {"method": "time"}, {"method": "random", "seed": 3}]
+)
+def test_an_altered_file_is_judged_where_the_rows_themselves_decide(
+    split: dict[str, Any], made: Made, data: Path
+) -> None:
+    group = {"group": "customer"} if split["method"] == "random" else {}
+    champion = made(roles={"time": "when", **group}, **split)
+    table = pq.ParquetFile(data / "part-1.parquet").read()
+    write(data / "part-1.parquet", table.slice(30))
+    challenger = made(roles={"time": "when"}, seed=8)
+    assert_refused(compare(champion, challenger), champion, challenger)
+
+
+def test_what_was_trained_on_everything_leaves_no_rows_and_no_verdict(made: Made) -> None:
+    champion = made(method="none")
+    challenger = made()
+    found = compare(champion, challenger)
+    assert (found.judgement.rows, found.verdict) == (0, "inconclusive")
+    assert found.refused == found.read == challenger.split.rows("test")
+    assert found.headline() == (
+        "challenger not compared, since no rows are left to compare on: inconclusive (no rows are left to "
+        "compare on)"
+    )
+    assert not found.is_promoted("if_not_worse")
+    assert found.as_json()["undefined"]["log_loss"] == "no rows are left to compare on"
+    with pytest.raises(
+        ConfigError, match=r"has no test part \(split\.method = 'none'\): name other labelled"
+    ):
+        compare(challenger, champion)
+
+
+def test_other_data_are_judged_without_the_rows_that_either_saw(
+    made: Made, data: Path, tmp_path: Path
+) -> None:
+    champion, challenger = made(seed=4), made()
+    found = compare(champion, challenger, data=data)
+    everything = set(table_of(data, set(range(9_000_000))).column("id").to_pylist())
+    assert_refused(found, champion, challenger, everything)
+    fresh = write(tmp_path / "fresh" / "part-0.parquet", with_more(people(600, seed=30), 30))
+    found = compare(champion, challenger, data=fresh.parent)
+    assert (found.refused, found.judgement.rows) == (0, 600)
+    assert found.data == str(fresh.parent)
+    found = compare(made(method="none"), challenger, data=fresh)
+    assert (found.refused, found.judgement.rows) == (0, 600)
+
+
+def test_other_data_in_the_place_of_altered_training_files_are_refused(made: Made, data: Path) -> None:
+    champion, challenger = made(), made()
+    write(data / "part-2.parquet", with_more(people(50, seed=77), 77))
+    with pytest.raises(DataError, match=r"part-2\.parquet has other content than when"):
+        compare(champion, challenger, data=data)
+
+
+def test_sources_may_be_gone_where_they_are_not_needed(made: Made, data: Path) -> None:
+    champion, challenger, other = made(store="one"), made(store="one"), made(seed=2)
+    remove_tree(data)
+    assert compare(champion, challenger).judgement.rows == challenger.split.rows("test")
+    with pytest.raises(DataError, match=rf"part-0\.parquet is gone, and only it tells which .*{other.id}"):
+        compare(other, challenger)
+    remove_tree(Path(challenger.config.store) / "split" / "parts")
+    with pytest.raises(
+        DataError, match=rf"part-0\.parquet changed or went since {challenger.id} was trained"
+    ):
+        compare(other, challenger)
+
+
+def test_unlike_questions_and_columns_that_lack_are_refused(made: Made, data: Path, tmp_path: Path) -> None:
+    champion, challenger = made(), made(roles={"positive": "false"})
+    with pytest.raises(ConfigError, match=r"predicts bought = True and .* predicts bought = False"):
+        compare(champion, challenger)
+    with pytest.raises(DataError, match="lacks column 'town', which the comparison needs"):
+        compare(champion, champion, slices=("town",))
+    with pytest.raises(ConfigError, match=r"registry\.margin = -1"):
+        compare(champion, champion, margin=-1.0)
+    lacking = write(tmp_path / "x.parquet", people(100, seed=40).drop_columns("age"))
+    with pytest.raises(DataError, match="lacks column 'age'"):
+        compare(champion, champion, data=lacking)
+    holed = people(100, seed=41)
+    column = pa.array([None, *holed.column("bought").to_pylist()[1:]], pa.bool_())
+    holed = holed.set_column(holed.column_names.index("bought"), "bought", column)
+    with pytest.raises(DataError, match=r"label 'bought' of .* holds 1 nulls"):
+        compare(champion, champion, data=write(tmp_path / "holed.parquet", holed))
+
+
+def test_the_command_tells_it_and_ends_with_11_where_the_gate_refuses(
+    made: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weak, strong = made(store="one", l2=3.0), made(store="one")
+    endings: dict[tuple[str, ...], int] = {}
+    for order in ((strong, weak), (weak, strong)):
+        for options in ((), ("--strict",)):
+            with pytest.raises(SystemExit) as ended:
+                main(["compare", *(str(run.path) for run in order), *options])
+            endings[(order[0].id, *options)] = int(ended.value.code or 0)
+    assert endings == {
+        (strong.id,): 0, (strong.id, "--strict"): 0, (weak.id,): 0, (weak.id, "--strict"): 11,
+    }  # fmt: skip
+    assert "log-loss on 300 rows: promote\n" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["compare", str(strong.path), str(weak.path), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["is_promoted"], told["promote"]) == ("promote", True, "if_better")
+    assert told["champion"] == weak.id
+    with pytest.raises(ArtifactError, match="this version takes run directories"):
+        artifact.open_run("models:/people@champion")
