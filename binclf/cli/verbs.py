@@ -119,7 +119,6 @@ def compare(options: argparse.Namespace) -> Result:
         champion,
         challenger,
         margin=getattr(registry, "margin", 0.0),
-        slices=getattr(challenger.config.evaluate, "slices", ()),
         data=options.data,
     )
     rule = getattr(registry, "promote", "if_better")

@@ -13,7 +13,9 @@ from binclf.compare.membership import History, Judged, seen
 from binclf.compare.stream import How, stream
 from binclf.compare.verdict import judge
 from binclf.errors import BinclfError, ConfigError, DataError, together
+from binclf.features import slice_columns
 from binclf.parquet import Column, closest, find, footers
+from binclf.scored import Labels
 from binclf.storage import Place
 
 log = logging.getLogger(__name__)
@@ -27,19 +29,18 @@ def compare(
     challenger: Run,
     *,
     margin: float = 0.0,
-    slices: Sequence[str] = (),
     data: str | Place | None = None,
     threads: int = 0,
 ) -> Comparison:
     """Judge both on the challenger's test part, or on other labelled data.
 
-    Rows that either was fitted on are left out and counted. Label, weight and group are the challenger's.
+    Rows that either was fitted on are left out and counted. Label, weight, group and slices are those of the
+    challenger.
 
     Args:
         champion: a run, sealed or about to be.
         challenger: another.
         margin: in log-loss, at least 0: by how much the challenger must be better to be promoted.
-        slices: columns whose levels are looked at one by one.
         data: labelled Parquet to judge on instead.
         threads: 0: one for each core; the answer has the same bits for any number.
 
@@ -54,10 +55,9 @@ def compare(
     _refuse_other_questions(champion, challenger)
     how = How(
         (predict.of_run(champion), predict.of_run(challenger)),
-        challenger.split.label,
-        challenger.config.data.weight,
+        Labels(challenger.split.label, challenger.config.data.weight),
         challenger.config.data.group,
-        tuple(dict.fromkeys(slices)),
+        slice_columns(challenger.config, challenger.split.columns)[0],
     )
     files = _test_files(challenger, how) if data is None else _other_files(data, how)
     histories = (History(champion), History(challenger))
@@ -66,8 +66,8 @@ def compare(
     outcome = stream(how, list(zip(files, known, strict=True)), threads)
     if outcome.unlabelled and challenger.config.data.on_null_label == "error":
         raise DataError(
-            f"label '{how.label.column}' of {data} holds {outcome.unlabelled} nulls: bring their labels, or "
-            "remove the rows. (The challenger was trained with data.on_null_label = 'error'.)"
+            f"label '{how.answer.rule.column}' of {data} holds {outcome.unlabelled} nulls: bring their "
+            "labels, or remove the rows. (The challenger was trained with data.on_null_label = 'error'.)"
         )
     refused_of = {
         who: dict(zip(PARTS, counts, strict=True))
@@ -77,7 +77,7 @@ def compare(
         champion=champion.id,
         challenger=challenger.id,
         data="the challenger's test part" if data is None else str(data),
-        weight_column=how.weight,
+        weight_column=how.answer.weight,
         group=how.group,
         judgement=judge(outcome.tally, margin),
         read=outcome.rows,
@@ -134,16 +134,17 @@ def _check(how: How, columns: Sequence[Column], place: str) -> None:
         except DataError as error:
             problems.append(error)
     known = {column.name: column for column in columns}
-    for name in filter(None, (how.label.column, how.weight, how.group, *how.slices)):
+    for name in how.own:
         if name not in known:
             close = closest(name, known)
             hint = f" (it has '{close}')" if close else ""
             problems.append(DataError(f"{place} lacks column '{name}'{hint}, which the comparison needs."))
-    label = known.get(how.label.column)
-    if label is not None and label.kind != how.label.kind:
+    label = known.get(how.answer.rule.column)
+    if label is not None and label.kind != how.answer.rule.kind:
         problems.append(
             DataError(
-                f"label '{label.name}' of {place} is {label.type}, and {how.label.kind} was learnt: cast it."
+                f"label '{label.name}' of {place} is {label.type}, and {how.answer.rule.kind} was learnt: "
+                "cast it."
             )
         )
     if problems:

@@ -78,7 +78,10 @@ class Comparison:
             "log_loss": judged.log_loss.as_json(),
             "roc_auc": {**judged.roc_auc.as_json(), "rows": judged.ranked_rows},
             "decisions": dict(judged.decisions),
-            "slices": {name: [level.as_json() for level in levels] for name, levels in judged.slices.items()},
+            "slices": {
+                name: None if levels is None else [level.as_json() for level in levels]
+                for name, levels in judged.slices.items()
+            },
             "slices_false_share": FALSE_SHARE,
             "undefined": dict(judged.undefined),
         }
@@ -91,7 +94,7 @@ class Comparison:
         """One line: the difference, its interval, the rows, the verdict."""
         judged, found = self.judgement, self.judgement.log_loss.found
         if found is None:
-            return f"challenger not compared, since {judged.lacking}: {self.verdict}"
+            return f"challenger and champion cannot be compared, since {judged.lacking}: {self.verdict}"
         rows = f"on {judged.rows:,} rows"
         if judged.identical:
             told = f"challenger and champion say the same of every row, {rows}"
@@ -151,10 +154,10 @@ class Comparison:
             found = [
                 (name, level)
                 for name, levels in self.judgement.slices.items()
-                for level in levels
+                for level in levels or ()
                 if level.finding == finding
             ]
-            found.sort(key=lambda pair: (pair[1].q_value or 0.0, pair[0], pair[1].level))
+            found.sort(key=lambda pair: (pair[1].q_value or 0.0, pair[0], pair[1].level or ""))
             lines += [_slice(finding, *pair) for pair in found[:SHOWN]]
             if len(found) > SHOWN:
                 lines.append(f"and {len(found) - SHOWN:,} more slices where it is {finding}")
@@ -180,4 +183,4 @@ def _slice(finding: str, column: str, level: Level) -> str:
     found = level.log_loss.found
     size = f" by {abs(found.difference):.4g}" if found else ""
     rows = f"on {level.rows:,} rows (q = {level.q_value or 0:.2g})"
-    return f"slice {column} = {level.level}: {finding}{size} {rows}"
+    return f"slice {column} = {level.level or '(missing)'}: {finding}{size} {rows}"

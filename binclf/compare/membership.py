@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 from binclf import artifact, commit
 from binclf.errors import DataError, together
-from binclf.parquet import Reader, Rows, find
+from binclf.parquet import Rows, find
+from binclf.scored import RowGroup
 from binclf.split import PART_NAMES, deal, home
 from binclf.split.again import (
     DealtFile,
@@ -56,9 +57,9 @@ class Judged:
     stamp: Stamp | None
     part_id: str = ""  # empty: other data
 
-    def reader(self, texts: tuple[str, ...] = ()) -> Reader:
-        """The file opened, which must be what it was; `texts` are columns to read as dictionaries."""
-        return Reader(self.path, self.name, texts, self.digest, self.stamp)
+    def row_group(self, group: int) -> RowGroup:
+        """One of its row groups."""
+        return RowGroup(self.path, self.name, group, self.digest, self.stamp)
 
 
 @dataclass(frozen=True, slots=True)

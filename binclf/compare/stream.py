@@ -13,13 +13,13 @@ import numpy.typing as npt
 from binclf.compare.membership import Judged, Seen
 from binclf.compare.tally import Pairs, Tally
 from binclf.errors import DataError, together
-from binclf.labels import LabelRule, plain, read_weights
-from binclf.parquet import Rows
+from binclf.labels import plain, read_weights
+from binclf.parquet import Column, Rows, feature_codes
 from binclf.predict import Model
+from binclf.scored import Labels
 from binclf.split import deal
 from binclf.split.checks import third_values
 
-MISSING = "(missing)"  # the level of rows without a value in a slice column
 FITTED = (deal.TRAIN, deal.VALIDATION)  # parts whose rows are refused
 
 
@@ -28,24 +28,31 @@ class How:
     """What is read of each row, and by whom it is judged."""
 
     models: tuple[Model, Model]  # champion, challenger
-    label: LabelRule
-    weight: str
+    answer: Labels
     group: str  # rows that share a value are not independent; empty: all are
-    slices: tuple[str, ...]
+    slices: tuple[Column, ...]
 
     def columns(self, seen: Sequence[Seen]) -> list[str]:
         """Each column once."""
         names = [
-            *self.models[0].columns(), *self.models[1].columns(), self.label.column, self.weight, self.group,
-            *self.slices, *(name for one in seen for name in one.columns),
+            *self.models[0].columns(), *self.models[1].columns(), *self.own,
+            *(name for one in seen for name in one.columns),
         ]  # fmt: skip
         return list(dict.fromkeys(filter(None, names)))
 
     @property
+    def own(self) -> list[str]:
+        """The columns beside those of the models."""
+        names = [self.answer.rule.column, self.answer.weight, self.group]
+        return [name for name in (*names, *(name for slice_ in self.slices for name in slice_.reads)) if name]
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """Columns that are read as dictionaries."""
-        learnt = [c for model in self.models for c in model.features.categorical]
-        return tuple(dict.fromkeys(c.name for c in learnt if c.kind == "text"))
+        learnt = [c for model in self.models for c in model.features.categorical if c.kind == "text"]
+        return tuple(
+            dict.fromkeys([*(c.name for c in learnt), *(c.name for c in self.slices if c.kind == "text")])
+        )
 
 
 @dataclass(slots=True)
@@ -94,7 +101,9 @@ def stream(how: How, judged: Sequence[tuple[Judged, tuple[Seen, Seen]]], threads
     with ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="compare") as pool:
         for outcome in pool.map(lambda place: _one(how, place), places):
             total.merge(outcome)
-    if wrong := third_values(how.label.column, ((name, sorted(v)) for name, v in total.label_values.items())):
+    if wrong := third_values(
+        how.answer.rule.column, ((name, sorted(v)) for name, v in total.label_values.items())
+    ):
         raise together(wrong)
     return total
 
@@ -112,9 +121,8 @@ class _Place:
 
 def _one(how: How, place: _Place) -> Outcome:
     """Both models on one row group."""
-    with place.file.reader(how.texts) as reader:
-        rows = reader.read(place.group, how.columns(place.seen))
-    labels, values = how.label.read(rows)
+    rows = place.file.row_group(place.group).read(how.columns(place.seen), how.texts)
+    labels, values = how.answer.rule.read(rows)
     codes = [seen.codes(rows, place.first) for seen in place.seen]
     if {len(code) for code in codes} != {len(rows)}:
         raise DataError(f"{rows.place} has other rows than its split counted: split again.")
@@ -145,20 +153,20 @@ def _pairs(
         champion=champion,
         challenger=challenger,
         labels=labels[kept],
-        weights=read_weights(rows, how.weight)[kept],
+        weights=read_weights(rows, how.answer.weight)[kept],
         clusters=rows.hashes(how.group, 0)[kept] if how.group else None,
-        slices={name: _levels(rows, name, kept) for name in how.slices},
+        slices={column.name: _levels(rows, column, kept) for column in how.slices},
     )
 
 
 def _levels(
-    rows: Rows, name: str, kept: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.int32], Sequence[str]]:
-    """A slice column's codes and level names; missing is the last."""
-    codes, texts = rows.codes(name)
-    return np.where(codes < 0, len(texts), codes)[kept].astype(np.int32), [*texts, MISSING]
+    rows: Rows, column: Column, kept: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int32], Sequence[str | None]]:
+    """A slice column's codes and levels; the last is that of null."""
+    codes, texts = feature_codes(rows, column)
+    return np.where(codes < 0, len(texts), codes)[kept].astype(np.int32), [*texts, None]
 
 
 def _tally(how: How) -> Tally:
     thresholds = (how.models[0].threshold, how.models[1].threshold)
-    return Tally(thresholds, how.slices, is_clustered=bool(how.group))
+    return Tally(thresholds, [column.name for column in how.slices], is_clustered=bool(how.group))

@@ -16,14 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf import hashing
-from binclf.errors import DataError
-from binclf.predict import probability
+from binclf.metrics import MOST_LEVELS, probability
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 MOST_RANKED = 2**21  # rows whose logits are kept
-MOST_LEVELS = 10_000  # of one slice column
 _PENDING = 2**21  # cluster sums that wait to be joined
 
 _SAMPLE = hashing.key("compare")
@@ -44,7 +42,7 @@ class Pairs:
     labels: npt.NDArray[np.int8]  # in {0, 1}
     weights: F64
     clusters: hashing.U64 | None  # which rows belong together; None: each is one
-    slices: Mapping[str, tuple[npt.NDArray[np.int32], Sequence[str]]]  # column: codes [N], level names
+    slices: Mapping[str, tuple[npt.NDArray[np.int32], Sequence[str | None]]]  # codes [N], levels
 
     @property
     def losses(self) -> tuple[F64, F64]:
@@ -56,14 +54,14 @@ class Populations:
     """Sums of each level of a column."""
 
     def __init__(self, *, is_clustered: bool) -> None:
-        self.place_of: dict[str, int] = {}
+        self.place_of: dict[str | None, int] = {}  # None: rows where the column is null
         self.is_clustered = is_clustered
         self.sums = np.zeros((0, 5))  # rows, weight, positive weight, w champion's loss, w d
         self.squares = np.zeros((0, 3))  # w^2, w^2 d, w^2 d^2 of rows; where rows are clustered, unused
         self._clusters: list[Clusters] = []
         self._waiting, self._most = 0, _PENDING
 
-    def add(self, pairs: Pairs, codes: npt.NDArray[np.int32], levels: Sequence[str]) -> None:
+    def add(self, pairs: Pairs, codes: npt.NDArray[np.int32], levels: Sequence[str | None]) -> None:
         """Add rows, each with the code of its level."""
         champion, challenger = pairs.losses
         w, d, size = pairs.weights, challenger - champion, len(levels)
@@ -95,7 +93,7 @@ class Populations:
         per_cluster = (w**2, w * wd, wd**2)
         return np.concatenate([head, _by_level(level, per_cluster, len(head))], axis=1)
 
-    def _put(self, names: Sequence[str], sums: F64, squares: F64, clusters: Clusters) -> None:
+    def _put(self, names: Sequence[str | None], sums: F64, squares: F64, clusters: Clusters) -> None:
         places = np.array(
             [self.place_of.setdefault(name, len(self.place_of)) for name in names], dtype=np.int64
         )
@@ -146,7 +144,9 @@ class Tally:
         self.thresholds = thresholds
         self.is_clustered = is_clustered
         self.all = Populations(is_clustered=is_clustered)
-        self.slices = {name: Populations(is_clustered=is_clustered) for name in slices}
+        self.slices: dict[str, Populations | None] = {  # None: too many levels
+            name: Populations(is_clustered=is_clustered) for name in slices
+        }
         self.flips = np.zeros((2, 3))  # to no, to yes: rows, weight, weight of those flipped rightly
         self.identical = True  # whether the two models told every row the same
         self.kept_share = 1.0  # of the rows, in `ranked`
@@ -157,7 +157,11 @@ class Tally:
         """Add one row group."""
         self.all.add(pairs, np.zeros(len(pairs.labels), dtype=np.int32), ("",))
         for name, (codes, levels) in pairs.slices.items():
-            self.slices[name].add(pairs, codes, levels)
+            mine = self.slices[name]
+            if mine is not None:
+                mine.add(pairs, codes, levels)
+            if mine is None or len(mine.place_of) > MOST_LEVELS:
+                self.slices[name] = None
         self.identical = self.identical and bool((pairs.champion == pairs.challenger).all())
         self._flip(pairs)
         heavy = pairs.weights > 0
@@ -171,19 +175,14 @@ class Tally:
         self._keep([ranked.of(heavy)])
 
     def merge(self, other: Tally) -> None:
-        """Add what comes after: row groups are merged in canonical order.
-
-        Raises:
-            DataError: a slice has too many levels.
-        """
+        """Add what comes after: row groups are merged in canonical order."""
         self.all.merge(other.all)
-        for name, mine in self.slices.items():
-            mine.merge(other.slices[name])
-            if len(mine.place_of) > MOST_LEVELS:
-                raise DataError(
-                    f"slice column '{name}' has more than {MOST_LEVELS:,} levels: that many slices tell "
-                    "nothing. Choose a coarser column in evaluate.slices."
-                )
+        for name, theirs in other.slices.items():
+            mine = self.slices[name]
+            if mine is not None and theirs is not None:
+                mine.merge(theirs)
+            if mine is None or theirs is None or len(mine.place_of) > MOST_LEVELS:
+                self.slices[name] = None
         self.flips += other.flips
         self.identical = self.identical and other.identical
         self.kept_share = min(self.kept_share, other.kept_share)

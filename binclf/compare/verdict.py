@@ -10,13 +10,14 @@ class, fewer than 50 independent rows) is inconclusive, and no rule but `always`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from binclf.compare import inference
 from binclf.compare.inference import LEAST_UNITS, Estimate
 from binclf.compare.tally import Tally
 from binclf.errors import ConfigError
+from binclf.metrics import MOST_LEVELS, NEVER
 
 Verdict = Literal["promote", "keep", "inconclusive"]
 RULES = ("if_better", "if_not_worse", "always", "never")
@@ -47,7 +48,7 @@ class Measured:
 class Level:
     """One level of a slice column: is the challenger worse there, or better?"""
 
-    level: str
+    level: str | None  # None: rows where the column is null
     rows: int
     weight: float
     log_loss: Measured
@@ -84,7 +85,7 @@ class Judgement:
     roc_auc: Measured
     ranked_rows: int  # that ROC-AUC is of: all, or a sample
     decisions: Mapping[str, Any]
-    slices: Mapping[str, tuple[Level, ...]]
+    slices: Mapping[str, tuple[Level, ...] | None]  # None: too many levels
     undefined: Mapping[str, str]  # what is null, and why
     identical: bool  # both models told every row the same
 
@@ -154,7 +155,7 @@ def judge(found: Tally, margin: float) -> Judgement:
         roc_auc=roc_auc,
         ranked_rows=ranked,
         decisions=_decisions(found, weight),
-        slices=_slices(found),
+        slices=_slices(found, undefined),
         undefined=undefined,
         identical=found.identical,
     )
@@ -196,8 +197,8 @@ def _roc_auc(found: Tally, undefined: dict[str, str]) -> tuple[Measured, int]:
 def _decisions(found: Tally, weight: float) -> dict[str, Any]:
     """How many rows flip at each model's own threshold, both ways, and which share of that is right."""
     told: dict[str, Any] = {
-        "champion_threshold": found.thresholds[0],
-        "challenger_threshold": found.thresholds[1],
+        f"{who}_threshold": None if threshold == NEVER else threshold  # none could be chosen: never yes
+        for who, threshold in zip(("champion", "challenger"), found.thresholds, strict=True)
     }
     for name, (rows, flipped, rightly) in zip(("yes_to_no", "no_to_yes"), found.flips.tolist(), strict=True):
         told[name] = {
@@ -208,10 +209,13 @@ def _decisions(found: Tally, weight: float) -> dict[str, Any]:
     return told
 
 
-def _slices(found: Tally) -> dict[str, tuple[Level, ...]]:
+def _slices(found: Tally, undefined: dict[str, str]) -> dict[str, tuple[Level, ...] | None]:
     """Every level of every slice column, most rows first; p-values are adjusted over all of them together."""
     levels: list[tuple[str, Level]] = []
     for column, population in found.slices.items():
+        if population is None:
+            undefined[f"slices.{column}"] = f"it has more than {MOST_LEVELS} values"
+            continue
         moments = population.moments()
         for name, place in population.place_of.items():
             rows, weight, _, loss, _ = (float(value) for value in population.sums[place])
@@ -222,12 +226,13 @@ def _slices(found: Tally) -> dict[str, tuple[Level, ...]]:
             levels.append((column, Level(name, int(rows), weight, measured, p_value, None)))
     tested = [level.p_value for _, level in levels if level.p_value is not None]
     adjusted = iter(inference.false_discovery(tested))
-    done: dict[str, list[Level]] = {column: [] for column in found.slices}
-    for column, level in levels:
-        q_value = None if level.p_value is None else next(adjusted)
-        done[column].append(
-            Level(level.level, level.rows, level.weight, level.log_loss, level.p_value, q_value)
-        )
-    return {
-        c: tuple(sorted(found, key=lambda level: (-level.rows, level.level))) for c, found in done.items()
-    }
+    levels = [
+        (name, level if level.p_value is None else replace(level, q_value=next(adjusted)))
+        for name, level in levels
+    ]
+    done: dict[str, tuple[Level, ...] | None] = {}
+    for column, population in found.slices.items():
+        own = (level for name, level in levels if name == column)
+        ordered = tuple(sorted(own, key=lambda one: (-one.rows, one.level is None, one.level)))
+        done[column] = None if population is None else ordered
+    return done
