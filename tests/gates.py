@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from binclf.compare.tally import Pairs, Tally
+from binclf.compare.populations import Pairs
+from binclf.compare.tally import Tally
 from binclf.compare.verdict import Judgement, judge
 
 F64 = npt.NDArray[np.float64]

@@ -322,6 +322,26 @@ def test_unlike_questions_and_columns_that_lack_are_refused(made: Made, data: Pa
         compare(champion, champion, data=write(tmp_path / "holed.parquet", holed))
 
 
+@pytest.mark.parametrize(("column", "kept"), [("customer", "key"), ("when", "time")])
+def test_a_column_that_a_run_was_split_by_must_be_as_it_was(
+    column: str, kept: str, made: Made, tmp_path: Path
+) -> None:
+    how = {"method": "hash", "key": [column]} if kept == "key" else {"method": "time"}
+    champion, challenger = made(roles={"time": "when"}, **how), made(roles={"time": "when"})
+    table = with_more(people(100, seed=50), 50)
+    texts = pa.array([str(value) for value in table.column(column).to_pylist()])
+    retyped = write(
+        tmp_path / "retyped.parquet", table.set_column(table.column_names.index(column), column, texts)
+    )
+    with pytest.raises(
+        DataError, match=rf"has column '{column}' as string, and {champion.id} was split by it"
+    ):
+        compare(champion, challenger, data=retyped)
+    lacking = write(tmp_path / "lacking.parquet", table.drop_columns(column))
+    with pytest.raises(DataError, match=rf"lacks column '{column}', and {champion.id} was split by it"):
+        compare(champion, challenger, data=lacking)
+
+
 def test_the_command_tells_it_and_ends_with_11_where_the_gate_refuses(
     contest: tuple[Path, Run, Run], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,8 @@ from sklearn import metrics as oracle
 
 from binclf.compare import inference, tally
 from binclf.compare.inference import auc_difference, false_discovery, further_rows, mean_difference
-from binclf.compare.tally import Pairs, Tally
+from binclf.compare.populations import Pairs
+from binclf.compare.tally import Tally
 from binclf.compare.verdict import Judgement, Level, judge
 from binclf.errors import ConfigError
 from tests.gates import BETTER, decided, gate, judged, pairs, promoted

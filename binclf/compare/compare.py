@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from binclf import predict
 from binclf.artifact import Run
 from binclf.compare.comparison import Comparison
-from binclf.compare.membership import History, Judged, seen
+from binclf.compare.history import History
+from binclf.compare.membership import Judged, seen
 from binclf.compare.stream import How, stream
 from binclf.compare.verdict import judge
-from binclf.errors import BinclfError, ConfigError, DataError, together
+from binclf.errors import ConfigError, DataError, together
 from binclf.features import slice_columns
 from binclf.parquet import Column, closest, find, footers
 from binclf.scored import Labels
@@ -59,8 +60,8 @@ def compare(
         challenger.config.data.group,
         slice_columns(challenger.config, challenger.split.columns)[0],
     )
-    files = _test_files(challenger, how) if data is None else _other_files(data, how)
     histories = (History(champion), History(challenger))
+    files = _test_files(challenger, how, histories) if data is None else _other_files(data, how, histories)
     owner = histories[1] if data is None else None
     known = [(seen(histories[0], file, owner), seen(histories[1], file, owner)) for file in files]
     outcome = stream(how, list(zip(files, known, strict=True)), threads)
@@ -99,7 +100,7 @@ def _refuse_other_questions(champion: Run, challenger: Run) -> None:
         )
 
 
-def _test_files(challenger: Run, how: How) -> list[Judged]:
+def _test_files(challenger: Run, how: How, histories: Sequence[History]) -> list[Judged]:
     """The challenger's test part.
 
     Raises:
@@ -113,21 +114,21 @@ def _test_files(challenger: Run, how: How) -> list[Judged]:
             f"{challenger.id} has no test part (split.method = '{split.method}'): name other labelled "
             "data that neither model was trained on, or split off a test part."
         )
-    _check(how, split.columns, f"the data of {challenger.id}")
+    _check(how, histories, split.columns, f"the data of {challenger.id}")
     return [Judged(f.path, f.relative, f.groups, f.footer, f.expected, f.id) for f in files]
 
 
-def _other_files(data: str | Place, how: How) -> list[Judged]:
+def _other_files(data: str | Place, how: How, histories: Sequence[History]) -> list[Judged]:
     """Other labelled data."""
     feet = footers(find(data).files)
     for foot in feet:
-        _check(how, foot.columns, foot.relative)
+        _check(how, histories, foot.columns, foot.relative)
     return [Judged(foot.path, foot.relative, foot.groups, "", foot.stamp) for foot in feet]
 
 
-def _check(how: How, columns: Sequence[Column], place: str) -> None:
+def _check(how: How, histories: Sequence[History], columns: Sequence[Column], place: str) -> None:
     """Every column that is needed is there, and of the kind that was learnt."""
-    problems: list[BinclfError] = []
+    problems = [problem for history in histories for problem in history.unlike(columns, place)]
     for model in how.models:
         try:
             model.check(columns, place)

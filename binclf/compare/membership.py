@@ -14,28 +14,20 @@ threshold on: both are refused. What is known of a row follows from how the run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from binclf import artifact, commit
+from binclf import artifact
+from binclf.compare.history import History
 from binclf.errors import DataError, together
-from binclf.parquet import Rows, find
+from binclf.parquet import Rows
 from binclf.scored import RowGroup
-from binclf.split import PART_NAMES, deal, home
-from binclf.split.again import (
-    DealtFile,
-    dealt_files,
-    part_codes,
-    selection_made_of,
-    slot_of,
-    slots_again,
-    starts,
-)
+from binclf.split import PART_NAMES, deal
+from binclf.split.again import slot_of, starts
 from binclf.split.checks import null_times
 from binclf.split.plan import selection_of
 from binclf.split.run import keys_of
@@ -70,78 +62,6 @@ class Seen:
     columns: tuple[str, ...]  # that `codes` looks at
     codes: Callable[[Rows, int], I8]
     """Rows of a row group, and the number of the first in its file, to places in `PART_NAMES`; -1: none."""
-
-
-class History:
-    """What a run's split did with which files."""
-
-    def __init__(self, run: artifact.Run) -> None:
-        """Nothing is read until it is asked for."""
-        self.run = run
-        self.files = dealt_files(run.split)
-        self.names = {file.relative for file in self.files.values()}
-        self.has_duplicates = bool(run.split.receipt["duplicate_files"])
-        known = run.config.split.method, bool(run.config.data.group)
-        self.is_by_value = known[0] in ("hash", "time") or known == ("random", True)
-
-    @cached_property
-    def places(self) -> dict[str, Place]:
-        """The input files that are there today, by relative path."""
-        try:
-            listing = find(self.run.config.data.path, ignore=self.run.config.store)
-        except DataError:  # all are gone
-            return {}
-        return {found.relative: found.path for found in listing.files}
-
-    def fingerprint(self, file: DealtFile) -> str:
-        """Of the content that a file had; by the split's receipt, or from the file itself.
-
-        Raises:
-            DataError: there is neither, so it is not known.
-        """
-        config, split = self.run.config, self.run.split
-        receipt = home(config) / "parts" / f"{file.id}.json"
-        if receipt.exists():
-            found = str(commit.read_json(receipt)["fingerprint"])
-            if selection_made_of(config, split, file, found):
-                return found
-        if place := self.places.get(file.relative):
-            found = fingerprint_of(place)
-            if selection_made_of(config, split, file, found):
-                return found
-        raise DataError(
-            f"{file.relative} changed or went since {self.run.id} was trained, and its split's receipt too: "
-            "what it held is not known. Bring it back as it was, or compare on other labelled data."
-        )
-
-    def made_of(self, fingerprint: str, name: str) -> list[DealtFile]:
-        """The run's files that had this content: that of the name, or, where there may be more, all."""
-        config, split = self.run.config, self.run.split
-        found: list[DealtFile] = []
-        for file in sorted(self.files.values(), key=lambda file: (file.relative != name, file.relative)):
-            if selection_made_of(config, split, file, fingerprint):
-                found.append(file)
-                if not self.has_duplicates:
-                    break
-        return found
-
-    def codes(self, files: Sequence[DealtFile], place: Place, fingerprint: str) -> I8:
-        """The part of each row of a content, int8 [N]; training first, where copies of it were in several."""
-        codes: I8 | None = None
-        for file in files:
-            selection = selection_made_of(self.run.config, self.run.split, file, fingerprint)
-            if selection is None:
-                raise AssertionError(f"{file.relative} is not of this content")
-            found = part_codes(file, slots_again(place, file.relative, selection, fingerprint))
-            # -1 is the largest of unsigned bytes, and training the least
-            codes = (
-                found
-                if codes is None
-                else np.minimum(codes.view(np.uint8), found.view(np.uint8)).view(np.int8)
-            )
-        if codes is None:
-            raise AssertionError("no file is of this content")
-        return codes
 
 
 def seen(history: History, judged: Judged, owner: History | None) -> Seen:
@@ -215,9 +135,9 @@ def _by_content(history: History, judged: Judged, owner: History | None) -> Seen
 def _refuse_altered(history: History, judged: Judged, *, is_part: bool) -> None:
     """A file that the run had under this name (of other data: in this place), and with other content."""
     if is_part:
-        was_there = judged.name in history.names
+        was_there = judged.name in history.by_name
     else:
-        own = (place for name, place in history.places.items() if name in history.names)
+        own = (place for name, place in history.places.items() if name in history.by_name)
         was_there = judged.path.resolve() in {place.resolve() for place in own}
     if was_there:
         raise DataError(

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf.compare.membership import Judged, Seen
-from binclf.compare.tally import Pairs, Tally
+from binclf.compare.populations import Pairs
+from binclf.compare.tally import Tally
 from binclf.errors import DataError, together
 from binclf.labels import plain, read_weights
 from binclf.parquet import Column, Rows, feature_codes
