@@ -17,10 +17,10 @@ import pytest
 from sklearn import metrics as oracle
 
 import binclf
-from binclf import artifact
+from binclf import artifact, hashing
 from binclf.artifact import Run
 from binclf.cli import main
-from binclf.compare import Comparison, compare
+from binclf.compare import Comparison, compare, tally
 from binclf.config import Config, parse
 from binclf.errors import ArtifactError, ConfigError, DataError
 from binclf.retrain import retrain
@@ -59,7 +59,8 @@ def made(data: Path, tmp_path: Path) -> Made:
 
     def begin(store: str = "", roles: Any = NOTHING, evaluate: Any = NOTHING, **split: Any) -> Run:
         number = next(count)
-        config = config_of(data, tmp_path / (store or f"store-{number}"), roles, evaluate, split)
+        path = data / "part-0.parquet" if split.pop("is_alone", False) else data
+        config = config_of(path, tmp_path / (store or f"store-{number}"), roles, evaluate, split)
         divided, features, _ = stores(config)
         draw = np.random.default_rng(number)
         weights = {
@@ -192,6 +193,17 @@ def test_rows_are_known_across_methods_seeds_and_fractions(
     assert_refused(compare(challenger, champion), challenger, champion)
 
 
+def test_a_sample_is_drawn_by_the_numbers_of_rows(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    champion, challenger = made("one"), made("one")
+    monkeypatch.setattr(tally, "MOST_RANKED", 100)
+    rows = challenger.split.rows("test")
+    drawn = hashing.mix(hashing.mix(np.arange(rows)) ^ np.uint64(tally._SAMPLE))
+    wanted = next(n for k in range(1, 9) if (n := int((drawn < np.uint64(2 ** (64 - k))).sum())) <= 100)
+    told = compare(champion, challenger)
+    assert told.judgement.ranked_rows == wanted
+    assert f", of {wanted} rows" in told.text()
+
+
 def test_files_added_are_new_and_old_rows_stay_where_they_are(made: Made, data: Path) -> None:
     champion = made(store="one")
     write(data / "part-9.parquet", with_more(people(400, seed=9), 9))
@@ -266,6 +278,13 @@ def test_what_was_trained_on_everything_leaves_no_rows_and_no_verdict(made: Made
         ConfigError, match=r"has no test part \(split\.method = 'none'\): name other labelled"
     ):
         compare(challenger, champion)
+
+
+@pytest.mark.parametrize("is_alone", [(True, True), (True, False), (False, True)])
+def test_a_file_that_was_the_whole_data_set_is_known_too(is_alone: tuple[bool, bool], made: Made) -> None:
+    """Its counts are rounded otherwise."""
+    champion, challenger = (made(seed=seed, is_alone=alone) for seed, alone in enumerate(is_alone))
+    assert_refused(compare(champion, challenger), champion, challenger)
 
 
 def test_other_data_are_judged_without_the_rows_that_either_saw(

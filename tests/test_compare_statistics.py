@@ -255,6 +255,19 @@ def test_the_further_rows_decide_as_often_as_is_said() -> None:
     assert 122 <= hits <= 146  # 135 are expected, and 3.7 is a standard deviation
 
 
+@settings(deadline=None)
+@given(rows=st.integers(60, 100_000), z=st.floats(0.05, 1.9), scale=st.floats(1e-5, 1.0))
+def test_the_chance_of_a_decision_is_what_is_stated(rows: int, z: float, scale: float) -> None:
+    """Of the mean of the rows seen and of further ones whose mean is normal around the same."""
+    found = inference.estimate(-scale, (scale / z) ** 2, float(rows))
+    further = further_rows(found, -scale, rows)
+    assert further is not None
+    total, sigma = rows + further, found.standard_error * math.sqrt(rows)
+    needed = stats.t.isf(0.025, total - 1) * sigma / math.sqrt(total)
+    chance = stats.norm.cdf((scale - needed) / (sigma * math.sqrt(further) / total))
+    assert chance == pytest.approx(0.9, abs=0.005) or further < 20  # whole rows
+
+
 def test_no_number_of_rows_tells_a_difference_of_nothing() -> None:
     found = inference.estimate(0.0, 1e-6, 100.0)
     assert further_rows(found, 0.0, 100) is None
