@@ -204,6 +204,23 @@ def test_a_sample_is_drawn_by_the_numbers_of_rows(made: Made, monkeypatch: pytes
     assert f", of {wanted} rows" in told.text()
 
 
+def test_a_whole_file_that_a_moved_cut_takes_from_training_to_test_is_refused(made: Made, data: Path) -> None:
+    """Its part file is the same for both: only what part it belonged to differs."""
+    for number, path in enumerate(sorted(data.glob("*.parquet"))):
+        table = pq.ParquetFile(path).read()
+        moments = [START + datetime.timedelta(days=30 * number, minutes=k) for k in range(table.num_rows)]
+        place = table.column_names.index("when")
+        write(path, table.set_column(place, "when", pa.array(moments, pa.timestamp("us"))))
+    when = {"roles": {"time": "when"}, "method": "time", "validation_from": "2024-01-01 08:00"}
+    champion = made(**when, test_from="2024-02-29")
+    challenger = made(**when, test_from="2024-01-30")
+    found = compare(champion, challenger)
+    assert_refused(found, champion, challenger)
+    assert found.files == {"same_part": 2}
+    assert (found.refused, found.refused_of["champion"]) == (300, {"train": 0, "validation": 300})
+    assert_refused(compare(challenger, champion), challenger, champion)
+
+
 def test_files_added_are_new_and_old_rows_stay_where_they_are(made: Made, data: Path) -> None:
     champion = made(store="one")
     write(data / "part-9.parquet", with_more(people(400, seed=9), 9))
