@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from binclf.compare import compare
+    from binclf.compare import compare  # type: ignore[no-redef]  # the room has its name
     from binclf.config import Config, parse
     from binclf.config import load as load_config
     from binclf.evaluate import evaluate

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from binclf import predict
 from binclf.artifact import Run
 from binclf.compare.comparison import Comparison
 from binclf.compare.history import History
 from binclf.compare.membership import Judged, seen
-from binclf.compare.stream import How, stream
+from binclf.compare.stream import How, Outcome, stream
 from binclf.compare.verdict import judge
 from binclf.errors import ConfigError, DataError, together
 from binclf.features import slice_columns
@@ -70,14 +70,24 @@ def compare(
             f"label '{how.answer.rule.column}' of {data} holds {outcome.unlabelled} nulls: bring their "
             "labels, or remove the rows. (The challenger was trained with data.on_null_label = 'error'.)"
         )
+    told = "the challenger's test part" if data is None else str(data)
+    found = _record((champion, challenger), how, told, outcome, margin, Counter(one.how for one, _ in known))
+    log.info("%s", found.headline())
+    return found
+
+
+def _record(
+    runs: tuple[Run, Run], how: How, data: str, outcome: Outcome, margin: float, files: Mapping[str, int]
+) -> Comparison:
+    """What came of the pass, judged."""
     refused_of = {
         who: dict(zip(PARTS, counts, strict=True))
         for who, counts in zip(WHO, outcome.refused_of.tolist(), strict=True)
     }
-    found = Comparison(
-        champion=champion.id,
-        challenger=challenger.id,
-        data="the challenger's test part" if data is None else str(data),
+    return Comparison(
+        champion=runs[0].id,
+        challenger=runs[1].id,
+        data=data,
         weight_column=how.answer.weight,
         group=how.group,
         judgement=judge(outcome.tally, margin),
@@ -85,10 +95,8 @@ def compare(
         unlabelled=outcome.unlabelled,
         refused=outcome.refused,
         refused_of=refused_of,
-        files=Counter(ours.how for ours, _ in known),
+        files=files,
     )
-    log.info("%s", found.headline())
-    return found
 
 
 def _refuse_other_questions(champion: Run, challenger: Run) -> None:
