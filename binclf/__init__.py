@@ -1,8 +1,8 @@
 """binclf: the retraining pipeline for binary classification on Parquet that people can trust.
 
-The names here are light: neither torch nor pyarrow nor prefect is imported until one of them is used. Three
-of them (`retrain`, `evaluate`, `score`) are functions that share their name with the module they live in;
-`binclf.score` is always the function, and the module is reached by `from binclf.score import ...`.
+The names here are light: neither torch nor pyarrow nor prefect is imported until one of them is used. Four
+of them (`compare`, `evaluate`, `retrain`, `score`) are functions that share their name with the module they
+live in; `binclf.score` is always the function, and the module is reached by `from binclf.score import ...`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from binclf.compare import compare  # type: ignore[no-redef]  # the room has its name
     from binclf.config import Config, parse
     from binclf.config import load as load_config
     from binclf.evaluate import evaluate
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Config": ("binclf.config", "Config"),
     "Model": ("binclf.predict", "Model"),
+    "compare": ("binclf.compare", "compare"),
     "evaluate": ("binclf.evaluate", "evaluate"),
     "load": ("binclf.predict", "load"),
     "load_config": ("binclf.config", "load"),
@@ -31,7 +33,7 @@ _HOMES = {
     "score": ("binclf.score", "score"),
 }
 
-__all__ = ["Config", "Model", "evaluate", "load", "load_config", "parse", "retrain", "score"]
+__all__ = ["Config", "Model", "compare", "evaluate", "load", "load_config", "parse", "retrain", "score"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name

@@ -11,8 +11,8 @@ from binclf.cli import verbs
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 CODES = (
-    "Exit codes: 0 done, 2 usage or config, 10 data at fault, 12 run untrusted, 13 storage, "
-    "14 a rank failed, 70 our own fault, 75 busy, 130/143 signals."
+    "Exit codes: 0 done, 2 usage or config, 10 data at fault, 11 gate refused (--strict), 12 run untrusted, "
+    "13 storage, 14 a rank failed, 70 our own fault, 75 busy, 130/143 signals."
 )
 
 
@@ -78,6 +78,12 @@ def _on_runs(named: Verbs) -> None:
     added.add_argument("data", metavar="DATA", nargs="?")
     text = "Where the report of a run is, and what it says."
     _verb(named, "report", verbs.report, text).add_argument("run_dir", metavar="RUN")
+    text = "Is the first run (challenger) better than the second (champion), beyond noise?"
+    added = _verb(named, "compare", verbs.compare, text)
+    added.add_argument("run_dir", metavar="RUN", help="the challenger")
+    added.add_argument("champion", metavar="RUN|MODEL", help="what it is compared with")
+    added.add_argument("data", metavar="DATA", nargs="?", help="labelled Parquet; else RUN's test part")
+    added.add_argument("--strict", action="store_true", help="exit with 11 where RUN is not promoted")
     added = _verb(named, "score", verbs.score, "New Parquet to scored Parquet.")
     added.add_argument("run_dir", metavar="RUN")
     added.add_argument("input", metavar="INPUT")

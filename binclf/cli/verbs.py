@@ -104,6 +104,29 @@ def report(options: argparse.Namespace) -> Result:
     return report.read(options.run_dir)
 
 
+def compare(options: argparse.Namespace) -> Result:
+    """Champion and challenger on the same rows; with --strict, 11 where the challenger is not promoted."""
+    from binclf.compare import compare
+
+    champion, challenger = _run_of(options.champion), _run_of(options.run_dir)
+    registry = getattr(challenger.config, "registry", None)
+    found = compare(
+        champion,
+        challenger,
+        margin=getattr(registry, "margin", 0.0),
+        data=options.data,
+    )
+    rule = getattr(registry, "promote", "if_better")
+    is_promoted = found.is_promoted(rule)
+    told = {"promote": rule, "is_promoted": is_promoted, **found.as_json()} if options.json else {}
+    return {**(told or {"text": found.text()}), "exit_code": 11 if options.strict and not is_promoted else 0}
+
+
+def _run_of(address: str) -> artifact.Run:
+    """A run by its directory; the one place where a registry's address is to be looked up."""
+    return artifact.open_run(address)
+
+
 def score(options: argparse.Namespace) -> Result:
     """New Parquet to scored Parquet."""
     from binclf.score import score

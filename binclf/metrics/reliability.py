@@ -18,7 +18,7 @@ FARTHEST = 1e6  # log-odds beyond are as sure as these
 
 
 def even_bins(histogram: Histogram) -> list[dict[str, float]]:
-    """At most 20 bins of about equal weight, scores ascending: share of the weight, mean prediction, observed rate.
+    """At most 20 bins of about equal weight, scores ascending: share of the weight, prediction, outcome.
 
     Rows of one score stay together: a score belongs where the middle of its rows' ranks does.
     """

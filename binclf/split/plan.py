@@ -69,20 +69,13 @@ def plan(config: Config, damaged: Mapping[str, str] = MappingProxyType({})) -> P
     feet, label = intake.feet, intake.label
     with ThreadPoolExecutor(thread_name_prefix="fingerprint") as pool:
         prints = list(pool.map(fingerprint_of, [foot.path for foot in feet]))
-    common = {
-        "format": FORMAT,
-        "label": asdict(label),
-        "weight": config.data.weight,
-        "on_null_label": config.data.on_null_label,
-    }
-    if config.split.method == "none" and config.data.on_bad_file == "quarantine":
-        common["verify"] = True  # no part is written, so nothing else reads all pages
+    common = common_selection(config, label)
     cuts: dict[str, str] = {}
     if config.split.method == "time":
         dealt, cuts = by_time(config, feet, label)
     else:
         is_alone = listing.is_single_file
-        dealt = [(selection_of(config, foot, is_alone=is_alone), _slots(config)) for foot in feet]
+        dealt = [(selection_of(config, foot.relative, is_alone=is_alone), _slots(config)) for foot in feet]
     if config.split.method == "column" and config.data.group:
         refuse_straddling_groups(config, feet)
     in_place = config.split.method == "none"
@@ -120,7 +113,7 @@ def _task(
     in_place: bool,
 ) -> Task:
     return Task(
-        id=hashing.digest([foot.relative, fingerprint, selection])[:24],
+        id=task_id(foot.relative, fingerprint, selection),
         relative=foot.relative,
         path=foot.path,
         fingerprint=fingerprint,
@@ -133,11 +126,29 @@ def _task(
     )
 
 
+def task_id(relative: str, fingerprint: str, selection: Mapping[str, Any]) -> str:
+    """Names what a file is dealt into: other content, another path or other settings have another."""
+    return hashing.digest([relative, fingerprint, selection])[:24]
+
+
+def common_selection(config: Config, label: LabelRule) -> dict[str, Any]:
+    """What decides the rows of any file, whichever the method."""
+    common = {
+        "format": FORMAT,
+        "label": asdict(label),
+        "weight": config.data.weight,
+        "on_null_label": config.data.on_null_label,
+    }
+    if config.split.method == "none" and config.data.on_bad_file == "quarantine":
+        common["verify"] = True  # no part is written, so nothing else reads all pages
+    return common
+
+
 def _slots(config: Config) -> tuple[str, ...]:
     return ("train",) if config.split.method == "none" else PART_NAMES
 
 
-def selection_of(config: Config, foot: Footer, *, is_alone: bool) -> dict[str, Any]:
+def selection_of(config: Config, relative: str, *, is_alone: bool) -> dict[str, Any]:
     """What decides a file's rows, for the methods that look at one file alone."""
     split, data = config.split, config.data
     fractions = [split.validation_fraction, split.test_fraction]
@@ -145,7 +156,7 @@ def selection_of(config: Config, foot: Footer, *, is_alone: bool) -> dict[str, A
     if split.method == "random" and not data.group:
         return {
             "method": "random",
-            "key": hashing.key(split.seed, foot.relative),
+            "key": hashing.key(split.seed, relative),
             "fractions": fractions,
             "is_alone": is_alone,
             "stratify": split.stratify,

@@ -83,8 +83,8 @@ def perform(task: Task, where: Place) -> dict[str, Any]:
             record["stamp"] = _stamp(task)
         if all(_is_there(slot) for slot in receipt["slots"]):
             return receipt
-    columns = _read_columns(task)
-    slots = _deal(task, columns)
+    columns = read_columns(task.path, task.relative, task.selection)
+    slots = deal_by(task.selection, columns)
     _refuse_changed(task)
     if not task.in_place:
         _write(task, slots, outputs)
@@ -101,7 +101,7 @@ def perform(task: Task, where: Place) -> dict[str, Any]:
     return receipt
 
 
-class _Columns:
+class Deciding:
     """The few columns that decide a file's split, for all its rows."""
 
     def __init__(self, labels: I8, label_values: list[Any], weights: F64, keys: Any) -> None:  # noqa: ANN401
@@ -113,8 +113,12 @@ class _Columns:
         )
 
 
-def _read_columns(task: Task) -> _Columns:
-    selection = task.selection
+def read_columns(path: Place, relative: str, selection: Mapping[str, Any]) -> Deciding:
+    """The columns that decide which of a file's rows goes where, for all of them.
+
+    Raises:
+        DataError: the file is damaged, or labels, weights, keys or times are not what they must be.
+    """
     label = LabelRule(**selection["label"])
     weight = selection["weight"]
     names = [*selection.get("columns", ()), selection.get("column", ""), label.column, weight]
@@ -123,7 +127,7 @@ def _read_columns(task: Task) -> _Columns:
     weights: list[F64] = []
     keys: list[Any] = []
     values: set[Any] = set()
-    with Reader(task.path, task.relative) as reader:
+    with Reader(path, relative) as reader:
         for group in range(reader.file.num_row_groups):
             rows = reader.read(group, names)
             if selection.get("verify"):
@@ -137,7 +141,7 @@ def _read_columns(task: Task) -> _Columns:
             labels.append(found)
             weights.append(read_weights(rows, weight))
             keys.append(keys_of(rows, selection))
-    return _Columns(
+    return Deciding(
         np.concatenate(labels) if labels else np.zeros(0, np.int8),
         list(values),
         np.concatenate(weights) if weights else np.zeros(0),
@@ -168,8 +172,9 @@ def keys_of(rows: Rows, selection: Mapping[str, Any]) -> Any:  # noqa: ANN401 - 
     return None
 
 
-def _deal(task: Task, columns: _Columns) -> I8:
-    selection, labels = task.selection, columns.labels
+def deal_by(selection: Mapping[str, Any], columns: Deciding) -> I8:
+    """The slot of each row of a file, int8 [N]; -1 is left out."""
+    labels = columns.labels
     if not len(labels) or selection["method"] == "none":
         return np.where(labels < 0, -1, 0).astype(np.int8)
     if selection["method"] == "random":
@@ -210,7 +215,7 @@ def _refuse_changed(task: Task) -> None:
         raise DataError(f"{task.relative} changed or went while it was being split: split again.")
 
 
-def _part_record(task: Task, slot: int, path: Place, slots: I8, columns: _Columns) -> dict[str, Any]:
+def _part_record(task: Task, slot: int, path: Place, slots: I8, columns: Deciding) -> dict[str, Any]:
     mask = slots == slot
     rows = int(mask.sum())
     positive = mask & (columns.labels == 1)

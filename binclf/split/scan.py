@@ -111,5 +111,5 @@ def _looks(config: Config, foot: Footer, label: LabelRule) -> Iterator[tuple[str
     if config.split.method == "time":
         yield "times", times
     else:
-        selection = selection_of(config, foot, is_alone=False)
+        selection = selection_of(config, foot.relative, is_alone=False)
         yield "keys", keys
