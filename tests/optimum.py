@@ -16,6 +16,7 @@ from binclf.features import Features
 from binclf.loader import HeldRows, StreamedRows
 from binclf.solvers import blocks, newton
 from binclf.solvers.blocks import Sums
+from binclf.solvers.exact import ExactSum
 from binclf.solvers.problem import Problem, Solution
 from binclf.world import World
 from tests.trained import Alone, people, stores, whole, write
@@ -111,7 +112,7 @@ def fitted(folder: Path, table: pa.Table, **train: Any) -> tuple[Solution, Any]:
     return newton.fit(problem_of(store, features, rows, **train), ALONE), rows
 
 
-class Floats(blocks.ExactSum):
+class Floats(ExactSum):
     """The negative control: a float all-reduce."""
 
     def add(self, values: np.ndarray, share: float) -> None:

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from binclf import artifact
 from binclf.config import Config, parse
 from binclf.epoch import EpochPlan
-from binclf.features import Features, NumericColumn
+from binclf.features import Encoder, Features, NumericColumn
 from binclf.loader import HeldRows, Source, StreamedRows
 from binclf.parquet import Column
-from binclf.solvers import blocks, newton, pilot, sample
+from binclf.solvers import blocks, newton, sample
 from binclf.solvers.blocks import Reducer, Sums
 from binclf.solvers.pilot import Pilot, carried, change_of, pilot_of
 from binclf.solvers.problem import Seen
@@ -106,7 +106,7 @@ def in_units(centre: list[float], scale: list[float], fill: list[float], lacks: 
 
 def exactly(features: Features, values: np.ndarray) -> np.ndarray:
     """Rows as the encoder means them, in long double: [n, p]."""
-    encoder = pilot.Encoder(features)
+    encoder = Encoder(features)
     x = np.zeros((len(values), features.width + 1), dtype=Long)
     x[:, -1] = 1
     for place, column in enumerate(features.numeric):
@@ -251,9 +251,12 @@ def test_tiers_leave_no_trace_and_a_pass_is_spared(
 ) -> None:
     decoded: list[int] = []
     decode = Source.decode
-    monkeypatch.setattr(
-        Source, "decode", lambda self, group, **how: decoded.append(group) or decode(self, group, **how)
-    )
+
+    def noted(self: Source, group: int, **how: Any) -> Any:
+        decoded.append(group)
+        return decode(self, group, **how)
+
+    monkeypatch.setattr(Source, "decode", noted)
     found = {}
     with caplog.at_level(logging.INFO, "binclf"):
         for cache in ("ram", "disk", "none"):
