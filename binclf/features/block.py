@@ -117,9 +117,7 @@ def decode(
     if out is None:
         out = Target.new(len(rows), len(how.roles.numeric), len(how.roles.categorical))
     if len(out.numbers) != len(rows):
-        raise AssertionError(
-            f"{rows.place}: {len(rows)} labelled rows, not {len(out.numbers)} as the split said"
-        )
+        raise AssertionError(f"{rows.place}: {len(rows)} rows, not {len(out.numbers)} as the split said")
     numbers = read_numbers(
         rows, how.roles.numeric, how.log1p, weights, replace(out, labels=labels),
         moments=moments, standard=standard,
