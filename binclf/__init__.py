@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from binclf.config import Config, parse
     from binclf.config import load as load_config
     from binclf.evaluate import evaluate
-    from binclf.predict import Model, load
+    from binclf.predict import Model
+    from binclf.registry import load
     from binclf.retrain import retrain
     from binclf.score import score
 
@@ -24,7 +25,7 @@ _HOMES = {
     "Config": ("binclf.config", "Config"),
     "Model": ("binclf.predict", "Model"),
     "evaluate": ("binclf.evaluate", "evaluate"),
-    "load": ("binclf.predict", "load"),
+    "load": ("binclf.registry", "load"),
     "load_config": ("binclf.config", "load"),
     "parse": ("binclf.config", "parse"),
     "retrain": ("binclf.retrain", "retrain"),
