@@ -1,7 +1,7 @@
 """The full counts, seeded: `make acceptance`, or with the real sets `make acceptance REAL=DIR`.
 
 Kills of the split at any moment, kills of any rank at any moment with resume on 1 to 3 ranks, flipped bits,
-random orders against a plain list, exits of every command, and (REAL) minibatch defaults against scikit-learn
+random orders against a plain list, two retrainings that promote at the same moment, exits of every command, and (REAL) minibatch defaults against scikit-learn
 on the oracle's rows and on ten random splits of each set. Prints what it found and exits with 1 if a law was
 broken.
 """
@@ -24,11 +24,14 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from benchmarks.oracles import SETS, measure
+from binclf.retrain import retrain
 from binclf.storage import sha256_of
 from tests import commands, made
 from tests.flips import flip
 from tests.plans import plans
+from tests.races import races
 from tests.ranks import as_toml, children_of, environment_of, small_job
+from tests.trained import on_disk
 
 log = logging.getLogger("acceptance")
 
@@ -37,6 +40,7 @@ KILLS_OF_RANKS = 12
 FLIPS = 400
 PLANS = 1000
 EXITS = 50
+RACES = 100
 WITHIN = 0.02  # of scikit-learn's log-loss
 FLIGHTS_AT_MOST = 0.4885
 
@@ -55,6 +59,7 @@ def main() -> int:
         broken += kills_of_ranks(Path(folder) / "ranks", random.Random(options.seed))
         broken += flips(Path(folder) / "flips", options.seed)
         broken += exits(Path(folder) / "exits", EXITS)
+        broken += promotions(Path(folder) / "races", options.seed)
     broken += random_plans(options.seed)
     if options.real is not None:
         broken += real_sets(options.real)
@@ -151,6 +156,17 @@ def exits(folder: Path, times: int) -> list[str]:
         slowest, wrong = run(folder / place, times)
         log.info("exits (%s): %d times each command, at most %.1f s after the last line, %d wrong", place,
                  times, slowest, len(wrong))  # fmt: skip
+        found += wrong[:3]
+    return found
+
+
+def promotions(folder: Path, seed: int) -> list[str]:
+    """Two retrainings that promote at the same moment: with a store's lock, and as from two stores."""
+    run = on_disk(retrain(small_job(folder)))
+    found: list[str] = []
+    for place, is_locked in (("one store", True), ("two stores", False)):
+        wrong = races(folder / place.replace(" ", "-"), run, RACES, seed, is_locked=is_locked)
+        log.info("promotions from %s: %d rounds, %d wrong", place, RACES, len(wrong))
         found += wrong[:3]
     return found
 

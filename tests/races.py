@@ -31,11 +31,10 @@ def races(folder: Path, run: Path, rounds: int, seed: int, *, is_locked: bool) -
     store = database.parent
     first = sibling(run, store, 1, registry={"promote": "always"})
     register(first, _better)
-    pairs = [[2 * number + 2, 2 * number + 3] for number in range(rounds)]
-    for pair in pairs:
-        for number in pair:
-            sibling(run, store, number)
-    paths = {int(p.name.split("-")[2]): str(p) for p in store.glob("people-*")}
+    pairs = [
+        [str(sibling(run, store, number).path) for number in (2 * pair, 2 * pair + 1)]
+        for pair in range(1, rounds + 1)
+    ]
     for pair in pairs:
         draw.shuffle(pair)
     context = multiprocessing.get_context("spawn")
@@ -44,7 +43,7 @@ def races(folder: Path, run: Path, rounds: int, seed: int, *, is_locked: bool) -
     workers = [
         context.Process(
             target=_work,
-            args=([(paths[pair[side]], draw.random() / 5) for pair in pairs], barrier, words, is_locked),
+            args=([(pair[side], draw.random() / 5) for pair in pairs], barrier, words, is_locked),
         )
         for side in (0, 1)
     ]

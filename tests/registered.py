@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
 from collections.abc import Mapping
@@ -25,7 +26,8 @@ def sibling(
     name: str = "people",
 ) -> artifact.Run:
     """A copy of a sealed run as another run of the same model, sealed anew; a greater number began later."""
-    run_id = f"{name}-20260101-{number:06}-abcdef"
+    moment = datetime.datetime(2026, 1, 1) + datetime.timedelta(seconds=number)
+    run_id = f"{name}-{moment:%Y%m%d-%H%M%S}-abcdef"
     path = store / run_id
     shutil.copytree(run, path)
     (path / artifact.MANIFEST).unlink()
