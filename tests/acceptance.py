@@ -1,9 +1,9 @@
 """The full counts, seeded: `make acceptance`, or with the real sets `make acceptance REAL=DIR`.
 
 Kills of the split at any moment, kills of any rank at any moment with resume on 1 to 3 ranks, flipped bits,
-random orders against a plain list, two retrainings that promote at the same moment, exits of every command, and (REAL) minibatch defaults against scikit-learn
-on the oracle's rows and on ten random splits of each set. Prints what it found and exits with 1 if a law was
-broken.
+random orders against a plain list, exits of every command, two retrainings that promote at the same moment,
+and (REAL) minibatch defaults against scikit-learn on the oracle's rows and on ten random splits of each set.
+Prints what it found and exits with 1 if a law was broken.
 """
 
 from __future__ import annotations

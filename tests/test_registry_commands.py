@@ -184,11 +184,16 @@ def rows() -> Any:
 
 
 def test_a_server_serves_the_registry_as_a_file_does(
-    tracking: str, at_server: artifact.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracking: str,
+    at_server: artifact.Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("BINCLF_CACHE", str(tmp_path / "home"))
     second = sibling(at_server.path, tmp_path, 2, registry={"uri": tracking})  # type: ignore[arg-type]
     assert registry.register(second, promoting)["champion"] == 2
+    assert capsys.readouterr().out == ""  # MLflow would tell its page there, beside --json
     assert registry.open_run("models:/people@champion", tracking).id == second.id
     assert registry.roll_back("people", tracking)["champion"] == 1
     expected = binclf.load(str(at_server.path)).predict_proba(rows())

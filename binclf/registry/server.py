@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 LOCK = ".registry.lock"
 TURN_SECONDS = 600.0  # within which others that register are done, or dead
+LOCKED_SECONDS = 60  # that a sqlite file may be written by others
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 # MLflow's own settings; whoever sets them otherwise keeps what they set
@@ -70,7 +71,9 @@ class Server:
         settle_mlflow()
         with quietly():
             from mlflow import MlflowClient
-        return MlflowClient(self.uri, self.uri)
+        # sqlite's own 5 s are too few for a busy machine, where MLflow's pages or another store write, too
+        uri = self.uri if self.database is None else f"{self.uri}?timeout={LOCKED_SECONDS}"
+        return MlflowClient(uri, uri)
 
     @property
     def shown(self) -> str:
