@@ -8,9 +8,7 @@ last, when all that it stands for is there.
 from __future__ import annotations
 
 import datetime
-import sys
 import tempfile
-from contextlib import redirect_stdout
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -46,8 +44,7 @@ def ensure_version(server: Server, run: artifact.Run, window: Window) -> Any:  #
             mlflow_run = _mlflow_run(server, client, run, window)
             logged = _log(client, mlflow_run, run, copy, Path(folder) / "model")
             tags = {f"binclf.{key}": value for key, value in record.tags(run, window).items()}
-            with redirect_stdout(sys.stderr):  # of a server's run it tells the page, on stdout
-                client.set_terminated(mlflow_run.info.run_id)
+            client.set_terminated(mlflow_run.info.run_id)
             client.create_model_version(
                 name, logged.artifact_location, mlflow_run.info.run_id, tags=tags, model_id=logged.model_id
             )
