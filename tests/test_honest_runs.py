@@ -51,7 +51,8 @@ def rare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(data: Path, store: Path, data_changes: dict[str, Any], train: dict[str, Any]) -> Config:
     return parse(
         {
-            "name": "fraud", "store": str(store), "registry": {"uri": "off"},
+            "registry": {"uri": "off"},
+            "name": "fraud", "store": str(store),
             "data": {"path": str(data), "label": "fraud", **data_changes},
             "train": {"device": "cpu", "ranks": 1, "lanes": 8, **train},
         }
@@ -114,7 +115,8 @@ def test_with_row_weights_the_weighted_mean_prediction_is_the_weighted_base_rate
     path = write(tmp_path / "data.parquet", people(3000, 3), [700, 0, 1, 1300, 999])
     made = parse(
         {
-            "name": "people", "store": str(tmp_path / "store"), "registry": {"uri": "off"}, "split": {"method": "none"},
+            "registry": {"uri": "off"},
+            "name": "people", "store": str(tmp_path / "store"), "split": {"method": "none"},
             "data": {"path": str(path), "label": "bought", "weight": "w", "ids": ["id"],
                      "downsample_majority": 0.5},
             "features": {"log1p": ["income"]},
@@ -186,7 +188,8 @@ def test_calibration_without_validation_rows_in_the_data_is_told(tmp_path: Path)
     write(tmp_path / "data.parquet", rows)
     made = parse(
         {
-            "name": "people", "store": str(tmp_path), "registry": {"uri": "off"}, "split": {"method": "column", "column": "part"},
+            "registry": {"uri": "off"},
+            "name": "people", "store": str(tmp_path), "split": {"method": "column", "column": "part"},
             "data": {"path": str(tmp_path / "data.parquet"), "label": "bought", "exclude": ["id", "w"]},
             "train": {"calibration": "platt", "device": "cpu", "ranks": 1},
         }
@@ -200,7 +203,8 @@ def test_buckets_hold_whole_groups_or_rows_that_are_drawn_for_themselves(tmp_pat
     write(tmp_path / "data.parquet", rows, [700, 0, 1, 1300, 999])
     made = parse(
         {
-            "name": "people", "store": str(tmp_path / "store"), "registry": {"uri": "off"}, "split": {"validation_fraction": 0.4},
+            "registry": {"uri": "off"},
+            "name": "people", "store": str(tmp_path / "store"), "split": {"validation_fraction": 0.4},
             "data": {"path": str(tmp_path / "data.parquet"), "label": "bought", "exclude": ["id", "w"],
                      "group": "visits"},
             "train": {"solver": "newton", "calibration": "platt", "device": "cpu", "ranks": 1},
