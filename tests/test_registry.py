@@ -537,3 +537,22 @@ def test_what_pickles_are_is_known_to_the_test_above() -> None:
 
     assert is_pickle(pickle.dumps({"a": 1}))
     assert not is_pickle(b"{}")
+
+
+def test_an_alias_that_two_stores_make_at_the_same_moment_is_asked_for_once_more(
+    make: Make, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    move, fired = MlflowClient.set_registered_model_alias, [0]
+
+    def collide(*arguments: Any) -> None:
+        fired[0] += 1
+        if fired[0] % 2:
+            raise MlflowException("UNIQUE constraint failed: registered_model_aliases")
+        move(*arguments)
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", collide)
+    assert register(make(1), unasked)["is_champion"]
+    assert fired == [4]  # challenger and champion, each twice

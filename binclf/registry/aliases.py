@@ -15,9 +15,10 @@ from __future__ import annotations
 import datetime
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
-from binclf.errors import ArtifactError, BusyError
+from binclf.errors import ArtifactError, BusyError, StorageError
 from binclf.registry.address import Address, check_name, known
 from binclf.registry.server import Server, tag_of
 from binclf.registry.window import Window
@@ -66,9 +67,17 @@ def settle(server: Server, name: str) -> None:
         if attempt:
             log.info("another store moved the champion of %s meanwhile: the newer data win", name)
             time.sleep(0.05 * attempt)
-        with server.asked() as client:
-            client.set_registered_model_alias(name, CHAMPION, newest.version)
+        _point(server, name, CHAMPION, newest)
     raise BusyError(f"the champion of {name} changes all the time: try again later.")
+
+
+def _point(server: Server, name: str, alias: str, version: Any) -> None:  # noqa: ANN401
+    """Move an alias. Two stores that make one at the same moment collide in MLflow's table: then once more."""
+    with suppress(StorageError), server.asked() as client:
+        client.set_registered_model_alias(name, alias, version.version)
+        return
+    with server.asked() as client:
+        client.set_registered_model_alias(name, alias, version.version)
 
 
 def is_promoted(version: Any) -> bool:  # noqa: ANN401
@@ -80,8 +89,7 @@ def challenge(server: Server, version: Any) -> None:  # noqa: ANN401 - mlflow Mo
     """Make a new version the challenger, unless that has newer data. Be in a `turn`."""
     present = version_at(server, version.name, CHALLENGER)
     if present is None or order_of(present) < order_of(version):
-        with server.asked() as client:
-            client.set_registered_model_alias(version.name, CHALLENGER, version.version)
+        _point(server, version.name, CHALLENGER, version)
 
 
 def _unchallenge(server: Server, champion: Any) -> None:  # noqa: ANN401
@@ -115,8 +123,7 @@ def roll_back(name: str, registry: str) -> dict[str, Any]:
             raise ArtifactError(f"{name} has no champion in {server.shown}: there is nothing to roll back.")
         before = _before(server, champion)
         server.tag(champion, rolled_back=_now())
-        with server.asked() as client:
-            client.set_registered_model_alias(name, CHAMPION, before.version)
+        _point(server, name, CHAMPION, before)
     log.info("%s: version %s is champion again, in the place of %s", name, before.version, champion.version)
     return {
         "model": name,
