@@ -72,7 +72,7 @@ def settle(server: Server, name: str) -> None:
 
 
 def _point(server: Server, name: str, alias: str, version: Any) -> None:  # noqa: ANN401
-    """Move an alias. Two stores that make one at the same moment collide in MLflow's table: then once more."""
+    """Move an alias; once more where two stores made it at the same moment and collided in MLflow."""
     with suppress(StorageError), server.asked() as client:
         client.set_registered_model_alias(name, alias, version.version)
         return
