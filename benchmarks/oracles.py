@@ -99,6 +99,7 @@ def settings_of(meta: dict[str, Any], weight: str, store: str) -> dict[str, Any]
     return {
         "name": meta["name"],
         "store": store,
+        "registry": {"uri": "off"},
         "data": {
             "path": "",
             "label": meta["label"],

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from binclf.config import Config, parse
     from binclf.config import load as load_config
     from binclf.evaluate import evaluate
-    from binclf.predict import Model, load
+    from binclf.predict import Model
+    from binclf.registry import load
     from binclf.retrain import retrain
     from binclf.score import score
 
@@ -26,7 +27,7 @@ _HOMES = {
     "Model": ("binclf.predict", "Model"),
     "compare": ("binclf.compare", "compare"),
     "evaluate": ("binclf.evaluate", "evaluate"),
-    "load": ("binclf.predict", "load"),
+    "load": ("binclf.registry", "load"),
     "load_config": ("binclf.config", "load"),
     "parse": ("binclf.config", "parse"),
     "retrain": ("binclf.retrain", "retrain"),

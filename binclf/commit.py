@@ -11,8 +11,10 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,22 +98,33 @@ def read_json(path: Place) -> Any:  # noqa: ANN401 - the caller knows the shape
         ArtifactError: the file is missing or not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing: it was removed, or never finished.") from error
+    return parse_json(content, path)
+
+
+def parse_json(content: bytes, path: Place) -> Any:  # noqa: ANN401 - the caller knows the shape
+    """JSON that was read from a file.
+
+    Raises:
+        ArtifactError: it is none.
+    """
+    try:
+        return json.loads(content)
     except ValueError as error:
         raise ArtifactError(f"{path} is not JSON ({error}): it was damaged or edited.") from error
 
 
 @contextmanager
-def locked(place: Place, *, wait: bool) -> Iterator[None]:
+def locked(place: Place, *, wait: bool, seconds: float = math.inf) -> Iterator[None]:
     """Hold the lock file `place`; the kernel frees it however the holder ends.
 
     Object stores have no locks: there it holds among the processes of this machine only. What several
     machines may write at once is named by its content, so that it does not matter who was last.
 
     Raises:
-        BusyError: another process holds it and `wait` is false.
+        BusyError: another process holds it and `wait` is false, or holds it for so many seconds.
     """
     path = _lock_file(place) if isinstance(place, Remote) else place
     try:
@@ -123,15 +136,31 @@ def locked(place: Place, *, wait: bool) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            if not wait:
+            if wait:
+                log.info("waiting for another process that works in %s", place.parent)
+            if not (wait and _waited(handle, seconds)):
                 raise BusyError(
                     f"{place.parent} is in use by another process: wait for it, then run this again."
                 ) from error
-            log.info("waiting for another process that works in %s", place.parent)
-            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
+
+
+def _waited(handle: int, seconds: float) -> bool:
+    """Whether the lock was had in time; one that is asked for again and again can be waited for so long."""
+    if seconds == math.inf:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        return True
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def _lock_file(place: Remote) -> Path:

@@ -16,7 +16,7 @@ import pandas as pd
 from binclf.config import load
 from binclf.errors import ConfigError
 from binclf.parquet import write_frame
-from binclf.retrain import retrain, summary
+from binclf.retrain import carry_out
 from binclf.score import score
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def demo(directory: Path) -> dict[str, Any]:
         if not config.exists():  # the user may have edited it
             config.write_text(text)
         log.info("--- binclf retrain %s", config)
-        results[name] = summary(retrain(load(config)))
+        results[name] = carry_out(load(config))
     run = results["flights"]["run"]
     source, output = directory / "data" / "new_flights", directory / "scored" / Path(run).name
     log.info("--- binclf score %s %s %s", run, source, output)
@@ -178,6 +178,7 @@ def _next_steps(directory: Path, results: dict[str, dict[str, Any]], receipt: di
         "",
         "Look at:",
         f"  {results['flights']['report']}   the report: open it in a browser",
+        f"  mlflow server --backend-store-uri {results['flights']['registry']['registry']}   runs and models",
         f"  {receipt['output']}   the scored flights (Parquet)",
         "Change something and run it again (after `. .venv/bin/activate`, where make set it up):",
         f"  binclf retrain {directory / 'flights.toml'} features.min_count=100 train.epochs=5",

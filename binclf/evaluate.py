@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from binclf import artifact, predict
+from binclf import artifact, predict, registry
 from binclf.config import Rule
 from binclf.errors import DataError
 from binclf.features import slice_columns
@@ -129,14 +129,14 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
     return {"threshold": told, **found}
 
 
-def evaluate(path: str | Place, data: str | Place | None = None) -> dict[str, Any]:
+def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) -> dict[str, Any]:
     """Metrics of a finished run: on its own parts as sealed, or on other labelled data.
 
     Raises:
         ArtifactError: there is no such run.
         DataError: the data lack a column, or hold a label that is neither of the two.
     """
-    run = artifact.open_run(path)
+    run = registry.open_run(path)
     if data is None:
         return {"run": run.id, **json.loads(run.contents["metrics.json"])}
     model, split = predict.of_run(run), run.split

@@ -28,7 +28,6 @@ from binclf.parquet import (
     from_frame,
     zone_of,
 )
-from binclf.storage import Place
 
 F64 = npt.NDArray[np.float64]
 
@@ -173,15 +172,6 @@ def of_weights(features: Features, weights: Mapping[str, F64]) -> Model:
         threshold=0.5,
         lookups=tuple(Lookup(features, place) for place in range(len(features.categorical))),
     )
-
-
-def load(path: str | Place) -> Model:
-    """Load the model of a finished run.
-
-    Raises:
-        ArtifactError: there is no such run, or it was altered.
-    """
-    return of_run(artifact.open_run(path))
 
 
 def _accepted(learnt: NumericColumn | CategoricalColumn) -> tuple[Kind, ...]:

@@ -1,19 +1,21 @@
-"""The whole job as one call: split, train, evaluate, report, seal."""
+"""The whole job as one call: split, train, evaluate, report, seal, register."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from binclf import artifact, commit, report
+from binclf import artifact, commit, registry, report
+from binclf.compare import Sealed, compare
 from binclf.config import Config
-from binclf.errors import BinclfError, BusyError, ConfigError, DataError
+from binclf.errors import ArtifactError, BinclfError, BusyError, ConfigError, DataError
 from binclf.evaluate import of_parts
 from binclf.launch import launch
-from binclf.storage import Place
+from binclf.storage import Place, place_of
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +40,31 @@ def retrain(
     Returns:
         The run directory.
     """
-    run_dir = artifact.begin(config, resume)
+    return place_of(carry_out(config, resume=resume, in_process=in_process, on_line=on_line)["run"])
+
+
+def carry_out(
+    config: Config,
+    *,
+    resume: Place | None = None,
+    in_process: bool = True,
+    on_line: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """As `retrain`; returns the summary, with what the registry made of the run."""
+    run_dir = begin(config, resume)
     fit(run_dir, in_process=in_process, on_line=on_line)
     finish(run_dir)
-    return run_dir
+    return summary(run_dir) | register(run_dir)
+
+
+def begin(config: Config, resume: Place | None = None) -> Place:
+    """Bring the split about and begin a run, or take one up; what only its end would refuse is refused here.
+
+    Raises:
+        ConfigError: the registry cannot lie in this store.
+    """
+    registry.tracking_uri(config)
+    return artifact.begin(config, resume)
 
 
 def fit(
@@ -87,9 +110,65 @@ def conclude(run_dir: Place, found: Mapping[str, Any]) -> None:
     """Write what evaluation found into a fitted run, and its report, and seal it."""
     artifact.write_threshold(run_dir, found["threshold"])
     commit.write_json(run_dir / "metrics.json", found["metrics"])
-    report.write(artifact.open_run(run_dir, sealed=False), found)
+    run = artifact.open_run(run_dir, sealed=False)
+    commit.write_json(run_dir / registry.WINDOW, registry.window_of(run).as_json())
+    _compare_with_champion(run)
+    report.write(run, found)
     artifact.seal(run_dir)
     log.info("%s", report.verdict_of(run_dir).text)
+
+
+def register(run_dir: Place, uri: str = "") -> dict[str, Any]:
+    """Register a sealed run, and promote it if it deserves that; once, however often this is called.
+
+    Args:
+        run_dir: a sealed run.
+        uri: the registry; empty: as the run's config says, where "off" registers nothing.
+
+    Returns:
+        {"registry": what became of it}, or nothing where there is no registry.
+
+    Raises:
+        StorageError: the registry cannot be reached; a note says how to register the run later.
+    """
+    run = artifact.open_run(run_dir)
+    if not (uri or run.config.registry.is_on):
+        return {}
+    found = registry.register(run, decide, uri)
+    standing = "champion" if found["is_champion"] else f"not champion ({found['verdict']})"
+    log.info("registered as %s, %s: %s", found["model"], standing, found["reason"])
+    return {"registry": found}
+
+
+def decide(champion: artifact.Run, challenger: artifact.Run) -> registry.Decision:
+    """The gate: what a comparison on the same rows says; the sealed one, if it is with this champion.
+
+    Raises:
+        ArtifactError: they cannot be compared, which keeps the champion.
+    """
+    sealed = challenger.contents.get(report.COMPARISON)
+    if sealed and (record := json.loads(sealed))["champion"] == champion.id:
+        return Sealed(record)
+    try:
+        return compare(champion, challenger, margin=challenger.config.registry.margin)
+    except (ConfigError, DataError) as error:
+        raise ArtifactError(str(error)) from error
+
+
+def _compare_with_champion(run: artifact.Run) -> None:
+    """Write how an unsealed run stands against the champion of now; nothing where there is none to compare.
+
+    That costs no run its seal: what stands in the way is told, here and by `register`.
+    """
+    if not run.config.registry.is_on:
+        return
+    try:
+        champion = registry.champion_of(run.config.name, registry.tracking_uri(run.config))
+        if champion is not None:
+            found = compare(champion, run, margin=run.config.registry.margin)
+            commit.write_json(run.path / report.COMPARISON, found.as_json())
+    except BinclfError as error:
+        log.warning("not compared with the champion: %s", error)
 
 
 def summary(run_dir: Place) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from binclf import artifact, commit, predict
+from binclf import artifact, commit, predict, registry
 from binclf.errors import ArtifactError, DataError
 from binclf.parquet import ColumnWriter, Footer, Reader, find, footers
 from binclf.predict import Model, probability
@@ -25,11 +25,12 @@ RECEIPTS = "_receipts"  # readers of Parquet directories pass over names with '_
 ADDED = ("probability", "decision", "model")
 
 
-def score(run: str | Place, source: str | Place, output: str | Place) -> dict[str, Any]:
+def score(run: str | Place | artifact.Run, source: str | Place, output: str | Place) -> dict[str, Any]:
     """Score all Parquet files of `source` into the directory `output`.
 
     An output has the id columns of the run's config, then `probability` (float64), `decision` (bool) and
-    `model` (the run's id, dictionary-encoded), in the input's order.
+    `model` (the run's id, dictionary-encoded), in the input's order. The run is a directory, or an address
+    such as models:/churn@champion.
 
     Returns the receipt: files, rows, files that had been scored before.
 
@@ -39,7 +40,7 @@ def score(run: str | Place, source: str | Place, output: str | Place) -> dict[st
             is left behind.
         BusyError: another process scores into `output`.
     """
-    opened = artifact.open_run(run)
+    opened = registry.open_run(run)
     model, ids = predict.of_run(opened), opened.config.data.ids
     feet = footers(find(source).files)
     _check(model, ids, feet)

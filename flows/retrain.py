@@ -1,4 +1,4 @@
-"""The scheduled job: split, train, evaluate and report, each a task around one call of the library.
+"""The scheduled job: split, train, evaluate, report and register, each a task around one call of the library.
 
     python -m flows.retrain CONFIG [section.key=value ...]
 
@@ -14,10 +14,9 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 
-from binclf import artifact
 from binclf.config import Config, load
 from binclf.errors import BinclfError
-from binclf.retrain import finish, fit, summary
+from binclf.retrain import begin, finish, fit, register, summary
 from binclf.storage import place_of
 from flows.artifacts import show_run
 
@@ -25,7 +24,7 @@ from flows.artifacts import show_run
 @task(name="split")
 def split_data(config: Config) -> str:
     """Raw Parquet to parts; on unchanged input nothing is written. Returns the run directory."""
-    run_dir = artifact.begin(config)
+    run_dir = begin(config)
     get_run_logger().info("run directory: %s", run_dir)
     return str(run_dir)
 
@@ -44,6 +43,14 @@ def evaluate(run_dir: str) -> dict[str, Any]:
     return summary(place_of(run_dir))
 
 
+@task(name="register")
+def register_run(result: dict[str, Any]) -> dict[str, Any]:
+    """A version in the registry, and champion if it deserves that; a retry does it once."""
+    registered = register(place_of(result["run"]))
+    get_run_logger().info("%s", registered or "registry.uri is off: not registered")
+    return result | registered
+
+
 @task(name="show")
 def show(name: str, result: dict[str, Any]) -> None:
     """The report and the metrics as artifacts."""
@@ -52,13 +59,13 @@ def show(name: str, result: dict[str, Any]) -> None:
 
 @flow(name="retrain", flow_run_name="retrain {config.name}", validate_parameters=True)
 def retrain(config: Config) -> dict[str, Any]:
-    """Train on the newest data, evaluate, and store the run.
+    """Train on the newest data, evaluate, store the run, and register the model.
 
     Args:
         config: the whole job; the same settings as in the TOML file.
     """
     run_dir = train(split_data(config))
-    result = evaluate(run_dir)
+    result = register_run(evaluate(run_dir))
     show(config.name, result)
     get_run_logger().info("%s", result["verdict"])
     return result

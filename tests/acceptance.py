@@ -1,9 +1,9 @@
 """The full counts, seeded: `make acceptance`, or with the real sets `make acceptance REAL=DIR`.
 
 Kills of the split at any moment, kills of any rank at any moment with resume on 1 to 3 ranks, flipped bits,
-random orders against a plain list, exits of every command, simulated gates of `compare`, and (REAL)
-minibatch defaults against scikit-learn on the oracle's rows and on ten random splits of each set. Prints what
-it found and exits with 1 if a law was broken.
+random orders against a plain list, exits of every command, simulated gates of `compare`, two retrainings that
+promote at the same moment, and (REAL) minibatch defaults against scikit-learn on the oracle's rows and on ten
+random splits of each set. Prints what it found and exits with 1 if a law was broken.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from benchmarks.oracles import SETS, measure
+from binclf.retrain import retrain
 from binclf.storage import sha256_of
 from tests import commands, gates, made
 from tests.flips import flip
 from tests.plans import plans
+from tests.races import races
 from tests.ranks import as_toml, children_of, environment_of, small_job
+from tests.trained import on_disk
 
 log = logging.getLogger("acceptance")
 
@@ -38,6 +41,7 @@ FLIPS = 400
 PLANS = 1000
 EXITS = 50
 GATES = 200
+RACES = 100
 WITHIN = 0.02  # of scikit-learn's log-loss
 FLIGHTS_AT_MOST = 0.4885
 
@@ -56,6 +60,7 @@ def main() -> int:
         broken += kills_of_ranks(Path(folder) / "ranks", random.Random(options.seed))
         broken += flips(Path(folder) / "flips", options.seed)
         broken += exits(Path(folder) / "exits", EXITS)
+        broken += promotions(Path(folder) / "races", options.seed)
     broken += random_plans(options.seed)
     broken += simulated_gates(GATES)
     if options.real is not None:
@@ -180,6 +185,17 @@ def simulated_gates(times: int) -> list[str]:
     if abs(hits - 0.9 * tried) > 3 * (0.09 * tried) ** 0.5:
         broken.append(f"the further rows decide {hits} of {tried} gates, and 90 % is stated")
     return broken
+
+
+def promotions(folder: Path, seed: int) -> list[str]:
+    """Two retrainings that promote at the same moment: with a store's lock, and as from two stores."""
+    run = on_disk(retrain(small_job(folder)))
+    found: list[str] = []
+    for place, is_locked in (("one store", True), ("two stores", False)):
+        wrong = races(folder / place.replace(" ", "-"), run, RACES, seed, is_locked=is_locked)
+        log.info("promotions from %s: %d rounds, %d wrong", place, RACES, len(wrong))
+        found += wrong[:3]
+    return found
 
 
 def real_sets(folder: Path) -> list[str]:

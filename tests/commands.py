@@ -32,12 +32,15 @@ def exits(folder: Path, times: int) -> tuple[float, list[str]]:
         (["split", str(config)], 0),
         (["train", str(config)], 0),
         (["train", str(config), "--ranks", "2"], 0),
+        (["retrain", str(config), "registry.uri="], 0),
+        (["register", str(trained), "--registry", f"sqlite:///{folder}/runs/mlflow.db"], 0),
         (["evaluate", str(trained)], 0),
         (["evaluate", str(trained), str(folder / "data")], 0),
         (["report", str(trained)], 0),
         (["plan", str(config), "train.nonsense=1"], 2),
         (["split", str(config), f"data.path={folder / 'nowhere'}"], 10),
         (["report", str(folder)], 12),
+        (["rollback", "nobody", "--registry", str(folder / "runs")], 12),
     ]
     slowest, wrong = 0.0, list[str]()
     for number in range(times):

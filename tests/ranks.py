@@ -157,6 +157,7 @@ def small_job(folder: Path, *, seed: int = 3, **sections: dict[str, Any]) -> Con
         "store": str(folder / "runs"),
         "data": {"path": str(data), "label": "late", "weight": "w", "ids": ["id"]},
         "train": {"epochs": 4, "lanes": 5, "window_rows": 11, "patience": 0},
+        "registry": {"uri": "off"},  # MLflow takes seconds; tests of the registry have their own
     }
     for section, changes in sections.items():
         settings[section] = {**settings.get(section, {}), **changes}

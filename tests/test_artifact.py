@@ -19,7 +19,7 @@ from tests.trained import people, settings, write
 
 FILES = {
     "config.json", "split.json", "features.json", "model.safetensors", "model.json", "metrics.json",
-    "report.html", "card.md", "receipts.json",
+    "report.html", "card.md", "receipts.json", "window.json",
 }  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_an_unfinished_run_is_refused_with_the_way_to_resume_it(run: Path) -> No
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"is no run: it has no config\.json"):
         artifact.open_run(tmp_path)
-    with pytest.raises(ArtifactError, match=r"models:/x@y is a registry's address"):
+    with pytest.raises(ArtifactError, match=r"models:/x@y is a registry's address: a run directory"):
         artifact.open_run("models:/x@y")
 
 

@@ -31,6 +31,8 @@ path = "{people_dir}"
 label = "bought"
 weight = "w"
 ids = ["id"]
+[registry]
+uri = "off"
 [train]
 epochs = 2
 device = "cpu"

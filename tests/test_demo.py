@@ -25,6 +25,7 @@ def test_the_demo_runs_and_keeps_what_the_user_edited(tmp_path: Path) -> None:
     for name in ("flights", "breast_cancer"):
         test = result["runs"][name]["metrics"]["test"]
         assert test["log_loss"] < 0.95 * test["base_log_loss"]
+        assert result["runs"][name]["registry"]["is_champion"]
     scored = pq.read_table(Path(result["scored"]["output"]) / "never_arrived.parquet")
     assert scored.column_names == ["flight_id", "probability", "decision", "model"]
     assert scored.num_rows == 9_430

@@ -24,6 +24,7 @@ import binclf
 from binclf import artifact
 from binclf.config import Config
 from binclf.errors import DataError
+from binclf.registry import open_run
 from flows.artifacts import key_of
 from flows.retrain import main as retrain_main
 from flows.retrain import retrain
@@ -69,6 +70,17 @@ def artifacts(key: str) -> list[Any]:
     with get_client(sync_client=True) as client:
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
         return list(client.read_artifacts(artifact_filter=wanted))
+
+
+@pytest.mark.usefixtures("_server")
+def test_the_retrain_flow_registers_the_model(tmp_path: Path) -> None:
+    result = retrain(small_job(tmp_path, registry={"uri": ""}, train={"epochs": 1}))
+    assert result["registry"]["model"] == "models:/small/1"
+    assert result["registry"]["is_champion"]
+    assert (
+        artifact.open_run(result["run"]).contents
+        == open_run("models:/small@champion", str(tmp_path / "runs")).contents
+    )
 
 
 def test_the_retrain_flow_returns_the_summary_of_a_sealed_run(summary: dict[str, Any]) -> None:

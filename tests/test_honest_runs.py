@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import binclf
-from binclf import artifact, predict
+from binclf import artifact, registry
 from binclf.config import Config, parse
 from binclf.errors import ArtifactError, ConfigError
 from binclf.probabilities.part import BUCKETS, Part
@@ -51,6 +51,7 @@ def rare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(data: Path, store: Path, data_changes: dict[str, Any], train: dict[str, Any]) -> Config:
     return parse(
         {
+            "registry": {"uri": "off"},
             "name": "fraud", "store": str(store),
             "data": {"path": str(data), "label": "fraud", **data_changes},
             "train": {"device": "cpu", "ranks": 1, "lanes": 8, **train},
@@ -114,6 +115,7 @@ def test_with_row_weights_the_weighted_mean_prediction_is_the_weighted_base_rate
     path = write(tmp_path / "data.parquet", people(3000, 3), [700, 0, 1, 1300, 999])
     made = parse(
         {
+            "registry": {"uri": "off"},
             "name": "people", "store": str(tmp_path / "store"), "split": {"method": "none"},
             "data": {"path": str(path), "label": "bought", "weight": "w", "ids": ["id"],
                      "downsample_majority": 0.5},
@@ -186,6 +188,7 @@ def test_calibration_without_validation_rows_in_the_data_is_told(tmp_path: Path)
     write(tmp_path / "data.parquet", rows)
     made = parse(
         {
+            "registry": {"uri": "off"},
             "name": "people", "store": str(tmp_path), "split": {"method": "column", "column": "part"},
             "data": {"path": str(tmp_path / "data.parquet"), "label": "bought", "exclude": ["id", "w"]},
             "train": {"calibration": "platt", "device": "cpu", "ranks": 1},
@@ -200,6 +203,7 @@ def test_buckets_hold_whole_groups_or_rows_that_are_drawn_for_themselves(tmp_pat
     write(tmp_path / "data.parquet", rows, [700, 0, 1, 1300, 999])
     made = parse(
         {
+            "registry": {"uri": "off"},
             "name": "people", "store": str(tmp_path / "store"), "split": {"validation_fraction": 0.4},
             "data": {"path": str(tmp_path / "data.parquet"), "label": "bought", "exclude": ["id", "w"],
                      "group": "visits"},
@@ -208,7 +212,7 @@ def test_buckets_hold_whole_groups_or_rows_that_are_drawn_for_themselves(tmp_pat
     )  # fmt: skip
     run = on_disk(retrain(made))
     assert told(run)["calibration"]["rows"] == artifact.read_split(run).rows("validation")
-    model, split = predict.load(run), artifact.read_split(run)
+    model, split = registry.load(run), artifact.read_split(run)
     found: dict[str, list[tuple[int, int]]] = {}
     for group in ("visits", ""):
         part = Part(split, "validation", Lone("cpu"), "", group)

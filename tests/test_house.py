@@ -31,7 +31,7 @@ def imported_by(path: Path) -> set[str]:
 
 def loaded_after(statement: str) -> set[str]:
     """Heavy modules that a fresh interpreter has loaded after a statement."""
-    heavy = "{'torch', 'prefect', 'pyarrow', 'pandas', 'matplotlib', 'sklearn'}"
+    heavy = "{'torch', 'prefect', 'pyarrow', 'pandas', 'matplotlib', 'sklearn', 'mlflow'}"
     code = f"import sys\n{statement}\nprint(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -67,14 +67,17 @@ def test_the_library_has_never_heard_of_prefect() -> None:
 
 def test_flows_hold_no_computation() -> None:
     for path in (ROOT / "flows").rglob("*.py"):
-        assert not {"torch", "pandas", "pyarrow", "numpy", "sklearn"} & imported_by(path), name_of(path)
+        heavy = {"torch", "pandas", "pyarrow", "numpy", "sklearn", "mlflow"}
+        assert not heavy & imported_by(path), name_of(path)
 
 
-def test_the_doors_to_pyarrow_and_to_torch_distributed_are_the_only_ones() -> None:
+def test_the_doors_to_pyarrow_torch_distributed_and_mlflow_are_the_only_ones() -> None:
     for path in (ROOT / "binclf").rglob("*.py"):
         name = name_of(path)
         if not name.startswith(("binclf/parquet/", "binclf/storage/")):
             assert "pyarrow" not in imported_by(path), name
+        if not name.startswith("binclf/registry/"):
+            assert "mlflow" not in imported_by(path), name
         if not name.startswith("binclf/world/"):
             assert "torch.distributed" not in path.read_text().replace(
                 "only door to torch.distributed", ""
@@ -94,16 +97,15 @@ def test_importing_binclf_loads_nothing_heavy() -> None:
 
 @pytest.mark.slow
 def test_a_launcher_a_scorer_and_a_flow_load_no_torch() -> None:
-    assert not {"torch", "prefect"} & loaded_after("import binclf.cli, binclf.retrain")
-    assert not {"torch", "prefect"} & loaded_after(
-        "import binclf; binclf.score, binclf.load, binclf.evaluate"
-    )
-    assert not {"torch", "pandas", "sklearn"} & loaded_after("import flows.retrain, flows.score")
+    unwanted = {"torch", "prefect", "mlflow"}
+    assert not unwanted & loaded_after("import binclf.cli, binclf.retrain, binclf.registry")
+    assert not unwanted & loaded_after("import binclf; binclf.score, binclf.load, binclf.evaluate")
+    assert not {"torch", "pandas", "sklearn", "mlflow"} & loaded_after("import flows.retrain, flows.score")
 
 
 @pytest.mark.slow
 def test_a_rank_loads_torch_for_minibatch_alone() -> None:
-    heavy = {"torch", "prefect", "pandas", "sklearn", "scipy"}
+    heavy = {"torch", "prefect", "pandas", "sklearn", "scipy", "mlflow"}
     newton = "import binclf.train, binclf.cli, binclf.solvers.newton"
     assert not loaded_after(newton) & heavy
     assert loaded_after(f"{newton}, binclf.solvers.minibatch") & heavy == {"torch"}

@@ -33,6 +33,7 @@ def test_the_six_points_have_the_maximum_likelihood_answer(tmp_path: Path) -> No
             "name": "six", "store": str(tmp_path / "runs"), "split": {"method": "none"},
             "data": {"path": str(tmp_path / "six.parquet"), "label": "y"},
             "features": {"standardise": False}, "train": NEWTON | {"l2": l2, "ranks": 1},
+            "registry": {"uri": "off"},
         }  # fmt: skip
         run = on_disk(retrain(parse(config)))
         found = binclf.load(str(run)).predict_proba(points)

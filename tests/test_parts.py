@@ -21,7 +21,7 @@ from binclf.errors import BinclfError, ConfigError, DataError
 from binclf.features import Features, Roles, roles
 from binclf.parquet import Column, Reader, Rows, feature_codes, feature_numbers
 from binclf.parquet.parts import NAMES
-from binclf.predict import load
+from binclf.registry import load
 from binclf.retrain import retrain
 from tests import made
 from tests.trained import on_disk
@@ -264,6 +264,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Config]:
     settings_of = {
         "name": "parts",
         "store": str(root / "store"),
+        "registry": {"uri": "off"},
         "data": {"path": str(root / "data"), "label": "y", "time": "when"},
         "features": {
             "numeric": ["joined:age_days"],

@@ -42,7 +42,7 @@ def test_a_name_that_is_not_there_is_told() -> None:
 def test_each_name_is_what_its_room_defines() -> None:
     from binclf.config import Config, load, parse
     from binclf.predict import Model
-    from binclf.predict import load as load_model
+    from binclf.registry import load as load_model
 
     assert binclf.Config is Config
     assert binclf.Model is Model

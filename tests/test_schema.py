@@ -17,7 +17,7 @@ from binclf.errors import DataError
 from binclf.parquet import Column, Footer, Found, footer, union
 from binclf.parquet.kinds import closest, kind_of
 from binclf.parquet.widen import common
-from binclf.predict import load
+from binclf.registry import load
 from binclf.retrain import retrain
 from binclf.score import score
 from binclf.split import ensure, plan

@@ -16,8 +16,9 @@ from binclf.storage import Place, place_of
 # how the work is done, not what comes out: a resumed run may have others
 FREE = (
     "store", "train.ranks", "train.workers", "train.cache", "train.memory_bytes", "train.cache_bytes",
-    "train.checkpoint_seconds",
+    "train.checkpoint_seconds", "registry.uri", "registry.promote", "registry.margin",
 )  # fmt: skip
+STAMP = "%Y%m%d-%H%M%S"
 
 
 def begin(config: Config, resume: Place | None = None) -> Place:
@@ -41,12 +42,28 @@ def begin(config: Config, resume: Place | None = None) -> Place:
         _check_resumable(resume, config, split)
         commit.write_json(resume / "config.json", config.model_dump(mode="json"))  # ranks may differ
         return resume
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    stamp = datetime.datetime.now(datetime.UTC).strftime(STAMP)
     path = place_of(config.store) / f"{config.name}-{stamp}-{secrets.token_hex(3)}"
     path.mkdir(parents=True)
     commit.write_json(path / "split.json", split.as_json())
     commit.write_json(path / "config.json", config.model_dump(mode="json"))
     return path
+
+
+def began(run_id: str) -> datetime.datetime:
+    """When a run began, which its id tells: its data are those that were there then (UTC, whole seconds).
+
+    >>> began("churn-20260102-030405-a1b2c3").isoformat()
+    '2026-01-02T03:04:05+00:00'
+
+    Raises:
+        ArtifactError: no run of ours has such an id.
+    """
+    try:
+        moment = datetime.datetime.strptime("-".join(run_id.split("-")[-3:-1]), STAMP)
+    except ValueError as error:
+        raise ArtifactError(f"'{run_id}' is no run's id, which ends in -DATE-TIME-CODE.") from error
+    return moment.replace(tzinfo=datetime.UTC)
 
 
 def settings_of_result(config: Config) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def open_run(path: str | Place, *, sealed: bool = True) -> Run:
         ArtifactError: there is no run, it is not finished, or a file was altered, added or lost.
     """
     if str(path).startswith("models:"):
-        raise ArtifactError(f"{path} is a registry's address: this version takes run directories.")
+        raise ArtifactError(f"{path} is a registry's address: a run directory is needed here.")
     path = place_of(path)
     if not (path / "config.json").exists():
         raise ArtifactError(f"{path} is no run: it has no config.json. Name a run directory.")

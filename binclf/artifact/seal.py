@@ -100,8 +100,9 @@ def seal(path: Place) -> None:
 
 
 def verified(path: Place) -> dict[str, bytes]:
-    """The content of every file of a sealed run, each read once and found as the manifest says."""
-    manifest = commit.read_json(path / MANIFEST)
+    """The content of every file of a sealed run, each read once and found as the manifest says; and that."""
+    content = (path / MANIFEST).read_bytes()
+    manifest = commit.parse_json(content, path / MANIFEST)
     if not isinstance(manifest, dict) or manifest.pop("digest", "") != hashing.digest(manifest):
         raise ArtifactError(
             f"{path / MANIFEST} was altered since it was written: restore it, or train again."
@@ -121,6 +122,7 @@ def verified(path: Place) -> dict[str, bytes]:
     added = sorted(set(_sealed_files(path)) - set(contents))
     if added:
         raise ArtifactError(f"{path / added[0]} was added since the run was sealed: move it elsewhere.")
+    contents[MANIFEST] = content
     return contents
 
 

@@ -50,7 +50,7 @@ def _on_configs(named: Verbs) -> None:
         ("check", verbs.check, "What would stop a run, of all files at once; nothing is written."),
         ("plan", verbs.plan, "What a run would read, need and cost; nothing is written."),
         ("split", verbs.split, "Raw Parquet to train, validation and test Parquet."),
-        ("retrain", verbs.train, "The whole job: split, train, evaluate, report."),
+        ("retrain", verbs.train, "The whole job: split, train, evaluate, report, register."),
         (
             "train",
             verbs.train,
@@ -68,13 +68,14 @@ def _on_configs(named: Verbs) -> None:
         if run is verbs.train:
             added.add_argument("--ranks", type=int, metavar="N", help="processes on this machine")
             added.add_argument("--resume", metavar="RUN", help="go on with an unfinished run")
+            _strict(added)
 
 
 def _on_runs(named: Verbs) -> None:
-    """The verbs that begin with a run."""
+    """The verbs that begin with a run, or with a registered model."""
     text = "Metrics of a run, on its own parts or on other labelled data."
     added = _verb(named, "evaluate", verbs.evaluate, text)
-    added.add_argument("run_dir", metavar="RUN")
+    _model(added)
     added.add_argument("data", metavar="DATA", nargs="?")
     text = "Where the report of a run is, and what it says."
     _verb(named, "report", verbs.report, text).add_argument("run_dir", metavar="RUN")
@@ -83,11 +84,35 @@ def _on_runs(named: Verbs) -> None:
     added.add_argument("run_dir", metavar="RUN", help="the challenger")
     added.add_argument("champion", metavar="RUN|MODEL", help="what it is compared with")
     added.add_argument("data", metavar="DATA", nargs="?", help="labelled Parquet; else RUN's test part")
-    added.add_argument("--strict", action="store_true", help="exit with 11 where RUN is not promoted")
+    _registry(added)
+    _strict(added)
     added = _verb(named, "score", verbs.score, "New Parquet to scored Parquet.")
-    added.add_argument("run_dir", metavar="RUN")
+    _model(added)
     added.add_argument("input", metavar="INPUT")
     added.add_argument("output", metavar="OUTPUT")
+    text = "A sealed run as a version of its model, and champion if it deserves that; once."
+    added = _verb(named, "register", verbs.register, text)
+    added.add_argument("run_dir", metavar="RUN")
+    added.add_argument("--registry", metavar="URI", default="", help="else as the run's config says")
+    _strict(added)
+    text = "Make the model that the champion replaced champion again; twice goes back two."
+    added = _verb(named, "rollback", verbs.rollback, text)
+    added.add_argument("name", metavar="NAME", help="of the model")
+    _registry(added)
+
+
+def _model(added: argparse.ArgumentParser) -> None:
+    added.add_argument("run_dir", metavar="RUN|MODEL", help="a run directory, or models:/NAME@champion")
+    _registry(added)
+
+
+def _registry(added: argparse.ArgumentParser) -> None:
+    text = "MLflow tracking URI, or a store; else $MLFLOW_TRACKING_URI, else the store `runs`"
+    added.add_argument("--registry", metavar="URI", default="", help=text)
+
+
+def _strict(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--strict", action="store_true", help="exit with 11 if the model is not promoted")
 
 
 def _verb(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from binclf import artifact, launch
 from binclf.config import Config, load
+from binclf.errors import ConfigError
 from binclf.storage import place_of
 
+log = logging.getLogger(__name__)
+
 Result = dict[str, Any]
+REFUSED = 11  # by the gate
 
 
 def _config(options: argparse.Namespace) -> Config:
@@ -61,18 +66,23 @@ def split(options: argparse.Namespace) -> Result:
 
 
 def train(options: argparse.Namespace) -> Result | None:
-    """Split if need be, train, evaluate and seal; or, started by torchrun, be one rank of that."""
-    from binclf.retrain import conclude, retrain, summary
+    """Split if need be, train, evaluate, seal and register; or, started by torchrun, be one rank of that."""
+    from binclf.retrain import begin, carry_out, conclude, summary
 
     config = _config(options)
     resume = place_of(options.resume) if options.resume else None
+    if options.strict and (launch.is_rank() or not config.registry.is_on):
+        raise ConfigError(
+            "--strict has no effect where nothing is registered (registry.uri = 'off', or under torchrun): "
+            "remove it."
+        )
     if not launch.is_rank():
-        return summary(retrain(config, resume=resume))
+        return _gated(carry_out(config, resume=resume), is_strict=options.strict)
     from binclf import train
     from binclf.evaluate import of_parts
     from binclf.world import join
 
-    with join(config.train.device, lambda: str(artifact.begin(config, resume))) as world:
+    with join(config.train.device, lambda: str(begin(config, resume))) as world:
         run_dir = place_of(world.prepared)
         with artifact.working(run_dir) if world.rank == 0 else nullcontext():
             train.train_in(world, config, run_dir)
@@ -80,7 +90,34 @@ def train(options: argparse.Namespace) -> Result | None:
             found = of_parts(artifact.open_run(run_dir, sealed=False), world)
             if world.rank == 0:
                 conclude(run_dir, found)
-    return summary(run_dir) if world.rank == 0 else None
+    if world.rank != 0:
+        return None
+    if config.registry.is_on:  # ranks know nothing of MLflow, and need not have it
+        log.info("torchrun's ranks do not speak to a registry: binclf register %s", run_dir)
+    return summary(run_dir)
+
+
+def register(options: argparse.Namespace) -> Result:
+    """A sealed run as a version of its model, and champion if it deserves that."""
+    from binclf.retrain import register
+
+    found = register(place_of(options.run_dir), options.registry)
+    if not found:
+        raise ConfigError(f"{options.run_dir} says registry.uri = 'off': say where, by --registry URI.")
+    return _gated({"run": options.run_dir, **found}, is_strict=options.strict)
+
+
+def rollback(options: argparse.Namespace) -> Result:
+    """The model that the champion replaced is champion again."""
+    from binclf import registry
+
+    return registry.roll_back(options.name, options.registry)
+
+
+def _gated(result: Result, *, is_strict: bool) -> Result:
+    """With the exit code of a gate that refused, where that is asked for."""
+    is_refused = is_strict and not result["registry"]["is_champion"]
+    return result | {"exit_code": REFUSED} if is_refused else result
 
 
 def rank(options: argparse.Namespace) -> None:
@@ -92,9 +129,10 @@ def rank(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> Result:
     """Metrics of a run, on its own parts or on other data."""
+    from binclf import registry
     from binclf.evaluate import evaluate
 
-    return evaluate(options.run_dir, options.data)
+    return evaluate(registry.open_run(options.run_dir, options.registry), options.data)
 
 
 def report(options: argparse.Namespace) -> Result:
@@ -106,29 +144,24 @@ def report(options: argparse.Namespace) -> Result:
 
 def compare(options: argparse.Namespace) -> Result:
     """Champion and challenger on the same rows; with --strict, 11 where the challenger is not promoted."""
+    from binclf import registry
     from binclf.compare import compare
 
-    champion, challenger = _run_of(options.champion), _run_of(options.run_dir)
-    registry = getattr(challenger.config, "registry", None)
-    found = compare(
-        champion,
-        challenger,
-        margin=getattr(registry, "margin", 0.0),
-        data=options.data,
-    )
-    rule = getattr(registry, "promote", "if_better")
+    champion = registry.open_run(options.champion, options.registry)
+    challenger = artifact.open_run(options.run_dir)
+    rule, margin = challenger.config.registry.promote, challenger.config.registry.margin
+    found = compare(champion, challenger, margin=margin, data=options.data)
     is_promoted = found.is_promoted(rule)
     told = {"promote": rule, "is_promoted": is_promoted, **found.as_json()} if options.json else {}
-    return {**(told or {"text": found.text()}), "exit_code": 11 if options.strict and not is_promoted else 0}
-
-
-def _run_of(address: str) -> artifact.Run:
-    """A run by its directory; the one place where a registry's address is to be looked up."""
-    return artifact.open_run(address)
+    return {
+        **(told or {"text": found.text()}),
+        "exit_code": REFUSED if options.strict and not is_promoted else 0,
+    }
 
 
 def score(options: argparse.Namespace) -> Result:
     """New Parquet to scored Parquet."""
+    from binclf import registry
     from binclf.score import score
 
-    return score(options.run_dir, options.input, options.output)
+    return score(registry.open_run(options.run_dir, options.registry), options.input, options.output)

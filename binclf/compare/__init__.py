@@ -6,7 +6,7 @@ of three verdicts. What is promised about errors stands in `verdict`, what is kn
 """
 
 from binclf.compare.compare import compare
-from binclf.compare.comparison import Comparison
+from binclf.compare.comparison import Comparison, Sealed
 from binclf.compare.verdict import RULES
 
-__all__ = ["RULES", "Comparison", "compare"]
+__all__ = ["RULES", "Comparison", "Sealed", "compare"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from binclf.compare.inference import ERROR_RATE, LEVEL, POWER
-from binclf.compare.verdict import FALSE_SHARE, Judgement, Level, Verdict
+from binclf.compare.verdict import FALSE_SHARE, RULES, Judgement, Level, Verdict
 
 FORMAT = 1
 NAMES = {"train": "training", "validation": "validation"}
@@ -54,6 +54,7 @@ class Comparison:
         return {
             "format": FORMAT,
             "verdict": self.verdict,
+            "promoted_by": [rule for rule in RULES if self.is_promoted(rule)],
             "text": self.text(),
             "champion": self.champion,
             "challenger": self.challenger,
@@ -162,6 +163,26 @@ class Comparison:
             if len(found) > SHOWN:
                 lines.append(f"and {len(found) - SHOWN:,} more slices where it is {finding}")
         return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A comparison as `comparison.json` has it."""
+
+    record: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """promote, keep or inconclusive."""
+        return str(self.record["verdict"])
+
+    def is_promoted(self, rule: str) -> bool:
+        """Whether the challenger is to become champion by a rule of `registry.promote`."""
+        return rule in self.record["promoted_by"]
+
+    def as_json(self) -> dict[str, Any]:
+        """The numbers."""
+        return dict(self.record)
 
 
 def _better(difference: float, low: float, high: float) -> str:

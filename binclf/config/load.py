@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -105,7 +106,7 @@ def _apply(changes: dict[str, Any], override: str) -> None:
 
 
 def _resolve(settings: dict[str, Any], base: Place) -> None:
-    """Make data.path and store absolute, in place."""
+    """Make data.path, store and a sqlite file's path absolute, in place."""
     holders = [(settings, "store"), (settings.get("data"), "path")]
     for holder, key in holders:
         if isinstance(holder, dict) and isinstance(holder.get(key), str) and holder[key]:
@@ -115,6 +116,11 @@ def _resolve(settings: dict[str, Any], base: Place) -> None:
             else:
                 local = Path(holder[key]).expanduser()
                 holder[key] = str(local if local.is_absolute() else base / str(local))
+    registry = settings.get("registry")
+    if isinstance(registry, dict):
+        path = re.fullmatch(r"sqlite:///([^/].*)", str(registry.get("uri", "")))
+        if path:
+            settings["registry"] = {**registry, "uri": f"sqlite:///{base / path[1]}"}
 
 
 def _in_words(error: ValidationError, origin: str) -> str:

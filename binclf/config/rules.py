@@ -6,6 +6,7 @@ the default it passes: a form submits every default.)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ def problems(config: Config) -> list[str]:
         *_solver_problems(config),
         *_train_problems(config),
         *_evaluate_problems(config),
+        *_registry_problems(config),
     ]
 
 
@@ -157,3 +159,17 @@ def _has_no_validation(config: Config) -> bool:
         and split.validation_fraction == 0
         and not split.validation_from
     )
+
+
+def _registry_problems(config: Config) -> Iterator[str]:
+    registry = config.registry
+    for key in ("promote", "margin"):
+        if not registry.is_on and registry.changed(key):
+            yield f"registry.{key} has no effect with registry.uri = 'off': remove it"
+    if registry.promote in ("always", "never") and registry.margin:
+        yield f"registry.margin has no effect with registry.promote = '{registry.promote}': remove it"
+    if re.match(r"[^/]+://[^/@]*:[^/@]*@", registry.uri):
+        yield (
+            "registry.uri holds a password, which each run would keep: remove it, and set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (before a database put `mlflow server`)"
+        )

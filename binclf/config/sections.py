@@ -134,6 +134,30 @@ class Evaluate(Section):
         return text
 
 
+class Registry(Section):
+    """Where models are kept by name and version, and which of them is the champion."""
+
+    uri: str = Field(
+        "",
+        pattern=r"^(|off|databricks|[a-z][a-z0-9+.-]*://.+)$",
+        description="MLflow tracking URI, such as http://mlflow:5000; empty: mlflow.db in the store; off: "
+        "runs are kept in the store alone.",
+    )
+    promote: Literal["if_better", "if_not_worse", "always", "never"] = Field(
+        "if_better",
+        description="When a new model becomes champion: if it is better than the champion beyond noise, if "
+        "it is not worse, always, or never. Older data never replace newer ones.",
+    )
+    margin: float = Field(
+        0.0, ge=0.0, le=1.0, description="By how much better, or not worse, in log-loss: 0 to 1."
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether models are registered at all."""
+        return self.uri != "off"
+
+
 class Config(Section):
     """A retraining: which data, how they are split, learnt from and judged."""
 
@@ -150,6 +174,7 @@ class Config(Section):
     features: Features = Features()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    registry: Registry = Registry()
 
     @model_validator(mode="after")
     def _check_across_sections(self) -> Config:

@@ -22,6 +22,7 @@ PAGE, CARD = "report.html", "card.md"
 
 __all__ = [
     "CARD",
+    "COMPARISON",
     "PAGE",
     "Verdict",
     "card_with_pictures",

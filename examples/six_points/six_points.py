@@ -27,6 +27,7 @@ def settings(folder: Path) -> dict[str, object]:
     return {
         "name": "six-points",
         "store": str(folder / "runs"),
+        "registry": {"uri": "off"},
         "data": {"path": str(folder / "points.parquet"), "label": "y"},
         "split": {"method": "none"},
         "features": {"standardise": False},

@@ -1,0 +1,87 @@
+"""A registered version to a verified run on this machine.
+
+MLflow's model directory is not believed: which module it names to load it with is not looked at. What is
+taken from it is the run that lies in it, whose manifest must be the one that was registered, and every file
+as the manifest says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from binclf import artifact
+from binclf.errors import ArtifactError
+from binclf.registry.address import Address, known, parse
+from binclf.registry.log import RUN_FOLDER
+from binclf.registry.server import Server, tag_of
+from binclf.storage import local_home, remove_tree
+
+FOLDER = f"data/{RUN_FOLDER}"  # of a logged model: where save_model puts what it loads from
+
+
+def fetch(text: str, registry: str) -> artifact.Run:
+    """The run that an address means.
+
+    Raises:
+        ConfigError: the address is none.
+        ArtifactError: there is no such version, it was not registered by binclf, or it was altered.
+        StorageError: the registry cannot be reached.
+    """
+    address, server = parse(text), Server(known(registry))
+    server.check()
+    version = server.version_of(address)
+    if version is None:
+        raise ArtifactError(f"{address} is not in the registry {server.shown}: look which models are there.")
+    return run_of(server, version)
+
+
+def champion_of(name: str, registry: str) -> artifact.Run | None:
+    """The champion's run; None where there is no registry yet, no model or no champion."""
+    server = Server(registry)
+    if server.database is not None and not server.database.exists():
+        return None
+    version = server.version_of(Address(name, "champion"))
+    return None if version is None else run_of(server, version)
+
+
+def run_of(server: Server, version: Any) -> artifact.Run:  # noqa: ANN401 - mlflow ModelVersion
+    """The run of a version: downloaded once, and verified each time."""
+    digest = tag_of(version, "manifest")
+    if not re.fullmatch(r"[0-9a-f]{16,128}", digest):
+        raise ArtifactError(
+            f"version {version.version} of {version.name} was not registered by binclf: it has no manifest's "
+            "digest. Load it with mlflow.pyfunc, or register a run."
+        )
+    kept = local_home() / "models" / hashlib.sha256(digest.encode()).hexdigest()
+    if not artifact.is_sealed(kept):
+        _download(server, version, kept)
+    run = artifact.open_run(kept)
+    if json.loads(run.contents[artifact.MANIFEST])["digest"] != digest:
+        remove_tree(kept)
+        raise ArtifactError(
+            f"version {version.version} of {version.name} is not what was registered: its manifest "
+            "is another. Roll back, or register the run again."
+        )
+    return run
+
+
+def _download(server: Server, version: Any, target: Path) -> None:  # noqa: ANN401
+    """The run's files beside the target, and renamed: it appears whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder,
+        server.asked() as client,
+    ):
+        from mlflow.artifacts import download_artifacts
+
+        source = client.get_model_version_download_uri(version.name, version.version)
+        uri = f"{source.rstrip('/')}/{FOLDER}"
+        found = Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=server.uri))
+        if not artifact.is_sealed(target):  # another process may have been sooner
+            remove_tree(target)
+            found.rename(target)
