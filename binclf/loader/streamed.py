@@ -30,11 +30,11 @@ AHEAD = 1.15  # rows held, over what the lanes hold on average
 class StreamedRows:
     """The rows of one part, decoded whenever they are needed; from the disk cache if there is one."""
 
-    def __init__(self, source: Source, cache: BlockCache | None = None) -> None:
-        """Nothing is read yet."""
+    def __init__(self, source: Source, cache: BlockCache | None = None, work: Buffers | None = None) -> None:
+        """Nothing is read yet. Parts that are read in turns share `work`: else each would keep its own."""
         self.source, self.cache = source, cache
         self.encoder: Encoder | None = None
-        self.chunks, self.work = Buffers(), Buffers()
+        self.chunks, self.work = Buffers(), work or Buffers()
 
     def blocks(self, groups: Iterable[int], look: Look | None = None) -> Iterator[tuple[int, Block]]:
         """These row groups, decoded with their moments and looked at."""
