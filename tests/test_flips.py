@@ -47,17 +47,21 @@ def test_another_footer_is_refused_by_name_and_only_the_digest_sees_it(tmp_path:
         read(file)
 
 
-def test_a_footer_is_parsed_once_for_each_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_footer_is_read_once_for_each_content_and_parsed_for_what_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = max(parts(tmp_path), key=lambda part: part.rows)
-    seen: list[Any] = []
-    real = pq.read_metadata
+    seen: list[int] = []
+    real = tail.Tail.of
     tail.forget()
 
-    def counted(source: Any) -> Any:
-        seen.append(source)
-        return real(source)
+    def counted(content: bytes) -> tail.Tail:
+        seen.append(len(content))
+        return real(content)
 
-    monkeypatch.setattr(pq, "read_metadata", counted)
+    monkeypatch.setattr(tail.Tail, "of", counted)
+    monkeypatch.setattr(tail.Tail, "whole", lambda _: pytest.fail("all of it was parsed"))
     for _ in range(5):
-        read(file)
+        with file.reader() as reader:
+            assert len(reader.read(0, ["number"])) == file.groups[0]
     assert len(seen) == 1

@@ -20,6 +20,7 @@ from binclf import kernels
 from binclf.errors import DataError
 from binclf.parquet import Reader
 from binclf.parquet.buffers import KEPT, Buffers
+from binclf.parquet.floats import Plain
 from binclf.parquet.handle import Handle
 from binclf.parquet.plain import _ENDS, MOST_HEADER, PlainPages, _around_checksum, _varint
 
@@ -44,9 +45,9 @@ def table_of(kinds: list[str], rows: int, draw: np.random.Generator) -> pa.Table
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def pages_of(path: Path) -> PlainPages:
-    """Of a file."""
-    return PlainPages(Handle(path), pq.ParquetFile(path))
+def plain_of(path: Path, names: list[str]) -> Plain:
+    """The plain columns of a file of one row group."""
+    return PlainPages(Handle(path)).read(pq.ParquetFile(path), 0, names)
 
 
 @given(
@@ -83,7 +84,7 @@ def test_what_is_read_is_what_pyarrow_reads(
 def test_columns_lie_together_as_the_file_has_them(tmp_path: Path) -> None:
     table = table_of(["float"] * 700 + ["double"] * 3, 50, np.random.default_rng(0))
     pq.write_table(table, tmp_path / "a.parquet", use_dictionary=False, **OURS)
-    found = pages_of(tmp_path / "a.parquet").read(0, table.column_names[::-1])
+    found = plain_of(tmp_path / "a.parquet", table.column_names[::-1])
     assert len(found) == 703
     together = found.together(table.column_names[3:40])
     assert together is not None
@@ -98,14 +99,15 @@ def test_every_flipped_bit_of_a_plain_page_is_left_to_pyarrow(tmp_path: Path) ->
     table = table_of(["float", "float", "double"], 20, np.random.default_rng(0))
     pq.write_table(table, path, use_dictionary=False, **OURS)
     chunk = pq.read_metadata(path).row_group(0).column(1)
-    whole, pages, name = path.read_bytes(), pages_of(path), table.column_names[1]
+    whole, pages, name = path.read_bytes(), PlainPages(Handle(path)), table.column_names[1]
+    file = pq.ParquetFile(path)
     silent = refused = 0
     for place in range(chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size):
         for bit in range(8):
             damaged = bytearray(whole)
             damaged[place] ^= 1 << bit
             path.write_bytes(damaged)
-            found = pages.read(0, table.column_names)
+            found = pages.read(file, 0, table.column_names)
             assert name not in found
             assert len(found) == 2
             try:
@@ -127,9 +129,9 @@ def test_without_the_checksum_flipped_values_would_be_taken(
     good, damaged = zlib.crc32(table[0].to_numpy()), bytearray(path.read_bytes())
     damaged[pq.read_metadata(path).row_group(0).column(0).data_page_offset + 60] ^= 1
     path.write_bytes(damaged)
-    assert not pages_of(path).read(0, ["float0"])
+    assert not plain_of(path, ["float0"])
     monkeypatch.setattr(kernels, "crc32s", lambda rows: np.full(len(rows), good, dtype=np.uint32))
-    assert "float0" in pages_of(path).read(0, ["float0"])
+    assert "float0" in plain_of(path, ["float0"])
 
 
 def test_compressed_values_are_not_taken_for_plain_ones_of_the_same_length(tmp_path: Path) -> None:
@@ -203,7 +205,7 @@ def test_two_pages_are_not_read_to_find_that_they_are_not_one(
     two = {"data_page_size": 200, "write_batch_size": 50}
     pq.write_table(table, path, use_dictionary=False, **OURS, **two)
     monkeypatch.setattr(os, "preadv", lambda *_: pytest.fail("it was read"))
-    assert not pages_of(path).read(0, table.column_names)
+    assert not plain_of(path, table.column_names)
 
 
 def test_of_many_arrays_that_were_held_at_once_few_are_kept() -> None:
@@ -222,6 +224,6 @@ def test_a_file_that_ends_early_is_left_to_pyarrow(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table = table_of(["float"], 2000, np.random.default_rng(0))
     pq.write_table(table, path, use_dictionary=False, **OURS)
-    pages = pages_of(path)
+    pages, file = PlainPages(Handle(path)), pq.ParquetFile(path)
     path.write_bytes(path.read_bytes()[:5000])
-    assert not pages.read(0, ["float0"])
+    assert not pages.read(file, 0, ["float0"])

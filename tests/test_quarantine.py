@@ -235,14 +235,14 @@ def test_what_looks_like_nothing_is_damaged_parquet(content: bytes, tmp_path: Pa
 def test_a_file_that_may_not_be_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may read everything, so the refusal is made here; it is never quarantined."""
     made.mixed_files(tmp_path / "data", (50, 50))
-    real = pq.ParquetFile
+    real = pa.OSFile
 
-    def refuse(path: Path, **options: Any) -> Any:
+    def refuse(path: str) -> Any:
         if Path(path).name == "part-001.parquet":
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return real(path, **options)
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path)
 
-    monkeypatch.setattr(pq, "ParquetFile", refuse)
+    monkeypatch.setattr(pa, "OSFile", refuse)
     with pytest.raises(StorageError, match=r"part-001\.parquet cannot be read: permission is denied"):
         Reader(tmp_path / "data" / "part-001.parquet", "part-001.parquet")
     config = made.config(tmp_path / "data", tmp_path / "store", data={"on_bad_file": "quarantine"})

@@ -13,6 +13,7 @@ from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
 from binclf.kernels.pages import SLACK, Values, can_decode, decode
 from binclf.kernels.rows import STEP, Field, can_record, complete, gather, interleave, record, standardise
 from binclf.kernels.texts import hash_texts
+from binclf.kernels.thrift import elements
 
 __all__ = [
     "FIELDS",
@@ -33,6 +34,7 @@ __all__ = [
     "crc32s",
     "deal",
     "decode",
+    "elements",
     "encode",
     "gather",
     "hash_texts",

@@ -18,6 +18,7 @@ from binclf.epoch import EpochPlan, Piece
 from binclf.features import Block, Encoded, Encoder, Features, Target
 from binclf.loader.cache import BlockCache
 from binclf.loader.order import RowOrder, places
+from binclf.loader.prefetch import Hands
 from binclf.loader.source import Look, Source, ahead, decoded, threads
 from binclf.parquet import Buffers
 
@@ -30,11 +31,11 @@ AHEAD = 1.15  # rows held, over what the lanes hold on average
 class StreamedRows:
     """The rows of one part, decoded whenever they are needed; from the disk cache if there is one."""
 
-    def __init__(self, source: Source, cache: BlockCache | None = None) -> None:
-        """Nothing is read yet."""
+    def __init__(self, source: Source, cache: BlockCache | None = None, work: Buffers | None = None) -> None:
+        """Nothing is read yet. Parts that are read in turns share `work`: else each would keep its own."""
         self.source, self.cache = source, cache
         self.encoder: Encoder | None = None
-        self.chunks, self.work = Buffers(), Buffers()
+        self.chunks, self.work = Buffers(), work or Buffers()
 
     def blocks(self, groups: Iterable[int], look: Look | None = None) -> Iterator[tuple[int, Block]]:
         """These row groups, decoded with their moments and looked at."""
@@ -53,8 +54,10 @@ class StreamedRows:
         """Bytes of a row as the model takes it."""
         return self.attached.row_bytes
 
-    def reader(self, plan: EpochPlan, rank: int, ranks: int) -> StreamReader | WholeReader:
-        """The rank's rows in the order of an epoch."""
+    def reader(
+        self, plan: EpochPlan, rank: int, ranks: int, hands: Hands | None = None
+    ) -> StreamReader | WholeReader:
+        """The rank's rows in the order of an epoch; it has threads of its own and asks for no hands."""
         if plan.is_small:
             return WholeReader(self, RowOrder(plan, rank, ranks))
         return StreamReader(self, plan, rank, ranks)

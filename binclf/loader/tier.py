@@ -20,6 +20,7 @@ from binclf.loader.process import available_bytes, give_back
 from binclf.loader.source import Source, threads
 from binclf.loader.store import Order
 from binclf.loader.streamed import StreamedRows
+from binclf.parquet import Buffers
 from binclf.storage import local_home, place_of
 from binclf.world import World
 
@@ -131,7 +132,8 @@ def open_stores(job: Job, tier: Tier, sources: Mapping[str, Source], world: Worl
         cache = BlockCache(cache_folder(job.config), job.room.disk)
         if world.local_rank == 0:
             cache.prepare(tuple(sources.values()), tier.disk)
-    return {part: StreamedRows(source, cache) for part, source in sources.items()}
+    work = Buffers()
+    return {part: StreamedRows(source, cache, work) for part, source in sources.items()}
 
 
 def attach(stores: Mapping[str, AnyStore], features: Features, world: World) -> None:

@@ -8,6 +8,7 @@ object handed to Arrow aborts the interpreter at exit in most runs (both measure
 from binclf.parquet.buffers import Buffers
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found, Listing, find
+from binclf.parquet.footers import Footer, footer, footers
 from binclf.parquet.frames import from_frame
 from binclf.parquet.kinds import (
     CATEGORICAL_PARTS,
@@ -24,7 +25,7 @@ from binclf.parquet.kinds import (
 )
 from binclf.parquet.layout import Layout, layout
 from binclf.parquet.parts import feature_codes, feature_numbers
-from binclf.parquet.reading import Footer, Reader, footer, footers
+from binclf.parquet.reading import Reader
 from binclf.parquet.schema import Schema, Widening, group_rows, union
 from binclf.parquet.singles import singles, use_system_memory
 from binclf.parquet.tail import footer_digest

@@ -11,9 +11,8 @@ pyarrow, which reads it, or says what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -90,65 +89,51 @@ class _Run:
 class CodedPages:
     """The columns of one local file that are read as codes."""
 
-    def __init__(self, handle: Handle, file: Any, names: Sequence[str]) -> None:  # noqa: ANN401 - pyarrow
+    def __init__(self, handle: Handle, names: Sequence[str]) -> None:
         """Nothing is looked at before the first reading."""
-        self._handle, self._file, self._names = handle, file, names
+        self._handle, self._names = handle, names
+        self._places: dict[str, _Place] | None = None
 
-    @cached_property
-    def _places(self) -> dict[str, _Place]:
-        """The columns of text and integers."""
-        metadata, schema = self._file.metadata, self._file.schema_arrow
-        if metadata.num_columns != len(schema):  # leaves of nested columns cannot be told by their paths
+    def _places_in(self, file: Any, meta: Any) -> dict[str, _Place]:  # noqa: ANN401 - pyarrow
+        """The columns of text and integers, which are never nested; of pyarrow's schema see `PlainPages`."""
+        schema = file.schema_arrow
+        if meta.num_columns != len(schema):  # leaves of nested columns cannot be told by their paths
             return {}
         found = {}
         for place, name in enumerate(schema.names):
-            own, kind = metadata.schema.column(place), schema.field(place).type
-            width = _width_of(own.physical_type, kind)
-            is_flat = own.max_repetition_level == 0 and own.max_definition_level <= 1
-            if name in self._names and width is not None and is_flat:
-                found[name] = _Place(place, width, own.max_definition_level == 1, kind)
+            own = schema.field(place)
+            width = _width_of(meta.column(place).physical_type, own.type)
+            if name in self._names and width is not None:
+                found[name] = _Place(place, width, own.nullable, own.type)
         return found
 
-    def read(self, group: int, names: Sequence[str]) -> dict[str, Coded]:
+    def read(self, file: Any, group: int, names: Sequence[str]) -> dict[str, Coded]:  # noqa: ANN401 - pyarrow
         """Those of the columns that can be read here; the others are left out.
+
+        Args:
+            file: as pyarrow has it.
+            group: which of its row groups.
+            names: of the columns.
 
         Raises:
             OSError: the file cannot be read.
         """
         if not kernels.can_decode():
             return {}
-        meta = self._file.metadata.row_group(group)
-        wanted = sorted((self._places[name].place, name) for name in names if name in self._places)
+        meta = file.metadata.row_group(group)
+        if self._places is None:
+            self._places = self._places_in(file, meta)
+        places = self._places
+        wanted = sorted((places[name].place, name) for name in names if name in places)
         codes = _codes.take(len(wanted), meta.num_rows).view(np.int32)
         found: dict[str, Coded] = {}
         done = 0
-        for run in self._runs(meta, wanted):
-            found |= self._read(run, codes[done : done + len(run.names)])
+        for run in _runs(meta, wanted, places):
+            found |= self._read(run, places, codes[done : done + len(run.names)])
             done += len(run.names)
         return found
 
-    def _runs(self, meta: Any, wanted: Sequence[tuple[int, str]]) -> Iterator[_Run]:  # noqa: ANN401 - pyarrow
-        """Columns that follow each other in the file without a gap, as many as are read at once."""
-        run = _Run(0, 0)
-        for place, name in wanted:
-            chunk, own = meta.column(place), self._places[name]
-            begin, length, packing = chunk.data_page_offset, chunk.total_compressed_size, chunk.compression
-            if chunk.has_dictionary_page:
-                begin = min(begin, chunk.dictionary_page_offset)
-            if not 0 < length <= MOST_BYTES or packing not in ("SNAPPY", "UNCOMPRESSED"):
-                continue
-            if begin != run.end or run.end + length - run.begin > AT_ONCE_BYTES:
-                if run.names:
-                    yield run
-                run = _Run(begin, begin)
-            first = run.end - run.begin
-            run.names.append(name)
-            run.chunks.append((first, first + length, packing == "SNAPPY", own.is_nullable, own.width))
-            run.end += length
-        if run.names:
-            yield run
-
-    def _read(self, run: _Run, codes: I32) -> dict[str, Coded]:
+    def _read(self, run: _Run, places: Mapping[str, _Place], codes: I32) -> dict[str, Coded]:
         """Those of a run that are what they must be, with their codes int32 [columns of the run, rows]."""
         size = run.end - run.begin
         data = _bytes(_packed, size + SLACK)
@@ -157,10 +142,36 @@ class CodedPages:
         decoded = kernels.decode(data, run.chunks, codes)
         found: dict[str, Coded] = {}
         for name, own, values in zip(run.names, codes, decoded, strict=True):
-            of, taken = self._places[name], None if values is None else _taken(values, self._places[name])
+            of, taken = places[name], None if values is None else _taken(values, places[name])
             if taken is not None:
                 found[name] = Coded(own, taken, of.kind, of.is_nullable)
         return found
+
+
+def _runs(
+    meta: Any,  # noqa: ANN401 - pyarrow
+    wanted: Sequence[tuple[int, str]],
+    places: Mapping[str, _Place],
+) -> Iterator[_Run]:
+    """Columns that follow each other in the file without a gap, as many as are read at once."""
+    run = _Run(0, 0)
+    for place, name in wanted:
+        chunk, own = meta.column(place), places[name]
+        begin, length, packing = chunk.data_page_offset, chunk.total_compressed_size, chunk.compression
+        if chunk.has_dictionary_page:
+            begin = min(begin, chunk.dictionary_page_offset)
+        if not 0 < length <= MOST_BYTES or packing not in ("SNAPPY", "UNCOMPRESSED"):
+            continue
+        if begin != run.end or run.end + length - run.begin > AT_ONCE_BYTES:
+            if run.names:
+                yield run
+            run = _Run(begin, begin)
+        first = run.end - run.begin
+        run.names.append(name)
+        run.chunks.append((first, first + length, packing == "SNAPPY", own.is_nullable, own.width))
+        run.end += length
+    if run.names:
+        yield run
 
 
 def _taken(values: kernels.Values, of: _Place) -> Texts | Integers | None:

@@ -15,19 +15,24 @@ from binclf.parquet.plain import PlainPages
 class Pages:
     """Floats as they lie there, and what is read as codes."""
 
-    def __init__(self, path: Path, file: Any, coded: Sequence[str]) -> None:  # noqa: ANN401 - pyarrow
+    def __init__(self, path: Path, coded: Sequence[str]) -> None:
         """Nothing is looked at before the first reading: most files are opened for their footers alone."""
         self._handle = Handle(path)
-        self._plain = PlainPages(self._handle, file)
-        self._coded = CodedPages(self._handle, file, coded)
+        self._plain = PlainPages(self._handle)
+        self._coded = CodedPages(self._handle, coded)
 
-    def read(self, group: int, names: Sequence[str]) -> tuple[Plain, dict[str, Coded]]:
+    def read(self, file: Any, group: int, names: Sequence[str]) -> tuple[Plain, dict[str, Coded]]:  # noqa: ANN401
         """Of the columns those that can be read so; the others are left out.
+
+        Args:
+            file: as pyarrow has it.
+            group: which of its row groups.
+            names: of the columns.
 
         Raises:
             OSError: the file cannot be read.
         """
-        return self._plain.read(group, names), self._coded.read(group, names)
+        return self._plain.read(file, group, names), self._coded.read(file, group, names)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -12,7 +12,7 @@ have, checksum included. Whatever else is found is left to pyarrow, which reads 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,53 +41,46 @@ _buffers = Buffers()
 class PlainPages:
     """The plain columns of one local file."""
 
-    def __init__(self, handle: Handle, file: Any) -> None:  # noqa: ANN401 - pyarrow.parquet.ParquetFile
-        """Nothing is looked at before the first reading: most files are opened for their footers alone."""
-        self._handle, self._file = handle, file
+    def __init__(self, handle: Handle) -> None:
+        """Nothing is looked at before the first reading."""
+        self._handle = handle
+        self._places: dict[str, tuple[int, Number]] | None = None
 
-    @cached_property
-    def _places(self) -> dict[str, tuple[int, Number]]:
-        """Where columns that can be plain are among those of the file, and what their values are."""
-        metadata, schema = self._file.metadata, self._file.schema_arrow
+    def _places_in(self, file: Any) -> dict[str, tuple[int, Number]]:  # noqa: ANN401 - pyarrow
+        """Where columns that can be plain are among those of the file, and what their values are.
+
+        pyarrow's own schema is not asked: it and the metadata hold each other, and stay until Python looks.
+        """
+        metadata, schema = file.metadata, file.schema_arrow
         if metadata.num_columns != len(schema):  # leaves of nested columns cannot be told by their paths
             return {}
         dtypes = [_dtype_of(field.type) for field in schema]
         return {
             schema.names[place]: (place, dtype)
             for place, dtype in enumerate(dtypes)
-            if dtype is not None and metadata.schema.column(place).max_definition_level == 0
+            if dtype is not None and not schema.field(place).nullable
         }
 
-    def read(self, group: int, names: Sequence[str]) -> Plain:
+    def read(self, file: Any, group: int, names: Sequence[str]) -> Plain:  # noqa: ANN401 - pyarrow
         """Those of the columns that are plain; the others are left out.
+
+        Args:
+            file: as pyarrow has it.
+            group: which of its row groups.
+            names: of the columns.
 
         Raises:
             OSError: the file cannot be read.
         """
-        wanted = sorted((self._places[name][0], name) for name in names if name in self._places)
+        if self._places is None:
+            self._places = self._places_in(file)
+        places = self._places
+        wanted = [(*places[name], name) for name in names if name in places]
+        wanted.sort(key=lambda one: one[0])
         if not wanted:
             return Plain()
-        return Plain([stage for run in self._runs(group, wanted) for stage in run.read(self._handle)])
-
-    def _runs(self, group: int, wanted: Sequence[tuple[int, str]]) -> Iterator[_Run]:
-        """The columns by places in the file: each run is read at once."""
-        meta = self._file.metadata.row_group(group)
-        rows, places = meta.num_rows, self._places
-        run = _Run(rows, SINGLE, 0)
-        for place, name in wanted:  # each look at the footer takes a microsecond: the least that will do
-            chunk, dtype = meta.column(place), places[name][1]
-            length = chunk.total_compressed_size
-            header = length - rows * dtype.itemsize
-            if not rows or not 0 < header <= MOST_HEADER or chunk.compression != "UNCOMPRESSED":
-                continue  # a page may happen to be as long when it is compressed, which its header tells not
-            offset = chunk.data_page_offset
-            if offset != run.end or dtype is not run.dtype or len(run.names) == MOST_COLUMNS:
-                yield run
-                run = _Run(rows, dtype, offset)
-            run.names.append(name)
-            run.headers.append(bytearray(header))
-            run.end += length
-        yield run
+        meta = file.metadata.row_group(group)
+        return Plain([stage for run in _runs(meta, wanted) for stage in run.read(self._handle)])
 
 
 class _Run:
@@ -115,6 +108,26 @@ class _Run:
             yield self.names, stage
         else:
             yield from (([name], stage[i : i + 1]) for i, name in enumerate(self.names) if good[i])
+
+
+def _runs(meta: Any, wanted: Sequence[tuple[int, Number, str]]) -> Iterator[_Run]:  # noqa: ANN401 - pyarrow
+    """The columns of a row group by places in the file: each run is read at once."""
+    rows = meta.num_rows
+    run = _Run(rows, SINGLE, 0)
+    for place, dtype, name in wanted:  # each look at the footer takes a microsecond: the least that will do
+        chunk = meta.column(place)
+        length = chunk.total_compressed_size
+        header = length - rows * dtype.itemsize
+        if not rows or not 0 < header <= MOST_HEADER or chunk.compression != "UNCOMPRESSED":
+            continue  # a page may happen to be as long when it is compressed, which its header tells not
+        offset = chunk.data_page_offset
+        if offset != run.end or dtype is not run.dtype or len(run.names) == MOST_COLUMNS:
+            yield run
+            run = _Run(rows, dtype, offset)
+        run.names.append(name)
+        run.headers.append(bytearray(header))
+        run.end += length
+    yield run
 
 
 def _dtype_of(kind: Any) -> Number | None:  # noqa: ANN401 - pyarrow

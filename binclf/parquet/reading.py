@@ -1,13 +1,12 @@
-"""Footers and row groups, with checksums verified and every fault named by file, row group and column."""
+"""Row groups, with checksums verified and every fault named by file, row group and column."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,10 +17,8 @@ import pyarrow.parquet as pq
 from binclf.errors import DamageError, DataError, StorageError
 from binclf.parquet.coded import Coded
 from binclf.parquet.columns import Rows
-from binclf.parquet.files import Found
 from binclf.parquet.floats import Plain
 from binclf.parquet.groups import read_group
-from binclf.parquet.kinds import Column, kind_of
 from binclf.parquet.pages import Pages
 from binclf.parquet.refusal import at_fault, first_line, unopened
 from binclf.parquet.tail import tail_of
@@ -29,60 +26,8 @@ from binclf.storage import Place, Remote, Stamp, read_at, stamp_if_there, stamp_
 
 # what pyarrow raises for damaged bytes: ArrowInvalid, OSError, and for text UnicodeDecodeError
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+AT_ONCE = 8  # row groups whose part of the footer is parsed together
 _CHANGED = "{} changed or went since the data were split: split again."
-
-
-@dataclass(frozen=True, slots=True)
-class Footer:
-    """What a Parquet file says of itself; no data is read for it."""
-
-    relative: str
-    path: Place
-    stamp: Stamp  # when the footer was read
-    groups: tuple[int, ...]  # rows of each row group
-    columns: tuple[Column, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the file."""
-        return self.stamp[0]
-
-    @property
-    def rows(self) -> int:
-        """Rows of the file."""
-        return sum(self.groups)
-
-    def column(self, name: str) -> Column | None:
-        """The column of that name, or None."""
-        return next((c for c in self.columns if c.name == name), None)
-
-
-def footer(file: Found) -> Footer:
-    """Read one footer.
-
-    Raises:
-        DataError: the file is no whole Parquet, or two of its columns share a name.
-    """
-    with Reader(file.path, file.relative) as reader:
-        schema = reader.file.schema_arrow
-        names = [field.name for field in schema]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise DataError(f"{file.relative} has two columns named '{twice[0]}': rename one.")
-        meta = reader.file.metadata
-        return Footer(
-            relative=file.relative,
-            path=file.path,
-            stamp=reader.stamp,
-            groups=tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups)),
-            columns=tuple(Column(f.name, kind_of(f.type), str(f.type)) for f in schema),
-        )
-
-
-def footers(files: Iterable[Found]) -> list[Footer]:
-    """Read all footers at once, in the order of the files."""
-    with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
-        return list(pool.map(footer, files))
 
 
 class Reader:
@@ -110,29 +55,54 @@ class Reader:
             StorageError: the store does not answer.
         """
         self.place, self.name, self.coded = place, name or str(place), list(coded)
-        try:
-            source = place if isinstance(place, Path) else place.open()
+        self._run, self._asked = range(0), -AT_ONCE  # row groups that are parsed, and the last read
+        self._cut: Any = None  # the file as if it had no others
+        is_part = bool(digest) or stamp is not None
+        with self._opening(is_part=is_part):
+            source = place.open() if isinstance(place, Remote) else pa.OSFile(str(place))
             self.stamp = stamp_of(place) if isinstance(place, Path) else stamp_of_open(source)
             if stamp not in (None, self.stamp):
                 raise DataError(_CHANGED.format(place))
-            tail = tail_of(place, self.stamp, source)
-            if digest and tail.digest != digest:
-                raise DamageError(
-                    f"the footer of {self.name} is not what was written: the file was damaged or replaced. "
-                    "Remove it, and split again.",
-                    self.name,
-                )
-            self.file: Any = self._parquet(source, tail.metadata)
-            # those of an object come by ranges that pyarrow fetches together
-            self._pages = Pages(place, self.file, coded) if isinstance(place, Path) else None
+            self._source, self._tail = source, tail_of(place, self.stamp, source)
+        if digest and self._tail.digest != digest:
+            raise DamageError(
+                f"the footer of {self.name} is not what was written: the file was damaged or replaced. "
+                "Remove it, and split again.",
+                self.name,
+            )
+        # those of an object come by ranges that pyarrow fetches together
+        self._pages = Pages(place, coded) if isinstance(place, Path) else None
+        if self._tail.places is None:
+            _ = self.file  # which says what is wrong
+
+    @contextmanager
+    def _opening(self, *, is_part: bool = False) -> Iterator[None]:
+        """What goes wrong, in our words."""
+        try:
+            yield
         except (StorageError, MemoryError):
             raise
         except FileNotFoundError as error:
-            is_part = bool(digest) or stamp is not None
             gone = f"{self.name} is gone: it was there a moment ago."
-            raise DataError(_CHANGED.format(place) if is_part else gone) from error
+            raise DataError(_CHANGED.format(self.place) if is_part else gone) from error
         except _DAMAGE as error:
-            raise unopened(error, place, self.name) from error
+            raise unopened(error, self.place, self.name) from error
+
+    @cached_property
+    def file(self) -> Any:  # noqa: ANN401 - pyarrow.parquet.ParquetFile
+        """All of the file, its footer parsed whole."""
+        with self._opening():
+            return self._parquet(self._source, self._tail.whole())
+
+    def _group(self, group: int) -> tuple[Any, int]:
+        """The file as if it had few row groups, and which this is of them; some ahead if read in order."""
+        if group not in self._run:
+            some = AT_ONCE if 0 < group - self._asked <= AT_ONCE else 1
+            self._run = range(group, min(group + some, self._tail.groups))
+            with self._opening():
+                self._cut = self._parquet(self._source, self._tail.cut(self._run))
+        self._asked = group
+        return self._cut, group - self._run.start
 
     def _parquet(self, source: Any, metadata: Any) -> Any:  # noqa: ANN401 - pyarrow
         return pq.ParquetFile(
@@ -156,7 +126,7 @@ class Reader:
 
     def close(self) -> None:
         """Let go of the file."""
-        self.file.close(force=True)
+        self._source.close()
         if self._pages is not None:
             self._pages.close()
 
@@ -168,11 +138,12 @@ class Reader:
         """
         place = f"{self.name}, row group {group}"
         nothing: tuple[Plain, dict[str, Coded]] = Plain(), {}
-        promised = self.file.metadata.row_group(group).num_rows
+        file, own = self._group(group)
+        promised = file.metadata.row_group(own).num_rows
         try:
-            plain, coded = self._pages.read(group, columns) if self._pages else nothing
+            plain, coded = self._pages.read(file, own, columns) if self._pages else nothing
             rest = [name for name in columns if name not in plain and name not in coded]
-            table = read_group(self.file, group, rest, 0 if isinstance(self.place, Remote) else promised)
+            table = read_group(file, own, rest, 0 if isinstance(self.place, Remote) else promised)
         except _DAMAGE as error:
             (plain, coded), rest, table = nothing, list(columns), self._once_more(group, columns, error)
         self._refuse_changed()
@@ -190,9 +161,9 @@ class Reader:
 
     def all(self, columns: Sequence[str]) -> Iterator[Rows]:
         """Some columns of each row group in order; of a file without any, once no rows."""
-        for group in range(self.file.num_row_groups):
+        for group in range(self._tail.groups):
             yield self.read(group, columns)
-        if not self.file.num_row_groups:
+        if not self._tail.groups:
             schema = self.file.schema_arrow
             wanted = pa.schema([schema.field(name) for name in columns])
             yield Rows(wanted.empty_table(), self.name)
@@ -215,17 +186,18 @@ class Reader:
         if isinstance(self.place, Path):
             if isinstance(error, OSError) and error.errno is not None:
                 raise at_fault(error, self.name) from error
-            raise self._damage(self.file, group, columns, error) from error
+            raise self._damage(self._cut, group, columns, error) from error
         with self._copied(group) as file:
             try:
-                return read_group(file, group, columns, 0)
+                return read_group(file, self._group(group)[1], columns, 0)
             except _DAMAGE as again:
                 raise self._damage(file, group, columns, again) from again
 
     @contextmanager
     def _copied(self, group: int) -> Iterator[Any]:
         """One row group of an object in a local file, at its own place."""
-        meta = self.file.metadata.row_group(group)
+        file, own = self._group(group)
+        meta = file.metadata.row_group(own)
         chunks = [meta.column(place) for place in range(meta.num_columns)]
         low = min((c.dictionary_page_offset or c.data_page_offset for c in chunks), default=0)
         ends = [(c.dictionary_page_offset or c.data_page_offset) + c.total_compressed_size for c in chunks]
@@ -233,12 +205,12 @@ class Reader:
         with tempfile.NamedTemporaryFile(prefix="binclf-") as copy:
             os.ftruncate(copy.fileno(), self.stamp[0])
             os.pwrite(copy.fileno(), content, low)
-            yield self._parquet(copy.name, self.file.metadata)
+            yield self._parquet(copy.name, file.metadata)
 
     def _damage(self, file: Any, group: int, columns: Sequence[str], error: BaseException) -> DamageError:  # noqa: ANN401
         for column in columns:
             try:
-                read_group(file, group, [column], 0)
+                read_group(file, self._group(group)[1], [column], 0)
             except _DAMAGE:
                 break
         else:

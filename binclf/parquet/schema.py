@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from binclf.errors import SHOWN
+from binclf.parquet.footers import Footer
 from binclf.parquet.kinds import Column, closest
-from binclf.parquet.reading import Footer
 from binclf.parquet.widen import Typed, common, plain_type, why_not
 
 GROUP_BYTES = 2 * 2**20  # of a written row group, decoded as 4 bytes a cell: many can be open at once

@@ -3,8 +3,10 @@
 Pages carry checksums, the footer carries none: of 1,000 flips of a bit in it two gave other data in silence.
 So its SHA-256 is kept where a file of ours is listed, and compared whenever the file is opened.
 
-Parsed footers are kept in memory, as many as fit. The bytes of those in object stores are kept on the local
-disk too, so that a file's footer is fetched once for all processes.
+Footers are kept in memory as they stand in the files, as many as fit, and parsed for few row groups at once:
+pyarrow makes 17 bytes of each, which would grow with the rows, and to parse the footer of a file of many row
+groups takes longer than to read one of them. The bytes of those in object stores are kept on the local disk
+too, so that a file's footer is fetched once for all processes.
 """
 
 from __future__ import annotations
@@ -17,27 +19,63 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from binclf import kernels
 from binclf.storage import Kept, Place, Remote, Stamp, problem, stamp_of, stamp_of_open
 
 MAGIC = b"PAR1"
-KEPT = 256  # parsed footers, at most
-KEPT_BYTES = 8 * 2**20  # that they take, but for the last: ten times the rows must not take more memory
-PARSED = 10  # bytes in memory for each byte of a footer
+KEPT = 1024  # footers, at most
+KEPT_BYTES = 2 * 2**20  # that they take, but for the last: ten times the rows must not take more memory
 FIRST_BYTES = 2**16  # of an object's end that are asked for at once: most footers fit
 
 _footers = Kept("footers")
 
 
+_ROW_GROUPS = 4  # the field of a footer that lists them
+_RECORDS = 12  # the kind of what is listed, as its header has it
+
+
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """A footer."""
+    """A footer: its bytes and what follows them to the end of the file; none: the file is no Parquet."""
 
-    metadata: Any  # pyarrow.parquet.FileMetaData; None: let pyarrow say what is wrong with the file
+    content: bytes
     digest: str  # SHA-256 of its bytes; empty where there is none
-    bytes: int = 0  # as it stands in the file
+    places: npt.NDArray[np.int64] | None  # of the list of row groups, of each, and of their end
+
+    @classmethod
+    def of(cls, content: bytes) -> Tail:
+        """Look where its row groups are."""
+        if not content:
+            return cls(b"", "", None)
+        return cls(content, hashlib.sha256(content).hexdigest(), kernels.elements(content, _ROW_GROUPS))
+
+    @property
+    def groups(self) -> int:
+        """How many row groups there are."""
+        return len(self._places) - 2
+
+    def whole(self) -> Any:  # noqa: ANN401 - pyarrow.FileMetaData
+        """All of it, parsed; None: let pyarrow say what is wrong with the file."""
+        return pq.read_metadata(pa.BufferReader(MAGIC + self.content)) if self.content else None
+
+    def cut(self, groups: range) -> Any:  # noqa: ANN401 - pyarrow.FileMetaData
+        """As if the file had these row groups alone, at most 14."""
+        places, content = self._places, self.content
+        own = content[places[groups.start + 1] : places[groups.stop + 1]]
+        footer = content[: places[0]] + bytes([len(groups) << 4 | _RECORDS]) + own + content[places[-1] : -8]
+        end = len(footer).to_bytes(4, "little") + MAGIC
+        return pq.read_metadata(pa.BufferReader(MAGIC + footer + end))
+
+    @property
+    def _places(self) -> npt.NDArray[np.int64]:
+        if self.places is None:
+            raise AssertionError("a footer whose row groups cannot be told apart is to be parsed whole")
+        return self.places
 
 
 class _Recent:
@@ -56,7 +94,7 @@ class _Recent:
     def put(self, key: tuple[str, Stamp], tail: Tail) -> Tail:
         with self.lock:
             self.tails[key] = tail
-            sizes = [PARSED * one.bytes for one in self.tails.values()]
+            sizes = [len(one.content) for one in self.tails.values()]
             while len(self.tails) > 1 and (len(self.tails) > KEPT or sum(sizes) > KEPT_BYTES):
                 self.tails.popitem(last=False)
                 sizes.pop(0)
@@ -67,7 +105,7 @@ _recent = _Recent()
 
 
 def forget() -> None:
-    """Have every footer read and parsed anew, as another process would."""
+    """Have every footer read anew, as another process would."""
     _recent.tails.clear()
 
 
@@ -88,22 +126,15 @@ def tail_of(place: Place, stamp: Stamp, file: Any = None) -> Tail:  # noqa: ANN4
         file: the same, open, where it is an object in a store.
 
     Raises:
-        OSError, pyarrow.ArrowException: it cannot be read.
+        OSError: it cannot be read.
     """
     key = (str(place), stamp)
     is_known = any(stamp[1:])  # a store that tells neither time nor tag: other content looks the same
     tail = _recent.get(key) if is_known else None
     if tail is None:
         content = _local(place, stamp[0]) if isinstance(place, Path) else _stored(place, stamp, file)
-        tail = _recent.put(key, _parsed(content))
+        tail = _recent.put(key, Tail.of(content))
     return tail
-
-
-def _parsed(content: bytes) -> Tail:
-    if not content:
-        return Tail(None, "")
-    metadata = pq.read_metadata(pa.BufferReader(MAGIC + content))
-    return Tail(metadata, hashlib.sha256(content).hexdigest(), len(content))
 
 
 def _length(end: bytes, size: int) -> int:

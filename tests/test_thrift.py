@@ -1,0 +1,137 @@
+"""A footer cut to one row group says of it what the whole one says; what is no record is nothing."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from binclf.kernels import elements, library
+from binclf.parquet import Reader
+from binclf.parquet.tail import Tail
+
+ROW_GROUPS = 4  # the field of a footer
+
+
+def footer_of(path: Path) -> bytes:
+    """The footer and what follows it."""
+    content = path.read_bytes()
+    return content[-int.from_bytes(content[-8:-4], "little") - 8 :]
+
+
+def made(path: Path, rows: int = 100, group_rows: int = 30) -> pa.Table:
+    """A file of all kinds of columns and of several row groups."""
+    table = pa.table(
+        {
+            "number": np.arange(rows, dtype=np.float32),
+            "text": [f"t{i % 7}" if i % 5 else None for i in range(rows)],
+            "list": [[i, i + 1] for i in range(rows)],
+            "flag": [i % 3 == 0 for i in range(rows)],
+        },
+        metadata={"made": "here"},
+    )
+    pq.write_table(table, path, row_group_size=group_rows, write_page_index=True)
+    return table
+
+
+def in_numpy(record: bytes, field: int) -> list[int] | None:
+    """What is found without the compiled loops."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "loops", None)
+        found = elements(record, field)
+    return None if found is None else found.tolist()
+
+
+def found_in(record: bytes, field: int) -> list[int] | None:
+    """What is found."""
+    found = elements(record, field)
+    return None if found is None else found.tolist()
+
+
+def test_row_groups_are_what_they_are_in_the_whole_footer(tmp_path: Path) -> None:
+    table = made(tmp_path / "a.parquet")
+    tail, whole = Tail.of(footer_of(tmp_path / "a.parquet")), pq.read_metadata(tmp_path / "a.parquet")
+    assert tail.places is not None
+    assert len(tail.places) == whole.num_row_groups + 2 == 6
+    for groups in (range(1), range(1, 4), range(3, 4), range(4)):
+        cut = tail.cut(groups)
+        assert cut.num_row_groups == len(groups)
+        for place, group in enumerate(groups):
+            assert cut.row_group(place).to_dict() == whole.row_group(group).to_dict()
+        assert cut.schema.equals(whole.schema)
+        assert cut.metadata == whole.metadata
+    with Reader(tmp_path / "a.parquet") as reader:
+        for group in (3, 0, 2, 2, 1, 2, 3):
+            read = reader.read(group, table.column_names).table
+            assert read.equals(table.slice(30 * group, 30).combine_chunks())
+
+
+def test_what_is_parsed_does_not_grow_with_the_row_groups(tmp_path: Path) -> None:
+    sizes = []
+    for rows in (100, 1000):
+        made(tmp_path / "a.parquet", rows, 10)
+        sizes.append(Tail.of(footer_of(tmp_path / "a.parquet")).cut(range(1)).serialized_size)
+    assert sizes[1] < 1.1 * sizes[0]
+
+
+def test_what_was_parsed_goes_with_its_reader(tmp_path: Path) -> None:
+    """Metadata that its own schema holds would stay until Python looks for such rings."""
+    table = made(tmp_path / "a.parquet")
+    gc.collect()
+    gc.disable()
+    try:
+        with Reader(tmp_path / "a.parquet") as reader:
+            reader.read(0, table.column_names)
+            metadata = weakref.ref(reader._cut)
+        del reader
+        assert metadata() is None
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 100])
+def test_files_of_no_and_of_many_row_groups(tmp_path: Path, rows: int) -> None:
+    made(tmp_path / "a.parquet", rows, 1)
+    record = footer_of(tmp_path / "a.parquet")
+    found = found_in(record, ROW_GROUPS)
+    assert found is not None
+    assert len(found) - 2 == pq.read_metadata(tmp_path / "a.parquet").num_row_groups
+    assert found == in_numpy(record, ROW_GROUPS)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damaged_records_are_walked_alike_by_both(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "a.parquet"
+    if not path.exists():
+        made(path)
+    record = bytearray(footer_of(path))
+    for place in data.draw(st.lists(st.integers(0, len(record) - 1), min_size=1, max_size=4)):
+        record[place] = data.draw(st.integers(0, 255))
+    short = bytes(record[: data.draw(st.integers(0, len(record)))])
+    for field in (2, ROW_GROUPS, 7):
+        assert found_in(short, field) == in_numpy(short, field)
+
+
+@given(st.binary(max_size=60), st.integers(0, 9))
+@settings(deadline=None, max_examples=500)
+def test_any_bytes_are_walked_alike_and_never_beyond_their_end(record: bytes, field: int) -> None:
+    found = found_in(record, field)
+    assert found == in_numpy(record, field)
+    if found is not None:
+        assert found == sorted(found)
+        assert found[-1] <= len(record)
+
+
+def test_records_in_records_without_end_are_none() -> None:
+    assert found_in(b"\x1c" * 100_000, 2) is None
+    assert in_numpy(b"\x1c" * 100_000, 2) is None
+    assert found_in(b"\x19\xf8" + b"\xff" * 9 + b"\x01", 1) is None  # 2^63 texts
