@@ -65,7 +65,7 @@ def write(path: Path, table: pa.Table, groups: list[int] | None = None) -> Path:
     return path
 
 
-def settings(data: Path, store: Path, **sections: dict[str, Any]) -> Config:
+def settings(data: Path, store: Path, /, **sections: dict[str, Any]) -> Config:
     """A config for `people`, with sections changed."""
     base: dict[str, dict[str, Any]] = {
         "data": {"path": str(data), "label": "bought", "weight": "w", "ids": ["id"]},
