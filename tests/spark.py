@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-with warnings.catch_warnings():  # of pandas 3, which it does not know yet; nothing here goes through pandas
-    warnings.simplefilter("ignore")
-    from pyspark.sql import SparkSession
-
 
 def scores(statement: str, tables: Sequence[pa.Table], folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     """Probabilities and decisions of the rows of each table, which the statement calls `t`."""
+    with (
+        warnings.catch_warnings()
+    ):  # of pandas 3, which it does not know yet; nothing here goes through pandas
+        warnings.simplefilter("ignore")
+        from pyspark.sql import SparkSession
     settings: dict[str, Any] = {
         "spark.ui.enabled": "false",
         "spark.driver.bindAddress": "127.0.0.1",
