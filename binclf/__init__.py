@@ -1,7 +1,7 @@
 """binclf: the retraining pipeline for binary classification on Parquet that people can trust.
 
-The names here are light: neither torch nor pyarrow nor prefect is imported until one of them is used. Four
-of them (`compare`, `evaluate`, `retrain`, `score`) are functions that share their name with the module they
+The names here are light: neither torch nor pyarrow nor prefect is imported until one of them is used. Five
+(`compare`, `evaluate`, `export`, `retrain`, `score`) are functions that share their name with the module they
 live in; `binclf.score` is always the function, and the module is reached by `from binclf.score import ...`.
 """
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from binclf.config import Config, parse
     from binclf.config import load as load_config
     from binclf.evaluate import evaluate
+    from binclf.export import export
     from binclf.predict import Model
     from binclf.registry import load
     from binclf.retrain import retrain
@@ -27,6 +28,7 @@ _HOMES = {
     "Model": ("binclf.predict", "Model"),
     "compare": ("binclf.compare", "compare"),
     "evaluate": ("binclf.evaluate", "evaluate"),
+    "export": ("binclf.export", "export"),
     "load": ("binclf.registry", "load"),
     "load_config": ("binclf.config", "load"),
     "parse": ("binclf.config", "parse"),
@@ -34,7 +36,18 @@ _HOMES = {
     "score": ("binclf.score", "score"),
 }
 
-__all__ = ["Config", "Model", "compare", "evaluate", "load", "load_config", "parse", "retrain", "score"]
+__all__ = [
+    "Config",
+    "Model",
+    "compare",
+    "evaluate",
+    "export",
+    "load",
+    "load_config",
+    "parse",
+    "retrain",
+    "score",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name

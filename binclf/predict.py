@@ -15,13 +15,15 @@ import numpy.typing as npt
 from binclf import artifact, calibration
 from binclf.calibration import AS_THEY_ARE, Calibration
 from binclf.errors import ArtifactError, DataError
-from binclf.features import CategoricalColumn, Features, Lookup, NumericColumn
+from binclf.explain import Contribution, Explanation, State
+from binclf.features import OTHER, CategoricalColumn, Features, Lookup, NumericColumn
 from binclf.metrics import NEVER
 from binclf.metrics import probability as probability
 from binclf.parquet import (
     Column,
     Kind,
     Rows,
+    Texts,
     closest,
     feature_codes,
     feature_numbers,
@@ -30,6 +32,7 @@ from binclf.parquet import (
 )
 
 F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
 
 # kinds that a feature accepts, by the kind that it was learnt from
 ACCEPTED: Mapping[Kind, tuple[Kind, ...]] = {
@@ -56,20 +59,52 @@ class Model:
     calibration: Calibration = AS_THEY_ARE  # of the log-odds
 
     def predict_proba(self, frame: object) -> F64:
-        """Probability of yes, float64 [N], for a pandas DataFrame or a pyarrow Table.
+        """Probability of yes, float64 [N], for a pandas DataFrame, a pyarrow Table, or a dict of one row.
 
         Columns are found by name; others are ignored.
 
         Raises:
             DataError: a column that the model learnt is missing or of another kind, or holds infinities.
         """
-        rows = from_frame(frame, self.columns())
-        self.check(rows.columns(), rows.place)
-        return probability(self.logits(rows))
+        return probability(self.logits(self.rows(frame)))
 
     def predict(self, frame: object) -> npt.NDArray[np.bool_]:
         """Whether the probability reaches the model's threshold, bool [N]."""
         return self.predict_proba(frame) >= self.threshold
+
+    def explain(self, frame: object) -> Explanation:
+        """What each column adds to the log-odds of each row; `binclf.explain` says against what.
+
+        Takes what `predict_proba` takes, and refuses the same.
+        """
+        rows = self.rows(frame)
+        contributions: list[Contribution] = []
+        for place, numeric in enumerate(self.features.numeric):
+            numbers = feature_numbers(rows, numeric.column)
+            missing = np.isnan(numbers)
+            values = tuple(None if v != v else v for v in numbers.tolist())
+            states: list[State] = ["missing" if is_missing else "value" for is_missing in missing]
+            terms = self._of_numbers(place, numeric, numbers)
+            contributions.append(Contribution(numeric.name, values, tuple(states), terms))
+        for place, categorical in enumerate(self.features.categorical):
+            codes, texts = feature_codes(rows, categorical.column)
+            states = self._states(place, codes, texts)
+            values = tuple(None if code < 0 else texts[code] for code in codes.tolist())
+            terms = self._of_levels(place, codes, texts)
+            contributions.append(Contribution(categorical.name, values, tuple(states), terms))
+        logits = self.sums(rows)
+        calibrated = probability(self.calibration.of(logits))
+        return Explanation(self.id, self.bias, tuple(contributions), logits, calibrated)
+
+    def rows(self, frame: object) -> Rows:
+        """A frame, a table or a dict of one row as rows whose columns are those that were learnt.
+
+        Raises:
+            DataError: it is none of these, or a column is missing or of another kind.
+        """
+        rows = from_frame(frame, self.columns())
+        self.check(rows.columns(), rows.place)
+        return rows
 
     def columns(self) -> list[str]:
         """The columns that scoring reads."""
@@ -128,14 +163,13 @@ class Model:
         """The intercept and each column's term added up, float64 [N]: log-odds before calibration."""
         total = np.full(len(rows), self.bias)
         for place, numeric in enumerate(self.features.numeric):
-            total += self._numeric(place, numeric, rows)
+            total += self._of_numbers(place, numeric, feature_numbers(rows, numeric.column))
         for place, categorical in enumerate(self.features.categorical):
-            codes, texts = feature_codes(rows, categorical.column)
-            total += self.table[self.lookups[place].ids_of_texts(texts)][codes]
+            total += self._of_levels(place, *feature_codes(rows, categorical.column))
         return total
 
-    def _numeric(self, place: int, column: NumericColumn, rows: Rows) -> F64:
-        values = feature_numbers(rows, column.column)
+    def _of_numbers(self, place: int, column: NumericColumn, values: F64) -> F64:
+        """What a numeric column adds to the log-odds; `values` [N] are used up."""
         if column.is_log1p:
             values = np.sign(values) * np.log1p(np.abs(values))
         missing = np.isnan(values)
@@ -144,6 +178,20 @@ class Model:
         if column.indicator >= 0:
             terms[missing] += self.weight[column.indicator]
         return np.asarray(terms, dtype=np.float64)
+
+    def _of_levels(self, place: int, codes: I32, texts: Texts) -> F64:
+        """What a categorical column adds to the log-odds."""
+        return np.asarray(self.table[self.lookups[place].ids_of_texts(texts)][codes])
+
+    def _states(self, place: int, codes: I32, texts: Texts) -> list[State]:
+        lookup = self.lookups[place]
+        others = lookup.ids_of_texts(texts) == lookup.offset + OTHER
+        known: State = "hashed" if lookup.is_hashed else "level"
+        of_texts: list[State] = [
+            "rare or unseen" if is_other and not lookup.is_hashed else known for is_other in others
+        ]
+        of_texts[-1] = "missing"  # a code of -1 finds it
+        return [of_texts[code] for code in codes.tolist()]
 
 
 def of_run(run: artifact.Run) -> Model:

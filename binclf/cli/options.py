@@ -90,6 +90,17 @@ def _on_runs(named: Verbs) -> None:
     _model(added)
     added.add_argument("input", metavar="INPUT")
     added.add_argument("output", metavar="OUTPUT")
+    text = "The model as a SQL query, an ONNX graph or a scikit-learn pipeline, run before it is handed over."
+    added = _verb(named, "export", verbs.export, text)
+    _model(added)
+    added.add_argument("--format", required=True, choices=("sql", "onnx", "sklearn"))
+    added.add_argument("--output", required=True, metavar="FILE")
+    added.add_argument(
+        "--dialect", default="", metavar="NAME", help="sql: duckdb (unless named), postgres, bigquery, spark"
+    )
+    added.add_argument(
+        "--table", default="", metavar="NAME", help="sql: the table to score; else the model's name"
+    )
     text = "A sealed run as a version of its model, and champion if it deserves that; once."
     added = _verb(named, "register", verbs.register, text)
     added.add_argument("run_dir", metavar="RUN")

@@ -165,3 +165,12 @@ def score(options: argparse.Namespace) -> Result:
     from binclf.score import score
 
     return score(registry.open_run(options.run_dir, options.registry), options.input, options.output)
+
+
+def export(options: argparse.Namespace) -> Result:
+    """The model for another engine."""
+    from binclf import registry
+    from binclf.export import export
+
+    run = registry.open_run(options.run_dir, options.registry)
+    return export(run, options.format, options.output, dialect=options.dialect, table=options.table)

@@ -12,10 +12,13 @@ from binclf.features.encode import Encoded, Encoder
 from binclf.features.learn import Exchange, learn, tell
 from binclf.features.lookup import Lookup
 from binclf.features.numbers import Standard
-from binclf.features.records import CategoricalColumn, Features, NumericColumn
+from binclf.features.records import FIRST_LEVEL, NULL, OTHER, CategoricalColumn, Features, NumericColumn
 from binclf.features.target import Target
 
 __all__ = [
+    "FIRST_LEVEL",
+    "NULL",
+    "OTHER",
     "Block",
     "CategoricalColumn",
     "Decoding",

@@ -9,7 +9,7 @@ from binclf.parquet.buffers import Buffers
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found, Listing, find
 from binclf.parquet.footers import Footer, footer, footers
-from binclf.parquet.frames import from_frame
+from binclf.parquet.frames import from_frame, from_values
 from binclf.parquet.kinds import (
     CATEGORICAL_PARTS,
     PARTS,
@@ -24,7 +24,7 @@ from binclf.parquet.kinds import (
     zone_of,
 )
 from binclf.parquet.layout import Layout, layout
-from binclf.parquet.parts import feature_codes, feature_numbers
+from binclf.parquet.parts import feature_codes, feature_numbers, values_of
 from binclf.parquet.reading import Reader
 from binclf.parquet.schema import Schema, Widening, group_rows, union
 from binclf.parquet.singles import singles, use_system_memory
@@ -58,6 +58,7 @@ __all__ = [
     "footer_digest",
     "footers",
     "from_frame",
+    "from_values",
     "group_rows",
     "layout",
     "moment_text",
@@ -67,6 +68,7 @@ __all__ = [
     "singles",
     "union",
     "use_system_memory",
+    "values_of",
     "write_columns",
     "write_frame",
     "zone_of",

@@ -38,6 +38,15 @@ NAMES: dict[str, list[str]] = {
 _FIRST = {"hour": 0, "weekday": 0, "month": 1}  # the number of each part's first name
 
 
+def values_of(part: str) -> dict[str, int]:
+    """The values of a categorical part: each one's name as a category, and its number.
+
+    >>> values_of("weekday")["sunday"], values_of("month")["january"]
+    (6, 1)
+    """
+    return {name: number for number, name in enumerate(NAMES[part], _FIRST[part])}
+
+
 def feature_numbers(rows: Rows, column: Column) -> F64:
     """A numeric feature's values, float64 [N]; missing is NaN.
 

@@ -1,0 +1,140 @@
+"""A model as a sum that other languages can write down.
+
+logit = intercept + sum of numbers' terms + sum of levels' terms, where a number adds (t(v) - centre) factor,
+or what stands for 'missing', and a category adds the weight of its level. The probability is the logit's
+sigmoid.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from binclf import predict
+from binclf.artifact import Run
+from binclf.calibration import AS_THEY_ARE
+from binclf.errors import ConfigError
+from binclf.features import FIRST_LEVEL, NULL, OTHER, CategoricalColumn, NumericColumn
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A numeric feature's term."""
+
+    column: NumericColumn
+    weight: float  # per deviation
+    indicator: float  # weight of 'missing'; 0 where there is none
+
+    @property
+    def factor(self) -> float:
+        """Per unit, after log1p."""
+        return self.weight / self.column.scale
+
+    @property
+    def missing(self) -> float:
+        """What a missing value adds."""
+        return (self.column.fill - self.column.centre) * self.factor + self.indicator
+
+    def of(self, value: float) -> float:
+        """What a value adds."""
+        if self.column.is_log1p:
+            value = math.copysign(math.log1p(abs(value)), value)
+        return (value - self.column.centre) * self.factor
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """A categorical feature's term."""
+
+    column: CategoricalColumn
+    weights: Mapping[str, float]  # of each level
+    other: float  # of rare and unseen levels
+    null: float
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A whole model."""
+
+    name: str
+    run: str
+    intercept: float
+    numbers: tuple[Number, ...]
+    levels: tuple[Levels, ...]
+    threshold: float
+
+    @property
+    def terms(self) -> tuple[Number | Levels, ...]:
+        """All of them, in the order of the model."""
+        return (*self.numbers, *self.levels)
+
+    @property
+    def reads(self) -> list[str]:
+        """The table's columns that it takes."""
+        return list(dict.fromkeys(name for term in self.terms for name in term.column.column.reads))
+
+
+def formula_of(run: Run) -> Formula:
+    """The formula of a run.
+
+    Raises:
+        ConfigError: it has a hashed column, or its log-odds are calibrated, which exports do not have yet.
+    """
+    model = predict.of_run(run)
+    if model.calibration != AS_THEY_ARE:
+        raise ConfigError(
+            f"{run.id} has its log-odds calibrated ({model.calibration.as_json()['kind']}), which exports do "
+            "not have yet: score with binclf, or train with train.calibration = 'none'."
+        )
+    features = run.features
+    hashed = [f"'{column.name}'" for column in features.categorical if column.is_hashed]
+    if hashed:
+        raise ConfigError(
+            f"{run.id} hashes {', '.join(hashed)} into {2**features.hash_bits:,} buckets by a hash that "
+            "other engines do not have: set features.max_levels above the number of levels and train "
+            "again, or score with binclf."
+        )
+    weight, table = run.weights.get("weight", ()), run.weights.get("table", ())
+    return Formula(
+        name=run.config.name,
+        run=run.id,
+        intercept=float(run.weights["bias"][0]),
+        numbers=tuple(
+            Number(
+                column=column,
+                weight=float(weight[place]),
+                indicator=float(weight[column.indicator]) if column.indicator >= 0 else 0.0,
+            )
+            for place, column in enumerate(features.numeric)
+        ),
+        levels=tuple(
+            Levels(
+                column=column,
+                weights={
+                    level: float(table[column.offset + FIRST_LEVEL + place])
+                    for place, level in enumerate(column.levels)
+                },
+                other=float(table[column.offset + OTHER]),
+                null=float(table[column.offset + NULL]),
+            )
+            for column in features.categorical
+        ),
+        threshold=model.threshold,
+    )
+
+
+def offset_of(zone: str) -> int | None:
+    """Seconds that a zone's clocks are ahead of UTC, if they always are by the same: '', 'UTC', '+05:30'.
+
+    >>> offset_of("+05:30"), offset_of("UTC"), offset_of("Europe/Berlin")
+    (19800, 0, None)
+    """
+    if zone in ("", "UTC", "Etc/UTC", "GMT", "Z"):
+        return 0
+    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", zone)
+    if not found:
+        return None
+    sign, hours, minutes = found.groups()
+    return (-1 if sign == "-" else 1) * (int(hours) * 3600 + int(minutes) * 60)
