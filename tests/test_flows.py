@@ -22,7 +22,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 import binclf
 from binclf import artifact
-from binclf.config import Config
+from binclf.config import Config, parse
 from binclf.errors import DataError
 from binclf.registry import open_run
 from flows.artifacts import key_of
@@ -74,12 +74,13 @@ def artifacts(key: str) -> list[Any]:
 
 @pytest.mark.usefixtures("_server")
 def test_the_retrain_flow_registers_the_model(tmp_path: Path) -> None:
-    result = retrain(small_job(tmp_path, registry={"uri": ""}, train={"epochs": 1}))
-    assert result["registry"]["model"] == "models:/small/1"
+    job = small_job(tmp_path, registry={"uri": ""}, train={"epochs": 1})
+    result = retrain(parse(job.model_dump() | {"name": "registered"}))
+    assert result["registry"]["model"] == "models:/registered/1"
     assert result["registry"]["is_champion"]
     assert (
         artifact.open_run(result["run"]).contents
-        == open_run("models:/small@champion", str(tmp_path / "runs")).contents
+        == open_run("models:/registered@champion", str(tmp_path / "runs")).contents
     )
 
 

@@ -20,11 +20,14 @@ def numpy_of(array: Any) -> Any:  # noqa: ANN401 - pyarrow's, and an array of it
     if pa.types.is_boolean(array.type):
         bits = np.frombuffer(data if len(array) else b"", np.uint8)
         return np.unpackbits(bits, count=end if len(array) else 0, bitorder="little")[array.offset :]
-    kind = (
-        "f" if pa.types.is_floating(array.type) else "u" if pa.types.is_unsigned_integer(array.type) else "i"
-    )
-    dtype = np.dtype(f"{kind}{array.type.bit_width // 8}")
+    dtype = dtype_of(array.type)
     return np.frombuffer(data, dtype, end)[array.offset :] if len(array) else np.empty(0, dtype)
+
+
+def dtype_of(kind: Any) -> np.dtype[Any]:  # noqa: ANN401 - pyarrow
+    """NumPy's type of an Arrow type of numbers."""
+    letter = "f" if pa.types.is_floating(kind) else "u" if pa.types.is_unsigned_integer(kind) else "i"
+    return np.dtype(f"{letter}{kind.bit_width // 8}")
 
 
 def arrow_of(values: npt.NDArray[Any]) -> Any:  # noqa: ANN401 - pyarrow

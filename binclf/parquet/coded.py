@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from binclf import kernels
 from binclf.kernels import SLACK
-from binclf.parquet.arrays import arrow_of
+from binclf.parquet.arrays import arrow_of, dtype_of
 from binclf.parquet.buffers import Buffers
 from binclf.parquet.handle import Handle
 from binclf.parquet.texts import Texts
@@ -178,7 +178,7 @@ def _taken(values: kernels.Values, of: _Place) -> Texts | Integers | None:
     """A column's values; None if they are not UTF-8."""
     if of.width:
         stored: Integers = values.data.view(f"<i{of.width}")
-        return stored.astype(of.kind.to_pandas_dtype())  # wraps around, as pyarrow does
+        return stored.astype(dtype_of(of.kind))  # wraps around, as pyarrow does
     texts = Texts(values.data, values.offsets)
     return texts if values.is_ascii or texts.is_utf8() else None
 
