@@ -270,6 +270,8 @@ def test_all_faults_are_told_at_once() -> None:
         ("evaluate.treshold", "evaluate.threshold"),
         ("featuers", "features"),
         ("stores", "store"),
+        ("data.class_weight", "train.class_weight"),
+        ("train.downsample_majority", "data.downsample_majority"),
     ],
 )
 def test_an_unknown_setting_is_named_with_a_suggestion(key: str, suggestion: str) -> None:
@@ -327,7 +329,7 @@ def test_there_are_bounds_on_every_number() -> None:
         ("split.test_fraction=nan", r"split\.test_fraction = nan"),
         ("train.epochs=2.5", r"train\.epochs = 2\.5"),
         ("train.solver=newtn", r"train\.solver = 'newtn'"),
-        ("evaluate.threshold=1.5", r"evaluate\.threshold = 1\.5: .* not within 0 and 1"),
+        ("evaluate.threshold=1.5", r"evaluate\.threshold = 1\.5: it is a probability, 0 to 1, or"),
         ("evaluate.threshold=-0.1", r"evaluate\.threshold = "),
         ("evaluate.threshold=best", r"evaluate\.threshold = 'best'"),
         ("name=Late Flights", r"name = 'Late Flights'"),

@@ -140,6 +140,11 @@ def test_our_own_store_within_the_data_is_passed_over(folders: tuple[Path, Remot
         assert "year=2014/deep/d.parquet" not in [file.relative for file in listing.files]
 
 
+def test_a_store_of_another_sort_has_no_files_among_the_data(folders: tuple[Path, Remote]) -> None:
+    for data, store in (folders, reversed(folders)):
+        assert find(str(data), ignore=store) == find(str(data))
+
+
 @pytest.mark.parametrize(
     ("uri", "words"),
     [

@@ -134,6 +134,11 @@ def _one(detail: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return f"unknown setting '{key}'{_suggestion(key)}"
     if detail["type"] == "tuple_type":
         return f'{key} = {detail["input"]!r} must be a list, such as ["{detail["input"]}"]'
+    if detail["loc"] == ("evaluate", "threshold"):
+        return (
+            f"{key} = {detail['input']!r}: it is a probability, 0 to 1, or one of max_f1, precision>=0.9, "
+            "recall>=0.8, cost(fp=1,fn=5)"
+        )
     if detail["type"] == "missing":
         return f"'{key}' is missing: it has no default"
     if detail["type"] == "value_error" and not key:
@@ -149,5 +154,8 @@ def _suggestion(key: str) -> str:
         known = list(getattr(holder, "model_fields", {}))
     else:
         known = list(fields)
+    elsewhere = [other for other in fields if name in getattr(fields[other].annotation, "model_fields", {})]
+    if elsewhere:
+        return f": did you mean '{elsewhere[0]}.{name}'?"
     close = difflib.get_close_matches(name, known, n=1)
     return f": did you mean '{(section + '.') if section else ''}{close[0]}'?" if close else ""

@@ -59,6 +59,8 @@ def find(path: str | Place, ignore: str | Place = "") -> Listing:
     files: list[Found] = []
     skipped: list[tuple[str, str]] = []
     own = place_of(ignore).resolve() if str(ignore) else None
+    if isinstance(own, Remote) != isinstance(root, Remote):  # a store elsewhere has no files here
+        own = None
     for candidate in dict.fromkeys(candidates):  # patterns such as ** find the same file twice
         relative = candidate.relative_to(root).as_posix()  # type: ignore[arg-type]
         reason = _reason_to_skip(candidate, relative)
