@@ -12,6 +12,7 @@ DuckDB's words, which shows that the numbers are right; the other dialects' word
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -41,7 +42,7 @@ def statement(formula: Formula, dialect: Dialect, table: str) -> str:
         f"-- {' '.join(formula.run.split())}, written by binclf: the probability of yes, and whether it "
         f"reaches {formula.threshold!r}\n"
         f"SELECT\n  scored.*,\n  {probability} AS probability,\n"
-        f"  {probability} >= {_number(formula.threshold)} AS decision\n"
+        f"  {_decision(formula, probability)} AS decision\n"
         f"FROM (\n  SELECT\n    t.*,\n    {dialect.double.format(_sum(formula, dialect))} AS {LOGIT}\n"
         f"  FROM {home} AS t\n) AS scored\n"
     )
@@ -65,6 +66,20 @@ def _probability(formula: Formula, dialect: Dialect) -> str:
         found = _on_steps(logit, calibration, dialect)
     else:
         found = _sigmoid(_on_line(logit, calibration))
+    return _where_finite(logit, found)
+
+
+def _decision(formula: Formula, probability: str) -> str:
+    """Steps ascend, so that of them the logit decides, and no engine looks for a row's step once more."""
+    logit, steps = f"scored.{LOGIT}", formula.calibration
+    if not isinstance(steps, Steps):
+        return f"{probability} >= {_number(formula.threshold)}"
+    first = bisect_left(probabilities_of(steps), formula.threshold)  # step that is decided yes
+    reached = ["TRUE", *(f"{logit} >= {_number(edge)}" for edge in steps.edges), "FALSE"]
+    return _where_finite(logit, reached[first])
+
+
+def _where_finite(logit: str, found: str) -> str:
     return f"CASE WHEN abs({logit}) <= {_number(LARGEST)} THEN {found} END"
 
 
