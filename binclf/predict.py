@@ -1,11 +1,13 @@
 """A trained model in NumPy: rows to probabilities, without torch.
 
 Each column's term is added to the logits one after the other, elementwise in float64: a row's score has the
-same bits alone, in a batch of any size, or in another order.
+same bits alone, in a batch of any size, or in another order. A row whose log-odds are beyond doubles is
+refused, as one with an infinite number is: two such terms of opposite signs leave nothing to score.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,7 +66,8 @@ class Model:
         Columns are found by name; others are ignored.
 
         Raises:
-            DataError: a column that the model learnt is missing or of another kind, or holds infinities.
+            DataError: a column is missing or of another kind than learnt, or holds infinities, or numbers so
+                large that a row's log-odds are beyond doubles.
         """
         return probability(self.logits(self.rows(frame)))
 
@@ -78,6 +81,7 @@ class Model:
         Takes what `predict_proba` takes, and refuses the same.
         """
         rows = self.rows(frame)
+        logits = self.sums(rows)
         contributions: list[Contribution] = []
         for place, numeric in enumerate(self.features.numeric):
             numbers = feature_numbers(rows, numeric.column)
@@ -92,7 +96,6 @@ class Model:
             values = tuple(None if code < 0 else texts[code] for code in codes.tolist())
             terms = self._of_levels(place, codes, texts)
             contributions.append(Contribution(categorical.name, values, tuple(states), terms))
-        logits = self.sums(rows)
         calibrated = probability(self.calibration.of(logits))
         return Explanation(self.id, self.bias, tuple(contributions), logits, calibrated)
 
@@ -160,13 +163,32 @@ class Model:
         return self.calibration.of(self.sums(rows))
 
     def sums(self, rows: Rows) -> F64:
-        """The intercept and each column's term added up, float64 [N]: log-odds before calibration."""
+        """The intercept and each column's term added up, float64 [N]: log-odds before calibration.
+
+        Raises:
+            DataError: of a row they are not finite.
+        """
         total = np.full(len(rows), self.bias)
-        for place, numeric in enumerate(self.features.numeric):
-            total += self._of_numbers(place, numeric, feature_numbers(rows, numeric.column))
-        for place, categorical in enumerate(self.features.categorical):
-            total += self._of_levels(place, *feature_codes(rows, categorical.column))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for place, numeric in enumerate(self.features.numeric):
+                total += self._of_numbers(place, numeric, feature_numbers(rows, numeric.column))
+            for place, categorical in enumerate(self.features.categorical):
+                total += self._of_levels(place, *feature_codes(rows, categorical.column))
+            if not math.isfinite(total.sum()):  # of all rows: the cheapest look at each
+                self._refuse_overflow(rows, total)
         return total
+
+    def _refuse_overflow(self, rows: Rows, total: F64) -> None:
+        beyond = np.flatnonzero(~np.isfinite(total))
+        if not len(beyond):  # finite in each row
+            return
+        columns, row = self.features.numeric, beyond[0]
+        terms = [self._of_numbers(i, c, feature_numbers(rows, c.column))[row] for i, c in enumerate(columns)]
+        largest = int(np.argmax(np.abs(terms)))  # NaN before all others
+        raise DataError(
+            f"column '{columns[largest].name}' of {rows.place} adds {terms[largest]:.2g} to the log-odds of "
+            f"row {row}, first of {len(beyond)} whose sum is beyond doubles. Write null for such numbers."
+        )
 
     def _of_numbers(self, place: int, column: NumericColumn, values: F64) -> F64:
         """What a numeric column adds to the log-odds; `values` [N] are used up."""

@@ -28,7 +28,6 @@ from hypothesis import strategies as st
 import binclf
 from binclf import predict
 from binclf.artifact import Run
-from binclf.calibration import Calibration, Line, Steps
 from binclf.errors import BinclfError, ConfigError
 from binclf.export import graph, pipeline_file, sql
 from binclf.export.dialects import BIGQUERY, DIALECTS, DUCKDB, POSTGRES, SPARK
@@ -364,17 +363,6 @@ def test_hashed_columns_are_refused_by_name(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"hashes 'word' into 256 buckets .* set features\.max_levels"):
             binclf.export(run.path, format, tmp_path / "model")
     assert not (tmp_path / "model").exists()
-
-
-def test_a_calibration_is_refused_and_one_that_was_not_kept_is_not(odd_run: Run) -> None:
-    def recorded(mapped: Calibration | None) -> Run:
-        told = {"calibration": {"map": mapped and mapped.as_json()}}
-        return replace(odd_run, record={**odd_run.record, **told})
-
-    for mapped, kind in ((Line(2.0, 0.5), "platt"), (Steps((0.0,), (-1.0, 1.0)), "isotonic")):
-        with pytest.raises(ConfigError, match=rf"calibrated \({kind}\), which exports do not have yet"):
-            formula_of(recorded(mapped))
-    assert formula_of(recorded(None)) == formula_of(odd_run)
 
 
 @pytest.mark.parametrize("dialect", ["bigquery", "spark"])

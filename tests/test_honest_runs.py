@@ -176,6 +176,10 @@ def test_a_map_that_is_kept_is_what_every_consumer_sees(method: str, rare: Path,
     assert alone.tobytes() == p[:100].tobytes()
     if method == "isotonic":
         assert len(np.unique(p)) <= len(record["map"]["values"])
+    for format in ("sql", "onnx", "sklearn"):
+        receipt = binclf.export(str(run), format, tmp_path / "exported")
+        assert receipt["real_rows"] > 500
+        assert receipt["largest_difference"] < 1e-12
     changed = json.loads((run / "model.json").read_text())
     changed["calibration"]["map"]["slope" if method == "platt" else "values"] = -1.0
     (run / "model.json").write_text(json.dumps(changed))

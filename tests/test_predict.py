@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 import binclf
 from binclf import artifact
+from binclf.calibration import Calibration, Line, Steps
 from binclf.errors import DataError
 from binclf.loader import HeldRows, Source
 from binclf.model import LogisticRegression
@@ -157,6 +159,41 @@ def test_infinities_are_refused_by_column(model: Model) -> None:
     broken = table.set_column(1, "age", pa.array([1.0, 2.0, math.inf, 3.0, 4.0]))
     with pytest.raises(DataError, match=r"column 'age' of the table holds 1 infinite values.* row 2"):
         model.predict_proba(broken)
+
+
+def overflowing(model: Model, **weights: float) -> Model:
+    """The model with some of its numeric weights so large that finite numbers leave the range of doubles."""
+    names = [column.name for column in model.features.numeric]
+    weight = model.weight.copy()
+    for name, value in weights.items():
+        weight[names.index(name)] = value
+    return replace(model, weight=weight)
+
+
+@pytest.mark.parametrize("mapped", [Line(), Line(2.0, 1.0), Steps((0.0,), (-1.0, 1.0))])
+def test_log_odds_beyond_doubles_are_refused_by_column_and_row_whatever_the_calibration(
+    model: Model, mapped: Calibration
+) -> None:
+    table = people(6)
+    broken = table.set_column(1, "age", pa.array([1.0, 2.0, None, 1e300, 4.0, -1e300]))
+    opposed = broken.set_column(2, "income", pa.array([1.0, 2.0, 3.0, 1e300, 4.0, 5.0], pa.float64()))
+    both = replace(overflowing(model, age=1e20, income=-1e40), calibration=mapped)
+    for judge in (both.predict_proba, both.predict, both.explain):
+        with pytest.raises(DataError, match=r"column 'age' of the table adds inf .* row 3, first of 2 whose"):
+            judge(opposed)
+    assert np.isfinite(both.predict_proba(table)).all()
+    one = replace(overflowing(model, age=1e20), calibration=mapped)
+    with pytest.raises(DataError, match=r"column 'age' of the table adds -inf .* row 0, first of 1 whose"):
+        one.predict_proba(broken.slice(5))
+
+
+def test_finite_log_odds_whose_sum_over_rows_is_not_are_no_fault(model: Model) -> None:
+    table = people(4).set_column(1, "age", pa.array([1e300, 1e300, 0.0, -1e300]))
+    scale = next(column.scale for column in model.features.numeric if column.name == "age")
+    great = overflowing(model, age=1.5e8 * scale)
+    assert np.isfinite(great.sums(great.rows(table))).all()
+    assert great.predict_proba(table).tolist()[:2] == [1.0, 1.0]
+    assert great.predict_proba(table).tolist()[3] == 0.0
 
 
 def test_what_is_no_frame_is_refused(model: Model) -> None:

@@ -31,6 +31,7 @@ class Dialect:
     clock_parts: Mapping[str, str]  # of what `clock` gives, where that differs
     folds_case: bool = True  # takes "A" and "a" for one column
     longest_name: int = 300  # bytes
+    steps: str = ""  # the one of `values` at {}'s place among `edges`; empty: a tree of CASE
     substitutes: bool = False  # puts variables in place of ${name}, anywhere in a query
 
 
@@ -94,6 +95,8 @@ POSTGRES = Dialect(
     clock_parts={},
     folds_case=False,
     longest_name=63,
+    # a tree would name the logit at each edge, and PostgreSQL puts the whole sum in place of each name
+    steps="CAST((ARRAY[{values}])[width_bucket({}, ARRAY[{edges}]) + 1] AS double precision)",
 )
 BIGQUERY = Dialect(
     engine="BigQuery",

@@ -1,8 +1,9 @@
 """A model as a sum that other languages can write down.
 
 logit = intercept + sum of numbers' terms + sum of levels' terms, where a number adds (t(v) - centre) factor,
-or what stands for 'missing', and a category adds the weight of its level. The probability is the logit's
-sigmoid.
+or what stands for 'missing', and a category adds the weight of its level. The probability is the sigmoid of
+the logit, or of what calibration makes of it. Steps give but a few probabilities, which exports hold as
+binclf reckons them: a threshold may be one of these, and rounding would then decide for all rows of its step.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from binclf import predict
 from binclf.artifact import Run
-from binclf.calibration import AS_THEY_ARE
+from binclf.calibration import Calibration, Steps
 from binclf.errors import ConfigError
 from binclf.features import FIRST_LEVEL, NULL, OTHER, CategoricalColumn, NumericColumn
 
@@ -64,6 +67,7 @@ class Formula:
     numbers: tuple[Number, ...]
     levels: tuple[Levels, ...]
     threshold: float
+    calibration: Calibration  # of the logit
 
     @property
     def terms(self) -> tuple[Number | Levels, ...]:
@@ -80,14 +84,9 @@ def formula_of(run: Run) -> Formula:
     """The formula of a run.
 
     Raises:
-        ConfigError: it has a hashed column, or its log-odds are calibrated, which exports do not have yet.
+        ConfigError: it has a hashed column.
     """
     model = predict.of_run(run)
-    if model.calibration != AS_THEY_ARE:
-        raise ConfigError(
-            f"{run.id} has its log-odds calibrated ({model.calibration.as_json()['kind']}), which exports do "
-            "not have yet: score with binclf, or train with train.calibration = 'none'."
-        )
     features = run.features
     hashed = [f"'{column.name}'" for column in features.categorical if column.is_hashed]
     if hashed:
@@ -122,7 +121,14 @@ def formula_of(run: Run) -> Formula:
             for column in features.categorical
         ),
         threshold=model.threshold,
+        calibration=model.calibration,
     )
+
+
+def probabilities_of(steps: Steps) -> list[float]:
+    """The probability of each step, to the bits of `predict_proba`."""
+    found: list[float] = predict.probability(np.array(steps.values)).tolist()
+    return found
 
 
 def offset_of(zone: str) -> int | None:

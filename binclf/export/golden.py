@@ -2,16 +2,21 @@
 
 Of each column in turn, the others at their first value: its mean, its ends in train, far beyond them, zero,
 missing, NaN; each level, an unseen one, the empty text; moments in each hour, weekday and month, around
-changes of clocks, before 1970. Then all missing, and mixtures. Then real rows: the first of the test part.
+changes of clocks, before 1970. Then all missing, and mixtures. Where log-odds are calibrated by steps, the
+number with the largest weight is moved until they are on each edge, just below and just above. Then real
+rows: the first of the test part.
 """
 
 from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from binclf import predict
 from binclf.artifact import Run
+from binclf.calibration import Steps
+from binclf.export.formula import Number, formula_of
 from binclf.features import CategoricalColumn, NumericColumn
 from binclf.parquet import Column, Reader, Rows, from_values
 
@@ -19,6 +24,7 @@ MIXTURES = 100
 REAL_ROWS = 1000
 INTEGERS = 2**53  # beyond, predict_proba refuses numbers
 SECOND = 1_000_000  # in microseconds
+BESIDE = 1e-8  # an edge, in log-odds: more than `verify` takes for rounding
 _UTC = datetime.UTC
 
 # seconds since 1970: each hour, weekday and month, and what calendars get wrong
@@ -53,7 +59,32 @@ def _made(run: Run) -> Rows:
                 for place, name in enumerate(names)
             }
         )
-    return from_values(columns, {name: [row[name] for row in rows] for name in names})
+    rows += _on_edges(run, columns, rows[0])
+    return _of_records(columns, rows)
+
+
+def _of_records(columns: Sequence[Column], rows: Sequence[Mapping[str, object]]) -> Rows:
+    return from_values(columns, {column.name: [row[column.name] for row in rows] for column in columns})
+
+
+def _on_edges(run: Run, columns: Sequence[Column], row: Mapping[str, object]) -> list[dict[str, object]]:
+    """A row whose log-odds are brought to each edge of the steps; none where no number can do that."""
+    model = predict.of_run(run)
+    movable = [term for term in formula_of(run).numbers if _is_movable(term)]
+    if not isinstance(model.calibration, Steps) or not movable:
+        return []
+    moved = max(movable, key=lambda term: abs(term.weight))
+    name, centre = moved.column.column.source, moved.column.centre
+    rest = float(model.sums(_of_records(columns, [{**row, name: centre}]))[0])
+    return [
+        {**row, name: centre + (edge + side * BESIDE - rest) / moved.factor}
+        for edge in model.calibration.edges
+        for side in (-1, 0, 1)
+    ]
+
+
+def _is_movable(term: Number) -> bool:
+    return term.column.kind == "number" and not term.column.is_log1p and term.factor != 0.0
 
 
 def _real(run: Run) -> Iterator[Rows]:

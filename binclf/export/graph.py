@@ -3,7 +3,7 @@
 Each column of the table is an input [N, 1] of its name: text is a string, everything else a double (moments
 and durations in seconds, booleans 0 and 1). A missing number is NaN. ONNX knows no missing text: what stands
 for it, `<null>` unless a level has that name, is told by the input's description and the model's metadata. An
-infinite number, which `predict_proba` refuses, gives NaN.
+infinite number and log-odds beyond the doubles, which `predict_proba` refuses, give NaN.
 
 Outputs, each [N]: `probability` (double), `decision` (bool).
 """
@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from binclf.calibration import AS_THEY_ARE, Steps
 from binclf.errors import ConfigError
-from binclf.export.formula import Formula, Levels, Number, offset_of
+from binclf.export.formula import Formula, Levels, Number, offset_of, probabilities_of
 from binclf.export.nodes import OWN, Nodes
 from binclf.export.verify import Scores, engine
 from binclf.parquet import Rows, values_of, zone_of
@@ -47,7 +48,7 @@ def content(formula: Formula) -> bytes:
     for part in parts[1:]:
         logit = nodes.add("Add", logit, part)
     flat = nodes.add("Reshape", logit, nodes.constant(np.array([-1])))
-    nodes.add("Sigmoid", flat, output="probability")
+    _probability(nodes, formula, flat)
     nodes.add("GreaterOrEqual", "probability", nodes.constant(np.array(formula.threshold)), output="decision")
     texts = _texts(formula)
     inputs = [
@@ -69,6 +70,22 @@ def content(formula: Formula) -> bytes:
     helper.set_model_props(model, {"run": formula.run, "missing_text": null})
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
+
+
+def _probability(nodes: Nodes, formula: Formula, logit: str) -> None:
+    """The output of that name, [rows], from the logit: NaN where that is not finite."""
+    calibration = formula.calibration
+    beyond = nodes.add("Or", nodes.add("IsNaN", logit), nodes.add("IsInf", logit))
+    found = nodes.add("Where", beyond, nodes.constant(np.array(0.0)), logit)
+    if isinstance(calibration, Steps):
+        place = nodes.place_among(calibration.edges, found)
+        found = nodes.add("Gather", nodes.constant(np.array(probabilities_of(calibration))), place)
+    else:
+        if calibration != AS_THEY_ARE:
+            sloped = nodes.add("Mul", found, nodes.constant(np.array(calibration.slope)))
+            found = nodes.plus(sloped, calibration.intercept)
+        found = nodes.add("Sigmoid", found)
+    nodes.add("Where", beyond, nodes.constant(np.array(np.nan)), found, output="probability")
 
 
 def null_text(formula: Formula) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,20 @@ class Nodes:
         """The place of a key, int64; `keys` is the attribute that has them."""
         attributes = {**keys, "values_int64s": places, "default_int64": default, "domain": "ai.onnx.ml"}
         return self.add("LabelEncoder", value, **attributes)
+
+    def place_among(self, edges: Sequence[float], value: str) -> str:
+        """How many of ascending edges a finite value reaches, int64, by halving.
+
+        A round for each power of two; to compare a value with each edge would take as many times the memory.
+        """
+        rounds = len(edges).bit_length()
+        padded = self.constant(np.array([*edges, *[np.inf] * (2**rounds - 1 - len(edges))]))
+        place = self.constant(np.array(0))
+        for power in reversed(range(rounds)):
+            further = self.add("Add", place, self.constant(np.array(2**power)))
+            edge = self.add("Gather", padded, self.add("Sub", further, self.constant(np.array(1))))
+            place = self.add("Where", self.add("GreaterOrEqual", value, edge), further, place)
+        return place
 
     def over(self, value: str, divisor: float) -> str:
         """A quotient."""

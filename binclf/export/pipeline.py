@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier
@@ -16,6 +17,28 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 DAY = pd.Timedelta(days=1)
+
+
+class Regression(LogisticRegression):  # type: ignore[misc]
+    """A logistic regression whose log-odds are finite, and whose probabilities are calibrated where told."""
+
+    def decision_function(self, X: Any) -> np.ndarray:  # noqa: ANN401 - scikit-learn's
+        """Log-odds before calibration, float64 [N]."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = super().decision_function(X)
+        if not np.isfinite(logits).all():
+            raise ValueError("a row's log-odds are NaN, infinity or beyond the range of doubles")
+        return np.asarray(logits)
+
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: ANN401 - scikit-learn's
+        """Probability of no and yes, float64 [N, 2]."""
+        logits, calibration = self.decision_function(X), self.calibration_
+        if "edges" in calibration:
+            places = np.searchsorted(calibration["edges"], logits, side="right")
+            found = np.array(calibration["probabilities"])[places]
+        else:
+            found = expit(logits * calibration["slope"] + calibration["intercept"])
+        return np.column_stack([1 - found, found])
 
 
 def pipeline(model: dict[str, Any]) -> Pipeline:
@@ -31,7 +54,8 @@ def pipeline(model: dict[str, Any]) -> Pipeline:
     if levels:
         read = FunctionTransformer(read_levels, kw_args={"columns": levels})
         features.append(("levels", make_pipeline(read, encoder(levels))))
-    regression = LogisticRegression()
+    regression = Regression()
+    regression.calibration_ = model["calibration"]
     regression.classes_ = np.array([False, True])
     regression.coef_ = np.array([[one for group in coefficients for one in group]])
     # rare and unseen levels have no column of their own: a row without a known level adds their weight here

@@ -15,7 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from binclf.export.formula import Formula, Levels, Number
+from binclf.calibration import Calibration, Steps
+from binclf.export.formula import Formula, Levels, Number, probabilities_of
 from binclf.export.verify import Scores, engine
 from binclf.parquet import Column, Rows, values_of, zone_of
 
@@ -29,6 +30,7 @@ def content(formula: Formula) -> bytes:
         "run": formula.run,
         "intercept": formula.intercept,
         "threshold": formula.threshold,
+        "calibration": _calibration(formula.calibration),
         "numbers": [_number(term) for term in formula.numbers],
         "levels": [_levels(term) for term in formula.levels],
     }
@@ -61,6 +63,12 @@ def _literal(model: dict[str, Any]) -> str:
         else:
             lines.append(f"    {key!r}: {value!r},")
     return "\n".join(["{", *lines, "}"])
+
+
+def _calibration(calibration: Calibration) -> dict[str, Any]:
+    if isinstance(calibration, Steps):
+        return {"edges": list(calibration.edges), "probabilities": probabilities_of(calibration)}
+    return {"slope": calibration.slope, "intercept": calibration.intercept}
 
 
 def _number(term: Number) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """A formula as one SELECT: every column of the table, then `probability` and `decision`.
 
 Numbers are written with 17 digits and an exponent, which every engine reads as the same double (DuckDB and
-Spark would take 0.1 for a decimal). NULL and NaN are missing; an infinite number, which `predict_proba`
-refuses, gives NULL. The sigmoid never leaves the range of exp, which PostgreSQL and BigQuery would refuse.
+Spark would take 0.1 for a decimal). NULL and NaN are missing; an infinite number and log-odds beyond the
+doubles, which `predict_proba` refuses, give NULL. The sigmoid never leaves the range of exp, which PostgreSQL
+and BigQuery would refuse. A calibration is of `binclf_logit`: steps are a tree of CASE, as deep as the
+logarithm of their number, with a probability at each leaf.
 
 DuckDB runs the query before it is handed over: the very text where that is its dialect, else its twin in
 DuckDB's words, which shows that the numbers are right; the other dialects' words are kept right by tests.
@@ -10,13 +12,15 @@ DuckDB's words, which shows that the numbers are right; the other dialects' word
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from binclf.calibration import AS_THEY_ARE, Line, Steps
 from binclf.errors import ConfigError
 from binclf.export.dialects import DUCKDB, Dialect
-from binclf.export.formula import Formula, Levels, Number, offset_of
+from binclf.export.formula import Formula, Levels, Number, offset_of, probabilities_of
 from binclf.export.verify import Scores, engine
 from binclf.parquet import Column, Rows, values_of, zone_of
 
@@ -33,16 +37,12 @@ def statement(formula: Formula, dialect: Dialect, table: str) -> str:
     """
     _refuse(formula, dialect)
     home = ".".join(dialect.identifier(part) for part in table.split("."))
-    logit = f"scored.{LOGIT}"
-    # not least() and greatest(): most engines pass over NULL there
-    probability = (
-        f"CASE WHEN {logit} > 700 THEN 1e0 WHEN {logit} < -700 THEN 0e0 ELSE 1e0 / (1e0 + exp(-{logit})) END"
-    )
+    probability = _probability(formula, dialect)
     return (
         f"-- {' '.join(formula.run.split())}, written by binclf: the probability of yes, and whether it "
         f"reaches {formula.threshold!r}\n"
         f"SELECT\n  scored.*,\n  {probability} AS probability,\n"
-        f"  {probability} >= {_number(formula.threshold)} AS decision\n"
+        f"  {_decision(formula, probability)} AS decision\n"
         f"FROM (\n  SELECT\n    t.*,\n    {dialect.double.format(_sum(formula, dialect))} AS {LOGIT}\n"
         f"  FROM {home} AS t\n) AS scored\n"
     )
@@ -57,6 +57,60 @@ def _sum(formula: Formula, dialect: Dialect) -> str:
     ]
     bundles = [terms[first : first + TOGETHER] for first in range(0, len(terms), TOGETHER)]
     return " + ".join("(\n      " + "\n      + ".join(bundle) + "\n    )" for bundle in bundles)
+
+
+def _probability(formula: Formula, dialect: Dialect) -> str:
+    """Of the logit, NULL where that is not finite (for some engines NaN is greater than all numbers)."""
+    logit, calibration = f"scored.{LOGIT}", formula.calibration
+    if isinstance(calibration, Steps):
+        found = _on_steps(logit, calibration, dialect)
+    else:
+        found = _sigmoid(_on_line(logit, calibration))
+    return _where_finite(logit, found)
+
+
+def _decision(formula: Formula, probability: str) -> str:
+    """Steps ascend, so that of them the logit decides, and no engine looks for a row's step once more."""
+    logit, steps = f"scored.{LOGIT}", formula.calibration
+    if not isinstance(steps, Steps):
+        return f"{probability} >= {_number(formula.threshold)}"
+    first = bisect_left(probabilities_of(steps), formula.threshold)  # step that is decided yes
+    reached = ["TRUE", *(f"{logit} >= {_number(edge)}" for edge in steps.edges), "FALSE"]
+    return _where_finite(logit, reached[first])
+
+
+def _where_finite(logit: str, found: str) -> str:
+    return f"CASE WHEN abs({logit}) <= {_number(LARGEST)} THEN {found} END"
+
+
+def _on_line(logit: str, line: Line) -> str:
+    if line == AS_THEY_ARE:
+        return logit
+    return f"({logit} * {_number(line.slope)} + {_number(line.intercept)})"
+
+
+def _sigmoid(logit: str) -> str:
+    # not least() and greatest(): most engines pass over NULL there
+    return (
+        f"CASE WHEN {logit} > 700 THEN 1e0 WHEN {logit} < -700 THEN 0e0 ELSE 1e0 / (1e0 + exp(-{logit})) END"
+    )
+
+
+def _on_steps(logit: str, steps: Steps, dialect: Dialect) -> str:
+    values, edges = map(_number, probabilities_of(steps)), map(_number, steps.edges)
+    if dialect.steps and steps.edges:
+        return dialect.steps.format(logit, values=", ".join(values), edges=", ".join(edges))
+    return _leaf(logit, list(edges), list(values))
+
+
+def _leaf(logit: str, edges: Sequence[str], values: Sequence[str]) -> str:
+    """The value of the step that a logit stands on, by halving; an edge belongs to the step above it."""
+    if not edges:
+        return values[0]
+    middle = len(edges) // 2
+    below = _leaf(logit, edges[:middle], values[: middle + 1])
+    above = _leaf(logit, edges[middle + 1 :], values[middle + 1 :])
+    return f"CASE WHEN {logit} < {edges[middle]} THEN {below} ELSE {above} END"
 
 
 def _of_number(term: Number, dialect: Dialect) -> str:

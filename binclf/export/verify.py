@@ -1,4 +1,8 @@
-"""The last word before an export is handed over: its engine's probabilities beside `predict_proba`'s."""
+"""The last word before an export is handed over: its engine's probabilities beside `predict_proba`'s.
+
+Engines add terms in orders of their own, so that log-odds differ in their last digits. For a sigmoid that is
+nothing; steps have edges, and a row that lies on one but for rounding may stand on either side.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from binclf.calibration import Steps
 from binclf.errors import BinclfError, ConfigError
 from binclf.parquet import Rows
 from binclf.predict import Model, probability
@@ -18,6 +23,7 @@ F64 = npt.NDArray[np.float64]
 Scores = tuple[F64, npt.NDArray[np.bool_]]  # probability [N], decision [N]
 
 WITHIN = 1e-6
+ROUNDING = 1e-10  # of log-odds, of themselves where they are beyond 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +42,15 @@ def verify(model: Model, golden: Sequence[Rows], scores: Callable[[Rows], Scores
         BinclfError: a probability differs by more than 1e-6, or a decision for another reason.
     """
     largest = 0.0
+    near = 0.0 if isinstance(model.calibration, Steps) else WITHIN  # of the threshold; steps are exact
     for rows in golden:
-        expected = probability(model.logits(rows))
+        sides = _expected(model, rows)
         found, decided = scores(rows)
-        difference = np.abs(found - expected)
-        wrong = ~(difference <= WITHIN)  # NaN too
-        wrong |= (decided != (expected >= model.threshold)) & (np.abs(expected - model.threshold) > WITHIN)
+        differences = np.abs(found - sides)
+        agrees = differences <= WITHIN  # not NaN
+        agrees &= (decided == (sides >= model.threshold)) | (np.abs(sides - model.threshold) < near)
+        expected, difference = sides[0], differences.min(axis=0)
+        wrong = ~agrees.any(axis=0)
         if wrong.any():
             place = int(wrong.argmax())
             raise BinclfError(
@@ -52,6 +61,13 @@ def verify(model: Model, golden: Sequence[Rows], scores: Callable[[Rows], Scores
         largest = max(largest, float(difference.max(initial=0.0)))
     real = sum(len(rows) for rows in golden[1:])
     return Verified(len(golden[0]) + real, real, largest)
+
+
+def _expected(model: Model, rows: Rows) -> F64:
+    """The probabilities, and those a rounding below and above, [3, N]."""
+    logits = model.sums(rows)
+    rounding = ROUNDING * np.maximum(np.abs(logits), 1.0)
+    return np.array([probability(model.calibration.of(logits + side * rounding)) for side in (0, -1, 1)])
 
 
 def engine(name: str) -> Any:  # noqa: ANN401 - a module
