@@ -164,6 +164,26 @@ def test_text_that_is_not_utf8_is_refused_by_name(tmp_path: Path) -> None:
             rows.codes("text")
 
 
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_text_that_pyarrow_makes_no_codes_of_is_read(tmp_path: Path, encoding: str) -> None:
+    """As DuckDB and parquet-mr write it in pages of version 2: nothing is damaged there."""
+    path, texts = tmp_path / "a.parquet", [None if i % 9 == 0 else f"väl{i % 23}" for i in range(200)]
+    table = pa.table({"text": texts, "other": texts[::-1], "number": [i % 7 for i in range(200)]})
+    pq.write_table(
+        table, path, use_dictionary=["other"], column_encoding={"text": encoding, "number": "PLAIN"},
+        row_group_size=70,
+    )  # fmt: skip
+    with Reader(path, coded=table.column_names) as reader:
+        read = list(reader.all(table.column_names))
+    assert [len(rows) for rows in read] == [70, 70, 60]
+    for name in ("text", "other"):
+        found = [(*rows.codes(name),) for rows in read]
+        assert [texts[c] if c >= 0 else None for codes, texts in found for c in codes] == table[
+            name
+        ].to_pylist()
+    assert np.concatenate([rows.numbers("number") for rows in read]).tolist() == table["number"].to_pylist()
+
+
 def chunk_of(path: Path, place: int) -> bytes:
     """The bytes of a column."""
     chunk = pq.read_metadata(path).row_group(0).column(place)
