@@ -180,7 +180,8 @@ def _taken(values: kernels.Values, of: _Place) -> Texts | Integers | None:
     """A column's values; None if they are not UTF-8."""
     if of.width:
         stored: Integers = values.data.view(f"<i{of.width}")
-        return stored.astype(of.kind.to_pandas_dtype())  # wraps around, as pyarrow does
+        sign = "u" if pa.types.is_unsigned_integer(of.kind) else "i"  # to_pandas_dtype imports pandas
+        return stored.astype(f"{sign}{of.kind.bit_width // 8}")  # wraps around, as pyarrow does
     texts = Texts(values.data, values.offsets)
     return texts if values.is_ascii or texts.is_utf8() else None
 
