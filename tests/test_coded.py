@@ -164,6 +164,26 @@ def test_text_that_is_not_utf8_is_refused_by_name(tmp_path: Path) -> None:
             rows.codes("text")
 
 
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_text_that_pyarrow_makes_no_codes_of_is_read(tmp_path: Path, encoding: str) -> None:
+    """As DuckDB and parquet-mr write it in pages of version 2: nothing is damaged there."""
+    path, texts = tmp_path / "a.parquet", [None if i % 9 == 0 else f"väl{i % 23}" for i in range(200)]
+    table = pa.table({"text": texts, "other": texts[::-1], "number": [i % 7 for i in range(200)]})
+    pq.write_table(
+        table, path, use_dictionary=["other"], column_encoding={"text": encoding, "number": "PLAIN"},
+        row_group_size=70,
+    )  # fmt: skip
+    with Reader(path, coded=table.column_names) as reader:
+        read = list(reader.all(table.column_names))
+    assert [len(rows) for rows in read] == [70, 70, 60]
+    for name in ("text", "other"):
+        found = [(*rows.codes(name),) for rows in read]
+        assert [texts[c] if c >= 0 else None for codes, texts in found for c in codes] == table[
+            name
+        ].to_pylist()
+    assert np.concatenate([rows.numbers("number") for rows in read]).tolist() == table["number"].to_pylist()
+
+
 def chunk_of(path: Path, place: int) -> bytes:
     """The bytes of a column."""
     chunk = pq.read_metadata(path).row_group(0).column(place)
@@ -214,6 +234,55 @@ def test_it_is_the_checksum_that_tells(tmp_path: Path, monkeypatch: pytest.Monke
         content[content.index(b"l3")] ^= 1
         values, _ = decoded(bytes(content), (False, True, 0))
         assert (values is None) == has_checksum
+
+
+def varint(number: int) -> bytes:
+    """Seven bits to a byte."""
+    more = [number >> shift & 127 | 128 for shift in range(0, max(number.bit_length(), 1), 7)]
+    return bytes([*more[:-1], more[-1] & 127])
+
+
+def record(*numbers: int) -> bytes:
+    """Thrift's record of these fields, from the first on."""
+    return b"".join(b"\x15" + varint(2 * number) for number in numbers)
+
+
+def page(content: bytes, rows: int, encoding: int = 8, *, is_dictionary: bool = False) -> bytes:
+    """A page of text that is not packed."""
+    head = record(2 if is_dictionary else 0, len(content), len(content))
+    if is_dictionary:
+        return head + b"\x4c" + record(rows, 0) + b"\0\0" + content
+    return head + b"\x2c" + record(rows, encoding, 3, 3) + b"\0\0" + content
+
+
+def lengthy(*texts: bytes) -> bytes:
+    """Texts with their lengths before them."""
+    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+
+
+@pytest.mark.parametrize("code", [1, 2])
+def test_codes_are_of_the_first_page_and_not_of_texts_that_came_row_by_row(code: int) -> None:
+    first = page(lengthy(b"a", b"b"), 2, is_dictionary=True)
+    loose, codes = page(lengthy(*[b"c"] * 100), 100, 0), page(b"\2" + varint(200) + bytes([code]), 100)
+    values, found = decoded(first + loose + codes, (False, False, 0))
+    assert (values is None) == (code == 2)
+    if values is not None:
+        assert found.tolist() == [2] * 100 + [1] * 100
+
+
+@pytest.mark.parametrize("rows", [-1, 199, 201, 2**31, 2**40, 2**61])
+def test_a_footer_that_lies_about_rows_is_told(tmp_path: Path, rows: int) -> None:
+    path = tmp_path / "a.parquet"
+    write_simple(path, compression="none", store_schema=False)
+    whole = path.read_bytes()
+    begin = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    footer, number = whole[begin:-8], varint(2 * 200)
+    place = footer.rindex(number)  # of the row group; zigzag: the sign is the lowest bit
+    lie = varint(2 * rows if rows >= 0 else -2 * rows - 1)
+    footer = footer[:place] + lie + footer[place + len(number) :]
+    path.write_bytes(whole[:begin] + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    with Reader(path, coded=["text"]) as reader, pytest.raises(DataError, match=f"the footer says {rows}:"):
+        reader.read(0, ["text", "number"])
 
 
 def test_calls_that_do_not_fit_are_refused() -> None:

@@ -358,11 +358,13 @@ def test_constant_and_empty_columns_are_told_and_do_no_harm(
         gone=pa.nulls(50, pa.float64()),
         nan=[math.nan] * 50,
         some=pa.array([7.7 if i % 5 else None for i in range(50)]),
+        tiny=[1e-42 * (i % 2) for i in range(50)],
     )
     data = data_of(tmp_path, table, 20)
     with caplog.at_level(logging.WARNING, "binclf"):
         features = data.learn()
-    same, gone, nan, some = features.numeric
+    same, gone, nan, some, tiny = features.numeric
+    assert (tiny.deviation, tiny.scale) == (0.0, 1.0)  # float32 holds no number over it
     assert (same.deviation, same.scale, same.missing) == (0.0, 1.0, 0)
     assert same.mean == pytest.approx(0.1, rel=1e-12)
     assert gone.missing == nan.missing == 50
@@ -374,8 +376,8 @@ def test_constant_and_empty_columns_are_told_and_do_no_harm(
     assert "column 'gone' is missing in every training row" in caplog.text
     x, _ = data.encode(features)
     assert np.isfinite(x).all()
-    assert np.abs(x[:, :4]).max() < 1e-6
-    assert x[:, 4:].sum(axis=0).tolist() == [50, 50, 10]
+    assert np.abs(x[:, :5]).max() < 1e-6
+    assert x[:, 5:].sum(axis=0).tolist() == [50, 50, 10]
 
 
 def test_longitudes_keep_their_digits(tmp_path: Path) -> None:

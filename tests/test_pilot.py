@@ -20,7 +20,7 @@ from binclf.config import Config, parse
 from binclf.epoch import EpochPlan
 from binclf.features import Encoder, Features, NumericColumn
 from binclf.loader import HeldRows, Source, StreamedRows
-from binclf.parquet import Column
+from binclf.parquet import Column, files
 from binclf.solvers import blocks, newton, sample
 from binclf.solvers.blocks import Reducer, Sums
 from binclf.solvers.pilot import Pilot, carried, change_of, pilot_of
@@ -270,6 +270,17 @@ def test_tiers_leave_no_trace_and_a_pass_is_spared(
     decoded.clear()
     ran(config_of(tmp_path / "without", table(), cache="none"))
     assert streamed <= len(decoded) - ROWS // GROUP
+
+
+def test_files_that_are_listed_in_another_order_leave_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = ran(config_of(tmp_path / "one", table()))
+    walk = files._walk
+    monkeypatch.setattr(files, "_walk", lambda folder: reversed(list(walk(folder))))
+    with caplog.at_level(logging.INFO, "binclf"):
+        assert ran(config_of(tmp_path / "other", table())) == one
+    assert "a first look while rows were decoded" in caplog.text
 
 
 @pytest.mark.slow

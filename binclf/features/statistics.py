@@ -17,6 +17,7 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 BINS = 65536
+LEAST = 2.0**-126  # the least normal float32: of less it cannot hold one over it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,10 @@ def merge(groups: F64) -> Moments:
     empty = ~np.isfinite(low)
     # below this the spread is rounding, and dividing by it would blow the column up
     largest = np.where(empty, 0.0, np.maximum(np.abs(low), np.abs(high)))
+    least = np.maximum(1e-12 * largest, LEAST)
     return Moments(
         mean=mean,
-        deviation=np.where(variance <= (1e-12 * largest) ** 2, 0.0, np.sqrt(variance)),
+        deviation=np.where(variance <= least**2, 0.0, np.sqrt(variance)),
         missing=missing.astype(np.int64),
         low=np.where(empty, 0.0, low),
         high=np.where(empty, 0.0, high),

@@ -306,6 +306,7 @@ typedef struct {
     uint8_t *data; /* values end to end */
     int64_t *offsets; /* of texts: where each begins, and the last ends */
     int64_t count, room, bytes; /* how many there are; the most there may be, and their bytes */
+    int64_t listed; /* by the first page, which codes are of: others came row by row */
     int32_t *table; /* by hash, the number of a text; -1: none */
     int64_t slots; /* a power of two */
 } Values;
@@ -356,11 +357,12 @@ static int dictionary(Bytes from, int64_t count, Values *values) {
     if (values->width) {
         if (from.end - from.at != count * values->width || count > values->room) return 0;
         memcpy(values->data, from.at, (size_t)(from.end - from.at));
-        values->count = count;
+        values->count = values->listed = count;
         return 1;
     }
     for (int64_t i = 0; i < count; i++)
         if (!next_text(&from, &text, &length) || !add(values, text, length)) return 0;
+    values->listed = count;
     return from.at == from.end;
 }
 
@@ -452,7 +454,7 @@ static int codes_of(const Page *page, int is_nullable, uint8_t *room, int32_t *d
     } else if (count) {
         if (from.at >= from.end || *from.at > 32) return 0;
         int width = *from.at++;
-        if (!numbers(from, width, count, values->count, into)) return 0;
+        if (!numbers(from, width, count, values->listed, into)) return 0;
     }
     if (into == dense) spread(levels, page->values, dense, out);
     return 1;

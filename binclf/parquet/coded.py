@@ -31,7 +31,7 @@ U8 = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.signedinteger[Any] | np.unsignedinteger[Any]]
 
 AT_ONCE_BYTES = 2**22  # of a file, as it has them
-MOST_BYTES = 2**30  # of a chunk, as it says of itself: beyond, pyarrow may try
+MOST_BYTES, MOST_ROWS = 2**30, 2**26  # of a chunk, as it says of itself: beyond, pyarrow may try
 ROOM = 2**18  # bytes that memory is asked for in multiples of: what is as large can be used again
 
 _packed, _codes = Buffers(), Buffers()
@@ -121,6 +121,8 @@ class CodedPages:
         if not kernels.can_decode():
             return {}
         meta = file.metadata.row_group(group)
+        if not 0 < meta.num_rows <= MOST_ROWS:
+            return {}
         if self._places is None:
             self._places = self._places_in(file, meta)
         places = self._places

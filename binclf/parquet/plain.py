@@ -118,7 +118,7 @@ def _runs(meta: Any, wanted: Sequence[tuple[int, Number, str]]) -> Iterator[_Run
         chunk = meta.column(place)
         length = chunk.total_compressed_size
         header = length - rows * dtype.itemsize
-        if not rows or not 0 < header <= MOST_HEADER or chunk.compression != "UNCOMPRESSED":
+        if rows < 1 or not 0 < header <= MOST_HEADER or chunk.compression != "UNCOMPRESSED":
             continue  # a page may happen to be as long when it is compressed, which its header tells not
         offset = chunk.data_page_offset
         if offset != run.end or dtype is not run.dtype or len(run.names) == MOST_COLUMNS:

@@ -27,6 +27,7 @@ from binclf.storage import Place, Remote, Stamp, read_at, stamp_if_there, stamp_
 # what pyarrow raises for damaged bytes: ArrowInvalid, OSError, and for text UnicodeDecodeError
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 AT_ONCE = 8  # row groups whose part of the footer is parsed together
+_NO_CODES = "DecodeArrow of DictAccumulator"  # in what pyarrow says of encodings that it makes no codes of
 _CHANGED = "{} changed or went since the data were split: split again."
 
 
@@ -54,7 +55,8 @@ class Reader:
             DataError: it is gone, changed, no whole Parquet, or has another footer.
             StorageError: the store does not answer.
         """
-        self.place, self.name, self.coded = place, name or str(place), list(coded)
+        self.place, self.name = place, name or str(place)
+        self.coded = list(coded)  # by pyarrow: none any more, if it cannot
         self._run, self._asked = range(0), -AT_ONCE  # row groups that are parsed, and the last read
         self._cut: Any = None  # the file as if it had no others
         is_part = bool(digest) or stamp is not None
@@ -145,6 +147,9 @@ class Reader:
             rest = [name for name in columns if name not in plain and name not in coded]
             table = read_group(file, own, rest, 0 if isinstance(self.place, Remote) else promised)
         except _DAMAGE as error:
+            if self.coded and _NO_CODES in str(error):
+                self.coded, self._run = [], range(0)
+                return self.read(group, columns)
             (plain, coded), rest, table = nothing, list(columns), self._once_more(group, columns, error)
         self._refuse_changed()
         found = set(table.column_names)
