@@ -1,8 +1,8 @@
 """The comparison with the champion: its verdict, and its numbers with their intervals, whichever they are.
 
 The shape of `comparison.json` is the room `compare`'s to change. What is known of it here: `verdict`,
-`further_rows`, `identical`, records that have both a `champion` and a `challenger`, and lists of records (slices, whose
-`finding` may be worse). All else is shown by its name.
+`further_rows`, `identical`, records that have both a `champion` and a `challenger`, and lists of records
+(slices, whose `finding` may be worse). All else is shown by its name.
 """
 
 from __future__ import annotations
