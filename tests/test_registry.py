@@ -185,6 +185,12 @@ def test_a_run_is_a_version_with_all_that_was_found(make: Make, store: Path) -> 
     }  # fmt: skip
 
 
+def test_any_name_that_a_config_may_have_is_registered(make: Make, store: Path) -> None:
+    run = make(1, name="late.flights_v2-x")
+    assert register(run, unasked)["model"] == "models:/late.flights_v2-x/1"
+    assert registry.open_run("models:/late.flights_v2-x@champion", str(store)).contents == run.contents
+
+
 def test_metrics_of_each_epoch_are_logged_with_their_step(make: Make, store: Path) -> None:
     run = make(1)
     register(run, unasked)
