@@ -606,8 +606,8 @@ def test_versions_that_say_to_have_replaced_each_other_end_a_rollback(make: Make
     for number in (1, 2):
         register(make(number), promoting)
     with server_of(store).asked() as client:
-        for number, other in (("1", "2"), ("2", "1")):
-            version = client.get_model_version("people", number)
+        for mine, other in (("1", "2"), ("2", "1")):
+            version = client.get_model_version("people", mine)
             server_of(store).tag(version, replaced=other, rolled_back="once")
     with pytest.raises(ArtifactError, match="there is nothing to go back to"):
         roll_back("people", str(store))

@@ -132,9 +132,7 @@ def _log(client: Any, mlflow_run: Any, run: artifact.Run, copy: Path, folder: Pa
     client.log_artifacts(run_id, str(copy), RUN_FOLDER)
     logged = client.create_logged_model(
         mlflow_run.info.experiment_id,
-        run.config.name.replace(
-            ".", "_"
-        ),  # MLflow has no dots here, and the registered model has its own name
+        run.config.name.replace(".", "_"),  # MLflow takes no dots here; the registered model keeps them
         source_run_id=run_id,
         model_type="binclf",
         tags={"binclf.run": run.id},

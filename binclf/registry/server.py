@@ -32,6 +32,7 @@ TURN_SECONDS = 600.0  # within which others that register are done, or dead
 LOCKED_SECONDS = 60  # that a sqlite file may be written by others
 COMPARISON = "comparison.json"  # of the decision: the sealed run has another if the champion changed since
 TABLES = ("slices", "text")
+LONGEST = 5000  # characters of a version's tag or description: what databases of every MLflow hold
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 # MLflow's own settings; whoever sets them otherwise keeps what they set
@@ -201,7 +202,7 @@ class Server:
         """
         brief: dict[str, str] = {}
         with self.asked() as client:
-            client.update_model_version(version.name, version.version, f"{verdict}: {reason}")
+            client.update_model_version(version.name, version.version, f"{verdict}: {reason}"[:LONGEST])
             if comparison:
                 client.log_text(version.run_id, comparison, COMPARISON)
                 numbers = {k: v for k, v in json.loads(comparison).items() if k not in TABLES}
@@ -212,7 +213,7 @@ class Server:
         """Tag a version; each name gets the prefix `binclf.`."""
         with self.asked() as client:
             for name, value in tags.items():
-                client.set_model_version_tag(version.name, version.version, f"binclf.{name}", value[:5000])
+                client.set_model_version_tag(version.name, version.version, f"binclf.{name}", value[:LONGEST])
 
 
 def without_password(text: str) -> str:
