@@ -160,6 +160,7 @@ def _compare_with_champion(run: artifact.Run) -> None:
 
     That costs no run its seal: what stands in the way is told, here and by `register`.
     """
+    (run.path / report.COMPARISON).unlink(missing_ok=True)  # an attempt that was cut off had another champion
     if not run.config.registry.is_on:
         return
     try:

@@ -59,7 +59,7 @@ def made(data: Path, tmp_path: Path) -> Made:
 
     def begin(store: str = "", roles: Any = NOTHING, evaluate: Any = NOTHING, **split: Any) -> Run:
         number = next(count)
-        path = data / "part-0.parquet" if split.pop("is_alone", False) else data
+        path = data / "part-0.parquet" if split.pop("is_alone", False) else data / split.pop("folder", "")
         config = config_of(path, tmp_path / (store or f"store-{number}"), roles, evaluate, split)
         divided, features, _ = stores(config)
         draw = np.random.default_rng(number)
@@ -264,6 +264,17 @@ def test_a_file_that_was_altered_is_refused_by_name(method: str, made: Made, dat
     challenger = made()
     with pytest.raises(DataError, match=rf"part-1\.parquet has other content than when {champion.id} was tr"):
         compare(champion, challenger)
+
+
+def test_an_altered_file_of_a_folder_is_known_by_its_place(made: Made, data: Path) -> None:
+    """A champion of last year's folder, a challenger of all years: the same file has two relative names."""
+    old = data / "2025" / "old.parquet"
+    write(old, with_more(people(400, seed=7), 1))
+    champion = made(folder="2025")
+    assert compare(champion, made()).refused > 0  # as it was: known by its content
+    write(old, with_more(people(410, seed=7), 1))
+    with pytest.raises(DataError, match=rf"old\.parquet has other content than when {champion.id} was tr"):
+        compare(champion, made())
 
 
 @pytest.mark.parametrize(

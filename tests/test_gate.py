@@ -90,3 +90,14 @@ def test_a_registry_that_cannot_be_asked_costs_no_run_its_seal(
         conclude(run_dir, of_parts(artifact.open_run(run_dir, sealed=False)))
     assert artifact.is_sealed(on_disk(run_dir))
     assert "not compared with the champion: http://127.0.0.1:9 does not answer" in caplog.text
+
+
+def test_a_comparison_that_a_cut_off_attempt_left_is_not_sealed(
+    people_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = on_disk(begin(settings(people_dir, tmp_path, registry={"uri": "http://127.0.0.1:9"})))
+    fit(run_dir)
+    (run_dir / "comparison.json").write_text(json.dumps(record_of("another", "if_better")))
+    monkeypatch.setattr(registry, "champion_of", lambda name, uri: None)  # it was taken away meanwhile
+    conclude(run_dir, of_parts(artifact.open_run(run_dir, sealed=False)))
+    assert "comparison.json" not in artifact.open_run(run_dir).contents

@@ -24,7 +24,7 @@ from binclf.registry.address import Address, known, tracking_uri
 from binclf.registry.address import parse as parse_address
 from binclf.registry.server import Server
 from tests import made
-from tests.registered import keeping, metrics_of, promoting, sibling, template, unasked
+from tests.registered import Stub, keeping, metrics_of, promoting, sibling, template, unasked
 from tests.trained import people
 
 Make = Callable[..., artifact.Run]
@@ -183,6 +183,12 @@ def test_a_run_is_a_version_with_all_that_was_found(make: Make, store: Path) -> 
     assert {i.dataset.name for i in logged.inputs.dataset_inputs} == {
         "people train", "people validation", "people test"
     }  # fmt: skip
+
+
+def test_any_name_that_a_config_may_have_is_registered(make: Make, store: Path) -> None:
+    run = make(1, name="late.flights_v2-x")
+    assert register(run, unasked)["model"] == "models:/late.flights_v2-x/1"
+    assert registry.open_run("models:/late.flights_v2-x@champion", str(store)).contents == run.contents
 
 
 def test_metrics_of_each_epoch_are_logged_with_their_step(make: Make, store: Path) -> None:
@@ -556,3 +562,90 @@ def test_an_alias_that_two_stores_make_at_the_same_moment_is_asked_for_once_more
     monkeypatch.setattr(MlflowClient, "set_registered_model_alias", collide)
     assert register(make(1), unasked)["is_champion"]
     assert fired == [4]  # challenger and champion, each twice
+
+
+def test_a_password_in_what_mlflow_says_is_not_told_either(make: Make, impatient: str) -> None:
+    run = make(1, registry={"uri": impatient})
+    with pytest.raises(StorageError) as caught:
+        register(run, unasked, "http://me:s@cret@127.0.0.1:9")
+    told = f"{caught.value} {caught.value.__notes__}"
+    assert "cret" not in told
+    assert f"binclf register {run.path} --registry http://127.0.0.1:9" in told
+
+
+def test_a_registry_whose_driver_lacks_is_told(make: Make) -> None:
+    with pytest.raises(StorageError, match=r"mssql://x/y cannot be used \(No module named .*install it"):
+        register(make(1, registry={"uri": "mssql://x/y"}), unasked)
+
+
+def test_a_sqlite_file_may_be_named_from_here(
+    make: Make, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(1)
+    monkeypatch.chdir(store)
+    assert register(run, unasked, "sqlite:///mlflow.db")["registry"] == f"sqlite:///{store}/mlflow.db"
+    assert known("sqlite:///mlflow.db") == f"sqlite:///{store}/mlflow.db"
+
+
+def test_who_was_made_champion_by_hand_before_the_decision_replaced_nobody(make: Make, store: Path) -> None:
+    def cut_off(champion: artifact.Run, challenger: artifact.Run) -> Any:
+        raise BusyError("try again")
+
+    register(make(1), unasked)
+    run = make(2)
+    with pytest.raises(BusyError):
+        register(run, cut_off)
+    with server_of(store).asked() as client:
+        client.set_registered_model_alias("people", "champion", "2")
+    assert register(run, unasked)["is_champion"]
+    with pytest.raises(ArtifactError, match="version 2 of people is the first champion that is known"):
+        roll_back("people", str(store))
+
+
+def test_versions_that_say_to_have_replaced_each_other_end_a_rollback(make: Make, store: Path) -> None:
+    for number in (1, 2):
+        register(make(number), promoting)
+    with server_of(store).asked() as client:
+        for mine, other in (("1", "2"), ("2", "1")):
+            version = client.get_model_version("people", mine)
+            server_of(store).tag(version, replaced=other, rolled_back="once")
+    with pytest.raises(ArtifactError, match="there is nothing to go back to"):
+        roll_back("people", str(store))
+
+
+def test_long_numbers_of_a_decision_are_kept_whole(make: Make, store: Path) -> None:
+    slices = {"town": [{"level": f"town {number}", "rows": number} for number in range(1000)]}
+
+    class Long(Stub):
+        def as_json(self) -> dict[str, Any]:
+            return {"verdict": "promote", "slices": slices, "text": "words" * 5000}
+
+    register(make(1), unasked)
+    register(make(2), lambda champion, challenger: Long())
+    with server_of(store).asked() as client:
+        version = client.get_model_version("people", "2")
+        assert json.loads(version.tags["binclf.comparison"]) == {"verdict": "promote"}
+        kept = next((store / "mlflow" / version.run_id).rglob("artifacts/comparison.json"))
+    assert json.loads(kept.read_text())["slices"] == slices
+
+
+def test_a_margin_of_leniency_is_not_asked_of_the_first_model(make: Make, trained_run: Path) -> None:
+    metrics = metrics_of(trained_run, log_loss=0.048, base_log_loss=0.056)
+    first = make(1, metrics=metrics, registry={"promote": "if_better", "margin": 0.01})
+    told = register(first, unasked)
+    assert not told["is_champion"]
+    assert told["reason"].endswith("0.056000 of the base rate less the margin of 0.01")
+    assert register(make(2, metrics=metrics, registry={"promote": "if_not_worse", "margin": 0.01}), unasked)[
+        "is_champion"
+    ]
+
+
+def test_what_was_kept_of_a_model_is_fetched_again_if_it_was_damaged(
+    make: Make, store: Path, tmp_path: Path
+) -> None:
+    run = make(1)
+    register(run, unasked)
+    binclf.load("models:/people@champion", str(store))
+    kept = next((tmp_path / "home").rglob("features.json"))
+    kept.write_text(kept.read_text().replace("0", "1", 1))
+    assert registry.open_run("models:/people/1", str(store)).contents == run.contents

@@ -140,6 +140,18 @@ def test_the_champion_has_a_say(told: str, level: str, words: str) -> None:
     assert (found.level, words in found.title) == (level, True)
 
 
+def test_a_model_that_says_the_same_as_the_champion_needs_no_care() -> None:
+    """A night without new data: nothing is wrong with it."""
+    same = {"verdict": "keep", "identical": True, "further_rows": None}
+    found = report.verdict({"test": GOOD}, same)
+    assert found.level == "good"
+    assert "It says the same of every row as the champion." in [one.words for one in found.findings]
+    section = against.section(same)
+    assert section is not None
+    assert "It says the same of every row as the champion." in str(section.blocks[0])
+    assert "not better" not in str(section.blocks)
+
+
 def test_a_part_without_weight_is_not_judged() -> None:
     nothing = {"rows": 0, "log_loss": None, "undefined": {"log_loss": "no rows"}}
     found = report.verdict({"test": nothing})

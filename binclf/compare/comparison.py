@@ -70,6 +70,7 @@ class Comparison:
             "weight": judged.weight,
             "positive_rate": judged.positive_rate,
             "units": judged.log_loss.found.units if judged.log_loss.found else None,
+            "units_of_rarer_class": judged.rarer_units if judged.log_loss.found else None,
             "identical": judged.identical and judged.rows > 0,
             "rows_read": self.read,
             "rows_unlabelled": self.unlabelled,

@@ -119,7 +119,7 @@ def _by_content(history: History, judged: Judged, owner: History | None) -> Seen
         place, fingerprint = owner.places.get(file.relative), owner.fingerprint(file)
     files = history.made_of(fingerprint, judged.name)
     if not files:
-        _refuse_altered(history, judged, is_part=owner is not None)
+        _refuse_altered(history, judged, place, is_part=owner is not None)
         return Seen("new", (), lambda rows, _: np.full(len(rows), -1, dtype=np.int8))
     if place is None:
         raise DataError(
@@ -132,14 +132,11 @@ def _by_content(history: History, judged: Judged, owner: History | None) -> Seen
     return Seen("same_content", (), lambda rows, first: codes[first : first + len(rows)])
 
 
-def _refuse_altered(history: History, judged: Judged, *, is_part: bool) -> None:
-    """A file that the run had under this name (of other data: in this place), and with other content."""
-    if is_part:
-        was_there = judged.name in history.by_name
-    else:
-        own = (place for name, place in history.places.items() if name in history.by_name)
-        was_there = judged.path.resolve() in {place.resolve() for place in own}
-    if was_there:
+def _refuse_altered(history: History, judged: Judged, place: Place | None, *, is_part: bool) -> None:
+    """A file that the run had in this place (of a part: or under this name), and with other content."""
+    own = {place.resolve() for name, place in history.places.items() if name in history.by_name}
+    is_there = place is not None and place.resolve() in own
+    if is_there or (is_part and judged.name in history.by_name):
         raise DataError(
             f"{judged.name} has other content than when {history.run.id} was trained (or that was split by "
             "another version of binclf), so which of its rows were trained on cannot be known. Compare on "

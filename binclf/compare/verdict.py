@@ -3,12 +3,14 @@
 The verdict goes by the 95 % interval of the difference of log-loss, challenger minus champion. Promote: all
 of it is below -margin. Keep: all of it is at or above -margin. Else inconclusive, with the number of further
 rows that would decide. So a challenger whose true log-loss is not lower by more than the margin is promoted
-in at most 2.5 % of comparisons, however many rows there are. What is undefined (no rows, no weight, one
-class, fewer than 50 independent rows) is inconclusive, and no rule but `always` promotes on it.
+in about 2.5 % of comparisons at most. What is undefined (no rows, no weight, one class, fewer than 50
+independent rows of the rarer class) is inconclusive, and no rule but `always` promotes on it. (With 10
+positives among 20,000 rows such intervals promoted equals in 7 % of simulated comparisons, with 3 in 15 %.)
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -81,6 +83,7 @@ class Judgement:
     rows: int
     weight: float
     positive_rate: float | None
+    rarer_units: float  # effective number of independent rows or clusters of the rarer class
     log_loss: Measured
     roc_auc: Measured
     ranked_rows: int  # that ROC-AUC is of: all, or a sample
@@ -110,7 +113,10 @@ class Judgement:
         found = self.log_loss.found
         if self.verdict != "inconclusive" or found is None:
             return None
-        return inference.further_rows(found, found.difference + self.margin, self.rows)
+        further = inference.further_rows(found, found.difference + self.margin, self.rows)
+        if further is None:
+            return None
+        return max(further, math.ceil(self.rows * LEAST_UNITS / self.rarer_units) - self.rows)
 
     def is_promoted(self, rule: str) -> bool:
         """Whether the challenger takes the champion's place by `registry.promote`.
@@ -137,20 +143,21 @@ def judge(found: Tally, margin: float) -> Judgement:
     undefined: dict[str, str] = {}
     if reason := _undefined(int(rows), weight, positive):
         undefined |= dict.fromkeys(("log_loss", "roc_auc", "verdict"), reason)
-    moments = found.all.moments()
-    estimate = None if reason else inference.mean_difference(moments[0])
-    if not reason and (estimate is None or estimate.units < LEAST_UNITS):
-        units = estimate.units if estimate else 1.0
-        undefined["verdict"] = (
-            f"they tell as much as {units:.0f} independent {'clusters' if found.is_clustered else 'rows'}, "
-            f"and {LEAST_UNITS} are needed for an interval to be trusted"
-        )
     roc_auc, ranked = (Measured(None, None, None), 0) if reason else _roc_auc(found, undefined)
+    estimate = None if reason else inference.mean_difference(found.all.moments()[0])
+    of_class = roc_auc.found.units / found.kept_share if roc_auc.found else 1.0
+    units = min(estimate.units, of_class) if estimate else 1.0
+    if not reason and units < LEAST_UNITS:
+        undefined["verdict"] = (
+            f"they tell as much as {units:.0f} independent {'clusters' if found.is_clustered else 'rows'} of "
+            f"the rarer class, and {LEAST_UNITS} are needed for an interval to be trusted"
+        )
     return Judgement(
         margin=margin,
         rows=int(rows),
         weight=weight,
         positive_rate=positive / weight if weight else None,
+        rarer_units=units,
         log_loss=_measured(loss, weight, estimate) if not reason else Measured(None, None, None),
         roc_auc=roc_auc,
         ranked_rows=ranked,

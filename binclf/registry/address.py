@@ -102,6 +102,8 @@ def known(registry: str) -> str:
         registry: a URI, or the path of a store; empty: $MLFLOW_TRACKING_URI, else `runs`.
     """
     registry = registry or os.environ.get("MLFLOW_TRACKING_URI", "") or "runs"
+    if (database := database_of(registry)) is not None:
+        return f"{SQLITE}{database.absolute()}"
     if "://" in registry or registry == "databricks":
         return registry
     path = Path(registry)

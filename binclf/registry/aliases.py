@@ -49,6 +49,8 @@ def order_of(version: Any) -> tuple[str, str, int]:  # noqa: ANN401
 def enthrone(server: Server, version: Any, **tags: str) -> None:  # noqa: ANN401
     """Tag a version as promoted, then make it champion, unless a newer one says the same. Be in a `turn`."""
     replaced = number_of(version_at(server, version.name, CHAMPION))
+    if replaced == number_of(version):  # by hand, so what was there before is not known
+        replaced = ""
     server.conclude(version, **tags, replaced=replaced or "none", outcome=PROMOTED)
     settle(server, version.name)
 
@@ -136,10 +138,10 @@ def roll_back(name: str, registry: str) -> dict[str, Any]:
 
 def _before(server: Server, champion: Any) -> Any:  # noqa: ANN401
     """What a champion replaced, and was not rolled back itself."""
-    version = champion
+    version, met = champion, {number_of(champion)}
     while True:
         number = tag_of(version, "replaced")
-        if not number.isdigit():
+        if not number.isdigit() or number in met:  # each the other's: machines that raced, or a hand
             raise ArtifactError(
                 f"version {champion.version} of {champion.name} is the first champion that is known: there "
                 "is nothing to go back to. Set the alias 'champion' in MLflow, or retrain."
@@ -153,6 +155,7 @@ def _before(server: Server, champion: Any) -> Any:  # noqa: ANN401
         if not tag_of(found, "rolled_back"):
             return found
         version = found
+        met.add(number)
 
 
 def _now() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import tempfile
 from pathlib import Path
@@ -20,6 +21,8 @@ from binclf.registry.address import Address, known, parse
 from binclf.registry.log import RUN_FOLDER
 from binclf.registry.server import Server, tag_of
 from binclf.storage import local_home, remove_tree
+
+log = logging.getLogger(__name__)
 
 FOLDER = f"data/{RUN_FOLDER}"  # of a logged model: where save_model puts what it loads from
 
@@ -58,9 +61,10 @@ def run_of(server: Server, version: Any) -> artifact.Run:  # noqa: ANN401 - mlfl
             "digest. Load it with mlflow.pyfunc, or register a run."
         )
     kept = local_home() / "models" / hashlib.sha256(digest.encode()).hexdigest()
-    if not artifact.is_sealed(kept):
+    run = _kept(kept)
+    if run is None:
         _download(server, version, kept)
-    run = artifact.open_run(kept)
+        run = artifact.open_run(kept)
     if json.loads(run.contents[artifact.MANIFEST])["digest"] != digest:
         remove_tree(kept)
         raise ArtifactError(
@@ -68,6 +72,18 @@ def run_of(server: Server, version: Any) -> artifact.Run:  # noqa: ANN401 - mlfl
             "is another. Roll back, or register the run again."
         )
     return run
+
+
+def _kept(path: Path) -> artifact.Run | None:
+    """What was downloaded before, if it is whole; it goes if it was damaged since, to be downloaded again."""
+    if not artifact.is_sealed(path):
+        return None
+    try:
+        return artifact.open_run(path)
+    except ArtifactError as error:
+        log.warning("what was kept of a model is damaged (%s): it is fetched again", error)
+        remove_tree(path)
+        return None
 
 
 def _download(server: Server, version: Any, target: Path) -> None:  # noqa: ANN401

@@ -131,9 +131,12 @@ def _log(client: Any, mlflow_run: Any, run: artifact.Run, copy: Path, folder: Pa
     run_id = mlflow_run.info.run_id
     client.log_artifacts(run_id, str(copy), RUN_FOLDER)
     logged = client.create_logged_model(
-        mlflow_run.info.experiment_id, run.config.name, source_run_id=run_id, model_type="binclf",
+        mlflow_run.info.experiment_id,
+        run.config.name.replace(".", "_"),  # MLflow takes no dots here; the registered model keeps them
+        source_run_id=run_id,
+        model_type="binclf",
         tags={"binclf.run": run.id},
-    )  # fmt: skip
+    )
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     mlflow.pyfunc.save_model(
         str(folder),

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from binclf import artifact
 from binclf.errors import ArtifactError, BusyError, StorageError
-from binclf.registry.address import Address, tracking_uri
+from binclf.registry.address import Address, known, tracking_uri
 from binclf.registry.aliases import (
     CHAMPION,
     KEPT,
@@ -62,7 +62,7 @@ def register(run: artifact.Run, decide: Decide, registry: str = "") -> dict[str,
         StorageError: the registry cannot be reached; a note says how to register the run later.
         BusyError: others are at it, or changed the champion during each of ten comparisons.
     """
-    server = Server(registry or tracking_uri(run.config), run.path.parent)
+    server = Server(known(registry) if registry else tracking_uri(run.config), run.path.parent)
     try:
         with server.turn():
             version = ensure_version(server, run, window_of(run))
@@ -75,7 +75,10 @@ def register(run: artifact.Run, decide: Decide, registry: str = "") -> dict[str,
             _decide(server, version, run, decide)
         return _told(server, version)
     except (StorageError, BusyError) as error:
-        error.add_note(f"the run is sealed and safe; register it later with: binclf register {run.path}")
+        place = f" --registry {server.shown}" if registry else ""
+        error.add_note(
+            f"the run is sealed and safe; register it later with: binclf register {run.path}{place}"
+        )
         raise
 
 
@@ -139,9 +142,16 @@ def first_of(run: artifact.Run) -> tuple[bool, dict[str, str]]:
     loss, base = metrics[part]["log_loss"], metrics[part]["base_log_loss"]
     if loss is None or base is None:
         return False, {"verdict": "inconclusive", "reason": f"its log-loss on {part} is undefined"}
-    is_better = loss < base - run.config.registry.margin
+    rule = (
+        run.config.registry
+    )  # a margin of if_not_worse is one of leniency, and there is no champion to spare
+    margin = rule.margin if rule.promote == "if_better" else 0.0
+    is_better = loss < base - margin
     words = "is below" if is_better else "is not below"
-    reason = f"there was no champion, and log-loss {loss:.6f} on {part} {words} {base:.6f} of the base rate"
+    asked = f" less the margin of {margin:g}" if margin else ""
+    reason = (
+        f"there was no champion, and log-loss {loss:.6f} on {part} {words} {base:.6f} of the base rate{asked}"
+    )
     return is_better, {"verdict": "promote" if is_better else "keep", "reason": reason}
 
 

@@ -8,6 +8,7 @@ tables takes seconds in which it could be killed or met half-made.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import re
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 LOCK = ".registry.lock"
 TURN_SECONDS = 600.0  # within which others that register are done, or dead
 LOCKED_SECONDS = 60  # that a sqlite file may be written by others
+COMPARISON = "comparison.json"  # of the decision: the sealed run has another if the champion changed since
+TABLES = ("slices", "text")
+LONGEST = 5000  # characters of a version's tag or description: what databases of every MLflow hold
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 # MLflow's own settings; whoever sets them otherwise keeps what they set
@@ -79,7 +83,7 @@ class Server:
     @property
     def shown(self) -> str:
         """The URI without a password."""
-        return re.sub(r"//[^/@]*@", "//", self.uri)
+        return without_password(self.uri)
 
     @property
     def database(self) -> Path | None:
@@ -94,23 +98,26 @@ class Server:
             StorageError: the registry cannot be reached, or does not do what it is asked.
         """
         settle_mlflow()
-        with quietly():
-            from mlflow.exceptions import MlflowException
-            from sqlalchemy.exc import SQLAlchemyError
+        try:
+            with quietly():
+                from mlflow.exceptions import MlflowException
+                from sqlalchemy.exc import SQLAlchemyError
+        except ImportError as error:
+            raise self._problem(error) from error
         try:
             with quietly():
                 yield self.client
-        except (MlflowException, SQLAlchemyError) as error:
+        except (MlflowException, SQLAlchemyError, ImportError) as error:  # the last: a database's driver
             raise self._problem(error) from error
         except OSError as error:
             known = commit.storage_error(error, Path(error.filename or self.shown))
             raise known if isinstance(known, StorageError) else self._problem(error) from error
 
     def _problem(self, error: Exception) -> StorageError:
-        words = str(error).strip().split("\n")[0][:300].rstrip(". ")
+        words = without_password(str(error)).strip().split("\n")[0][:300].rstrip(". ")
+        advice = "install it" if isinstance(error, ImportError) else "check that it is there and lets you in"
         return StorageError(
-            f"the registry {self.shown} cannot be used ({words}): check that it is there and lets you "
-            "in, and run it again."
+            f"the registry {self.shown} cannot be used ({words}): {advice}, and run it again."
         )
 
     @contextmanager
@@ -179,17 +186,43 @@ class Server:
                 if not token:
                     return sorted(found, key=lambda version: int(version.version))
 
-    def conclude(self, version: Any, *, verdict: str, reason: str, **tags: str) -> None:  # noqa: ANN401
-        """Write down what was decided on a version, for people and as tags; the last of these commits it."""
+    def conclude(
+        self,
+        version: Any,  # noqa: ANN401 - mlflow ModelVersion
+        *,
+        verdict: str,
+        reason: str,
+        comparison: str = "",
+        **tags: str,
+    ) -> None:
+        """Write down what was decided on a version, for people and as tags; the last of these commits it.
+
+        The numbers of a comparison become an artifact of the MLflow run; the tag has them without the tables,
+        which are longer than a tag may be.
+        """
+        brief: dict[str, str] = {}
         with self.asked() as client:
-            client.update_model_version(version.name, version.version, f"{verdict}: {reason}")
-        self.tag(version, verdict=verdict, reason=reason, **tags)
+            client.update_model_version(version.name, version.version, f"{verdict}: {reason}"[:LONGEST])
+            if comparison:
+                client.log_text(version.run_id, comparison, COMPARISON)
+                numbers = {k: v for k, v in json.loads(comparison).items() if k not in TABLES}
+                brief = {"comparison": json.dumps(numbers)}
+        self.tag(version, verdict=verdict, reason=reason, **brief, **tags)
 
     def tag(self, version: Any, **tags: str) -> None:  # noqa: ANN401 - mlflow ModelVersion
         """Tag a version; each name gets the prefix `binclf.`."""
         with self.asked() as client:
             for name, value in tags.items():
-                client.set_model_version_tag(version.name, version.version, f"binclf.{name}", value[:5000])
+                client.set_model_version_tag(version.name, version.version, f"binclf.{name}", value[:LONGEST])
+
+
+def without_password(text: str) -> str:
+    """A text without the users and passwords of the addresses in it.
+
+    >>> without_password("GET http://me:s@cret@mlflow/x failed")
+    'GET http://mlflow/x failed'
+    """
+    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def is_missing(error: Exception) -> bool:

@@ -1,8 +1,8 @@
 """The comparison with the champion: its verdict, and its numbers with their intervals, whichever they are.
 
 The shape of `comparison.json` is the room `compare`'s to change. What is known of it here: `verdict`,
-`further_rows`, records that have both a `champion` and a `challenger`, and lists of records (slices, whose
-`finding` may be worse). All else is shown by its name.
+`further_rows`, `identical`, records that have both a `champion` and a `challenger`, and lists of records
+(slices, whose `finding` may be worse). All else is shown by its name.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from binclf.report.blocks import Block, Cell, Section, Table, Words, cut
 from binclf.report.text import plain
 
 MOST_ROWS = 60
-TOLD = ("verdict", "further_rows")  # in words
+TOLD = ("verdict", "further_rows", "identical")  # in words
 ASIDE = ("standard_error", "weight", "p_value")  # of slices: the interval and q say it
 TITLES = {"log_loss": "Log-loss", "roc_auc": "ROC-AUC"}
 VERDICTS = {
-    "promote": "It is better than the champion, beyond chance: to be promoted.",
-    "keep": "It is not better than the champion, which is to be kept.",
+    "promote": "It is better than the champion, beyond chance.",
+    "keep": "It is not better than the champion.",
     "inconclusive": "These rows do not decide between it and the champion.",
 }
+SAME = "It says the same of every row as the champion."
 
 Record = Mapping[str, Any]
 
@@ -31,9 +32,9 @@ def section(comparison: Record | None) -> Section | None:
     """The comparison; None where there was none."""
     if comparison is None:
         return None
-    told = str(comparison.get("verdict"))
+    is_fine = comparison.get("verdict") == "promote" or comparison.get("identical") is True
     lines = [in_words(comparison)]
-    blocks: list[Block] = [Words(lines, mark="" if told == "promote" else "care")]
+    blocks: list[Block] = [Words(lines, mark="" if is_fine else "care")]
     measured = {key: value for key, value in comparison.items() if _is_measured(value)}
     if measured:
         blocks.append(_measured(measured))
@@ -49,7 +50,7 @@ def section(comparison: Record | None) -> Section | None:
 def in_words(comparison: Record) -> str:
     """The verdict, and how many rows more would decide where it is open."""
     told = str(comparison.get("verdict"))
-    words = VERDICTS.get(told, f"Verdict: {plain(told)}.")
+    words = SAME if comparison.get("identical") is True else VERDICTS.get(told, f"Verdict: {plain(told)}.")
     further = comparison.get("further_rows")
     return f"{words} About {numbers.count(further)} more rows would decide." if further else words
 

@@ -166,8 +166,11 @@ def _champion(comparison: Mapping[str, Any] | None) -> list[Finding]:
     told = str(comparison.get("verdict"))
     if told == "promote":
         return [Finding("good", "better than the champion", "It is better than the champion.", "champion")]
+    if comparison.get("identical") is True:  # nothing new was learnt, and nothing is wrong with it
+        words = "It says the same of every row as the champion."
+        return [Finding("good", "the same as the champion", words, "champion")]
     if told == "keep":
-        words = "It is not better than the champion, which is to be kept."
+        words = "It is not better than the champion."
         return [Finding("care", "not better than the champion", words, "champion")]
     words = "These rows do not decide between it and the champion."
     return [Finding("care", "inconclusive against the champion", words, "champion")]
