@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from binclf.config import Rule
 from binclf.labels import weight_quantum
-from binclf.metrics import MOST_BINS, NEVER, Slices, Tally, choose, metrics, pictures
+from binclf.metrics import MOST_BINS, NEVER, Slices, Tally, choose, metrics, pictures, probability
 from binclf.metrics.ranking import CURVE_POINTS
 from binclf.parquet import Texts
 from tests.oracles import delong_brute
@@ -312,6 +312,25 @@ def test_slope_and_intercept_are_those_of_logistic_regressions() -> None:
     p = 1 / (1 + np.exp(-(logits + shift)))
     assert (w * (p - y)).sum() == pytest.approx(0, abs=1e-6)
     assert found["calibration_slope"] == pytest.approx(0.6, abs=0.05)
+
+
+@pytest.mark.parametrize(("size", "spread"), [(50_000, 1.0), (50_001, 20.0)])
+def test_of_many_scores_slope_and_intercept_solve_their_equations(size: int, spread: float) -> None:
+    random = np.random.default_rng(size)
+    logits = random.normal(-1, spread, size)
+    labels = (random.random(size) < probability(0.6 * logits + 0.2)).astype(np.int8)
+    weights = random.integers(0, 3, size) / 2
+    found = metrics(tallied((logits, labels, weights), [20_000]))
+
+    def left(slope: float, intercept: float) -> np.ndarray:
+        return weights * (labels - probability(slope * logits + intercept)) / weights.sum()
+
+    low, high = -50.0, 50.0  # the intercept that goes with the slope
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if left(found["calibration_slope"], middle).sum() > 0 else (low, middle)
+    assert abs(left(1.0, found["calibration_intercept"]).sum()) < 1e-13
+    assert abs((left(found["calibration_slope"], low) * logits).sum()) < 1e-11
 
 
 def test_slope_and_intercept_are_undefined_where_scores_part_the_classes_or_are_one() -> None:
