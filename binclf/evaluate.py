@@ -46,11 +46,8 @@ class Judge:
         if self.world.size == 1:
             return mine
         total = Judgement.empty(self, quantum)
-        for whole, sliced in zip(
-            self.world.gather(mine.whole.pack()), self.world.gather(mine.slices.pack()), strict=True
-        ):
-            total.whole.merge_packed(whole)
-            total.slices.merge_packed(sliced)
+        total.whole.merge_packed(self.world.fold(mine.whole.pack, mine.whole.merge_packed))
+        total.slices.merge_packed(self.world.fold(mine.slices.pack, mine.slices.merge_packed))
         return total
 
     def with_threshold(self, threshold: float) -> Judge:
@@ -75,10 +72,10 @@ class Judgement:
     def add(self, scored: Scored) -> None:
         """Add the rows of a row group."""
         own = (scored.logits, scored.labels, scored.weights)
-        self.whole.add(scored.number, *own)
+        self.whole.add(*own)
         for column in self.columns:
             codes, texts = feature_codes(scored.rows, column)
-            self.slices.add(column.name, (codes, texts), scored.number, own)
+            self.slices.add(column.name, (codes, texts), own)
 
     def told(self) -> dict[str, Any]:
         """Metrics as `metrics.json` has them, slices within."""
@@ -121,6 +118,8 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
     for part in PART_NAMES:
         if split.parts.get(part):
             judged = judge.of(row_groups(split.parts[part]), split.weight(part))
+            if judged.whole.rows != split.rows(part):
+                raise AssertionError(f"{judged.whole.rows} {part} rows were judged of {split.rows(part)}")
             found["metrics"][part] = judged.told()
             found["pictures"][part] = pictures(judged.whole)
             if judge.world.rank == 0:

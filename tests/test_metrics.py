@@ -42,8 +42,8 @@ def tallied(data: Rows, groups: list[int], threshold: float = 0.5) -> Tally:
     logits, labels, weights = data
     total = Tally(threshold, quantum_of(weights))
     edges = [0, *groups, len(logits)]
-    for number, (first, end) in enumerate(itertools.pairwise(edges)):
-        total.add(number, logits[first:end], labels[first:end], weights[first:end])
+    for first, end in itertools.pairwise(edges):
+        total.add(logits[first:end], labels[first:end], weights[first:end])
     return total
 
 
@@ -116,12 +116,12 @@ def test_any_partition_and_any_order_of_merging_give_the_same_bits(data: Rows, d
     cuts = sorted(draw.draw(st.lists(st.integers(0, len(logits)), max_size=6)))
     whole = tallied(data, cuts)
     edges = [0, *cuts, len(logits)]
-    groups = list(enumerate(itertools.pairwise(edges)))
+    groups = list(itertools.pairwise(edges))
     quantum = quantum_of(weights)
     ranks = [Tally(0.5, quantum) for _ in range(draw.draw(st.integers(1, 4)))]
-    for number, (first, end) in draw.draw(st.permutations(groups)):
+    for first, end in draw.draw(st.permutations(groups)):
         rank = ranks[draw.draw(st.integers(0, len(ranks) - 1))]
-        rank.add(number, logits[first:end], labels[first:end], weights[first:end])
+        rank.add(logits[first:end], labels[first:end], weights[first:end])
     merged = Tally(0.5, quantum)
     for rank in draw.draw(st.permutations(ranks)):
         if draw.draw(st.booleans()):
@@ -175,7 +175,7 @@ def in_groups(
     tally, count = Tally(0.5, 0.0, most), len(logits)
     for number in numbers:
         part = slice(number * count // groups, (number + 1) * count // groups)
-        tally.add(number, logits[part], labels[part], np.ones(len(labels[part])))
+        tally.add(logits[part], labels[part], np.ones(len(labels[part])))
     return tally
 
 
@@ -244,6 +244,17 @@ def test_extreme_logits_and_both_zeros_have_finite_metrics() -> None:
     json.dumps(found, allow_nan=False)
     assert found["roc_auc"] == pytest.approx(1 - 0.5 / 9)  # the two zeros are a tie
     assert found["log_loss"] == pytest.approx(2 * math.log(2) / 6)
+
+
+@pytest.mark.parametrize("logit", [1e160, 1e300, 1.7e308])
+def test_a_wrong_score_of_any_size_makes_no_number_that_is_none(logit: float) -> None:
+    labels = np.array([0, 1, 0, 0], dtype=np.int8)
+    found = metrics(tallied((np.array([logit, 1.0, -1.0, logit]), labels, np.ones(4)), [2]))
+    json.dumps(found, allow_nan=False)
+    assert {"log_loss", "skill"}.isdisjoint(found["intervals"])
+    assert found["brier"] > 0.5
+    for name in ("log_loss", "skill"):
+        assert (found[name] is None) == (name in found["undefined"]) == (logit > 1e290)
 
 
 def test_a_class_whose_weight_is_too_small_to_count_does_not_break_the_metrics() -> None:
@@ -463,7 +474,7 @@ def sliced(data: Rows, codes: np.ndarray, names: list[str], numbers: Iterable[in
     for number in numbers:
         part = slice(edges[number], edges[number + 1])
         own = (logits[part], labels[part], weights[part])
-        slices.add("c", (codes[part], Texts.of(names)), number, own)
+        slices.add("c", (codes[part], Texts.of(names)), own)
     return slices
 
 
@@ -482,7 +493,7 @@ def test_a_slice_is_judged_as_its_rows_alone(data: Rows, order: list[int]) -> No
     for row in told:
         mine = codes == (-1 if row["level"] is None else ["a", "b"].index(row["level"]))
         tally = Tally(0.5, quantum_of(weights))
-        tally.add(0, logits[mine], labels[mine], weights[mine])
+        tally.add(logits[mine], labels[mine], weights[mine])
         alone = metrics(tally)
         for name in ("rows", "weight", "log_loss", "roc_auc", "f1", "mean_prediction"):
             assert row[name] == (None if alone[name] is None else pytest.approx(alone[name], rel=1e-12))

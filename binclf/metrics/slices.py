@@ -46,7 +46,6 @@ class Slices:
         self,
         column: str,
         values: tuple[npt.NDArray[np.int32], Texts],
-        group: int,
         scored: tuple[F64, npt.NDArray[np.int8], F64],
     ) -> None:
         """Add the rows of one row group; threads may add at once.
@@ -54,7 +53,6 @@ class Slices:
         Args:
             column: one of the columns.
             values: codes int32 [n] into its values as text, -1 for null.
-            group: number of the row group.
             scored: logits, labels and weights, as `Tally.add` takes them.
         """
         codes, texts = values
@@ -67,7 +65,7 @@ class Slices:
             if tally is None:
                 return
             logits, labels, weights = scored
-            tally.add(group, logits[rows], labels[rows], weights[rows])
+            tally.add(logits[rows], labels[rows], weights[rows])
 
     def merge(self, other: Slices) -> None:
         """Add another's rows."""
