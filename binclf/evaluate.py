@@ -27,6 +27,8 @@ from binclf.world import Lone, World
 
 log = logging.getLogger(__name__)
 
+UNSLICED = ("moment", "duration", "other")  # kinds that no levels are read from
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
@@ -142,10 +144,11 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
     weight = run.config.data.weight
     slices, _ = slice_columns(run.config, split.columns)
     feet = footers(find(data).files)
-    needed = [split.label.column, weight, *(name for column in slices for name in column.reads)]
+    needed = [split.label.column, weight]
     for foot in feet:
         model.check(foot.columns, foot.relative)
         _check_columns(foot, split.label, needed)
+        _check_slices(foot, slices)
     places = [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
     unlabelled = _check_labels(places, split.label)
     if unlabelled and run.config.data.on_null_label == "error":
@@ -167,6 +170,21 @@ def _check_columns(foot: Footer, label: LabelRule, needed: Iterable[str]) -> Non
             raise DataError(
                 f"label '{name}' of {foot.relative} is {column.type}, and the run learnt {label.kind}: "
                 "cast it."
+            )
+
+
+def _check_slices(foot: Footer, slices: Iterable[Column]) -> None:
+    for wanted in slices:
+        column = foot.column(wanted.source)
+        if column is None:
+            raise DataError(
+                f"{foot.relative} lacks column '{wanted.source}', which the run's evaluate.slices names."
+            )
+        is_fit = column.kind == "moment" if wanted.part else column.kind not in UNSLICED
+        if not is_fit and column.type != "null":
+            raise DataError(
+                f"column '{column.name}' of {foot.relative} is {column.type}, and the run's evaluate.slices "
+                f"has '{wanted.name}', which was {wanted.type}: cast it."
             )
 
 

@@ -141,6 +141,24 @@ def test_a_slice_is_judged_as_its_rows(column: str, level: str | None, sliced_ru
     assert_equal(row, {name: wanted[name] for name in ("rows", "weight", "log_loss", "roc_auc", "brier")})
 
 
+def test_row_groups_without_rows_have_no_slices(sliced_run: Path, tmp_path: Path) -> None:
+    found = evaluate(sliced_run, write(tmp_path / "holes.parquet", people(30), [0, 30, 0]))["data"]
+    assert sum(row["rows"] for row in found["slices"]["city"]) == found["rows"] == 30
+    none = evaluate(sliced_run, write(tmp_path / "none.parquet", people(0), [0]))["data"]
+    assert (none["rows"], none["slices"]["city"]) == (0, [])
+
+
+def test_other_data_whose_slices_are_none_are_refused_by_name(people_dir: Path, tmp_path: Path) -> None:
+    run, table = on_disk(retrain(settings(people_dir, tmp_path, evaluate={"slices": ["id"]}))), people(20)
+    place = table.column_names.index("id")
+    for wrong in (pa.array([[1]] * 20), pa.array([1] * 20, pa.timestamp("s"))):
+        other = write(tmp_path / "other.parquet", table.set_column(place, "id", wrong))
+        with pytest.raises(DataError, match=r"column 'id' of other\.parquet is .* evaluate\.slices"):
+            evaluate(run, other)
+    with pytest.raises(DataError, match=r"other\.parquet lacks column 'id'"):
+        evaluate(run, write(tmp_path / "other.parquet", table.drop_columns("id")))
+
+
 def test_validation_chooses_the_threshold_and_test_is_judged_by_it(sliced_run: Path) -> None:
     model = binclf.load(sliced_run)
     record = json.loads((sliced_run / "model.json").read_text())

@@ -449,6 +449,20 @@ def test_a_rule_chooses_the_best_of_all_thresholds(rule: str, data: Rows) -> Non
         assert worth(threshold) == pytest.approx(best, abs=1e-9)
 
 
+@pytest.mark.parametrize("rule", ["recall>=0.28", "precision>=0.28"])
+def test_a_share_that_is_just_reached_is_reached(rule: str) -> None:
+    """7 of 25 are 0.28, though 0.28 x 25 is above 7 in floats."""
+    logits = np.arange(32.0)
+    labels = (logits >= 7).astype(np.int8)  # the upper 25: 7 of them are the uppermost
+    if rule.startswith("precision"):
+        logits, labels = np.zeros(25), (np.arange(25) < 7).astype(np.int8)
+    threshold, amiss = choose(
+        Rule.parse(rule), tallied((logits, labels, np.ones(len(logits))), []).histogram()
+    )
+    assert not amiss
+    assert int((probabilities(logits) >= threshold).sum()) == (7 if rule.startswith("recall") else 25)
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "values"),
     [("0.5", "fixed", (0.5,)), ("max_f1", "max_f1", ()), ("precision >= .9", "precision", (0.9,)),

@@ -56,7 +56,7 @@ class Slices:
             scored: logits, labels and weights, as `Tally.add` takes them.
         """
         codes, texts = values
-        if self._levels[column] is None:
+        if self._levels[column] is None or not len(codes):
             return
         order = np.argsort(codes, kind="stable")
         present, begins = np.unique(codes[order], return_index=True)
