@@ -162,6 +162,7 @@ def _compare_with_champion(run: artifact.Run) -> None:
     """
     if not run.config.registry.is_on:
         return
+    (run.path / report.COMPARISON).unlink(missing_ok=True)  # an interrupted end was with the champion of then
     try:
         champion = registry.champion_of(run.config.name, registry.tracking_uri(run.config))
         if champion is not None:

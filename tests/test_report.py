@@ -140,6 +140,15 @@ def test_the_champion_has_a_say(told: str, level: str, words: str) -> None:
     assert (found.level, words in found.title) == (level, True)
 
 
+@pytest.mark.parametrize(("rate", "which"), [(0.0, "negative"), (1.0, "positive")])
+def test_a_part_of_one_class_is_told_as_such_and_not_as_a_worse_model(rate: float, which: str) -> None:
+    test = {**GOOD, "positive_rate": rate, "base_log_loss": 0.0, "skill": -0.4, "roc_auc": None}
+    found = report.verdict({"test": {**test, "intervals": {}}})
+    assert found.level == "stop"
+    assert found.title == "Do not trust the probabilities: the test rows have one class alone."
+    assert f"are {which}" in found.findings[0].words
+
+
 def test_a_part_without_weight_is_not_judged() -> None:
     nothing = {"rows": 0, "log_loss": None, "undefined": {"log_loss": "no rows"}}
     found = report.verdict({"test": nothing})
