@@ -410,6 +410,21 @@ def test_intervals_hold_the_truth_nineteen_times_in_twenty(weighted: bool) -> No
     assert all(365 <= times <= 394 for times in held.values()), held  # 380 +- 3 standard deviations
 
 
+@pytest.mark.parametrize("rows_in_all", [1e6, 1e9, 1e10])
+def test_the_interval_of_the_auc_is_not_lost_where_a_row_is_a_billionth(rows_in_all: float) -> None:
+    """Of so many rows these are some: their weights are a few units, and the squares less than one."""
+    logits, labels = many(20_000)
+    weights = np.where(np.arange(20_000) % 3, 0.5, 1.5)
+
+    def width(total: float) -> float:
+        tally = Tally(0.5, weight_quantum(total))
+        tally.add(logits, labels, weights)
+        low, high = metrics(tally)["intervals"]["roc_auc"]
+        return float(high - low)
+
+    assert width(rows_in_all) == pytest.approx(width(2e4), rel=0.05)
+
+
 def test_intervals_are_left_out_where_a_row_is_alone() -> None:
     found = metrics(tallied((np.array([0.3]), np.array([1], dtype=np.int8), np.ones(1)), []))
     assert set(found["intervals"]) == {"positive_rate"}

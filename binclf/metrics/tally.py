@@ -69,12 +69,18 @@ class Tally:
             self._scores.push(histogram)
 
     def _sided(self, units: I64, labels: I8, weights: F64) -> I64:
-        """Units of each row by class; where there are weights, of its square too: int64 [n, 2 or 4]."""
-        columns = [units]
+        """Units of each row by class; where there are weights, of its square too: int64 [n, 2 or 4].
+
+        What rounding takes from a row's square the next rows get: of 10^9 rows each may be less than a unit.
+        """
+        sided = [np.where(labels == label, units, 0) for label in (1, 0)]
         if self.is_weighted:
-            columns.append(np.rint((weights * self.quantum) ** 2 / SQUARE_UNIT).astype(np.int64))
-        sided = [np.where(labels == label, column, 0) for column in columns for label in (1, 0)]
-        return np.stack(sided, axis=1)
+            squares = (weights * self.quantum) ** 2 / SQUARE_UNIT
+            sided += [
+                np.diff(np.rint(np.cumsum(np.where(labels == label, squares, 0.0))), prepend=0.0)
+                for label in (1, 0)
+            ]
+        return np.stack(sided, axis=1).astype(np.int64)
 
     def merge(self, other: Tally) -> None:
         """Add another tally, of other row groups; the order does not matter."""

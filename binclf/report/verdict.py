@@ -91,8 +91,8 @@ def _skill(part: str, found: Mapping[str, Any]) -> list[Finding]:
     if found["positive_rate"] in (0, 1):
         which = "positive" if found["positive_rate"] else "negative"
         words = (
-            f"All {part} rows with weight are {which}: of such rows alone their base rate knows everything, so "
-            "nothing can be better, and no order is seen."
+            f"All {part} rows with weight are {which}: of such rows alone their base rate knows everything, "
+            "so nothing can be better, and no order is seen."
         )
         return [Finding("stop", f"the {part} rows have one class alone", words, "metrics")]
     low, _ = found.get("intervals", {}).get("skill") or (base - loss, 0)
