@@ -160,10 +160,20 @@ class Model:
         return self.calibration.of(self.sums(rows))
 
     def sums(self, rows: Rows) -> F64:
-        """The intercept and each column's term added up, float64 [N]: log-odds before calibration."""
+        """The intercept and each column's term added up, float64 [N]: log-odds before calibration.
+
+        Raises:
+            DataError: a row's terms are beyond floats, up and down.
+        """
         total = np.full(len(rows), self.bias)
-        for place, numeric in enumerate(self.features.numeric):
-            total += self._of_numbers(place, numeric, feature_numbers(rows, numeric.column))
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
+            for place, numeric in enumerate(self.features.numeric):
+                total += self._of_numbers(place, numeric, feature_numbers(rows, numeric.column))
+        if np.isnan(total).any():
+            raise DataError(
+                f"row {int(np.isnan(total).argmax())} of {rows.place} has numbers so large that no score "
+                "comes of them, such as the largest float in the place of a missing value: write null."
+            )
         for place, categorical in enumerate(self.features.categorical):
             total += self._of_levels(place, *feature_codes(rows, categorical.column))
         return total

@@ -102,6 +102,23 @@ def test_a_missing_column_is_named(column: str, trained_run: Path, tmp_path: Pat
         evaluate(trained_run, path)
 
 
+def test_numbers_that_no_score_comes_of_are_refused_and_never_a_score_that_is_none(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    up, down = random.normal(0, 0.01, (2, 900))
+    late = random.random(900) < 1 / (1 + np.exp(100 * (down - up)))
+    table = pa.table({"up": up, "down": down, "bought": late})
+    config = settings(
+        write(tmp_path / "data" / "a.parquet", table).parent,
+        tmp_path / "store",
+        data={"weight": "", "ids": []},
+        features={"categorical": [], "log1p": []},
+    )
+    run, largest = on_disk(retrain(config)), np.where(np.arange(900) == 3, np.finfo(np.float64).max, 0.0)
+    other = pa.table({"up": largest, "down": largest, "bought": late})
+    with pytest.raises(DataError, match=r"row 3 of other\.parquet.* has numbers so large"):
+        evaluate(run, write(tmp_path / "other.parquet", other))
+
+
 def test_labels_of_another_type_are_refused(trained_run: Path, tmp_path: Path) -> None:
     table = people(10)
     labels = pa.array(["yes", "no"] * 5)
