@@ -27,6 +27,8 @@ from binclf.world import Lone, World
 
 log = logging.getLogger(__name__)
 
+UNSLICED = ("moment", "duration", "other")  # kinds that no levels are read from
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
@@ -46,11 +48,8 @@ class Judge:
         if self.world.size == 1:
             return mine
         total = Judgement.empty(self, quantum)
-        for whole, sliced in zip(
-            self.world.gather(mine.whole.pack()), self.world.gather(mine.slices.pack()), strict=True
-        ):
-            total.whole.merge_packed(whole)
-            total.slices.merge_packed(sliced)
+        total.whole.merge_packed(self.world.fold(mine.whole.pack, mine.whole.merge_packed))
+        total.slices.merge_packed(self.world.fold(mine.slices.pack, mine.slices.merge_packed))
         return total
 
     def with_threshold(self, threshold: float) -> Judge:
@@ -75,10 +74,10 @@ class Judgement:
     def add(self, scored: Scored) -> None:
         """Add the rows of a row group."""
         own = (scored.logits, scored.labels, scored.weights)
-        self.whole.add(scored.number, *own)
+        self.whole.add(*own)
         for column in self.columns:
             codes, texts = feature_codes(scored.rows, column)
-            self.slices.add(column.name, (codes, texts), scored.number, own)
+            self.slices.add(column.name, (codes, texts), own)
 
     def told(self) -> dict[str, Any]:
         """Metrics as `metrics.json` has them, slices within."""
@@ -121,6 +120,8 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
     for part in PART_NAMES:
         if split.parts.get(part):
             judged = judge.of(row_groups(split.parts[part]), split.weight(part))
+            if judged.whole.rows != split.rows(part):
+                raise AssertionError(f"{judged.whole.rows} {part} rows were judged of {split.rows(part)}")
             found["metrics"][part] = judged.told()
             found["pictures"][part] = pictures(judged.whole)
             if judge.world.rank == 0:
@@ -143,10 +144,11 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
     weight = run.config.data.weight
     slices, _ = slice_columns(run.config, split.columns)
     feet = footers(find(data).files)
-    needed = [split.label.column, weight, *(name for column in slices for name in column.reads)]
+    needed = [split.label.column, weight]
     for foot in feet:
         model.check(foot.columns, foot.relative)
         _check_columns(foot, split.label, needed)
+        _check_slices(foot, slices)
     places = [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
     unlabelled = _check_labels(places, split.label)
     if unlabelled and run.config.data.on_null_label == "error":
@@ -168,6 +170,21 @@ def _check_columns(foot: Footer, label: LabelRule, needed: Iterable[str]) -> Non
             raise DataError(
                 f"label '{name}' of {foot.relative} is {column.type}, and the run learnt {label.kind}: "
                 "cast it."
+            )
+
+
+def _check_slices(foot: Footer, slices: Iterable[Column]) -> None:
+    for wanted in slices:
+        column = foot.column(wanted.source)
+        if column is None:
+            raise DataError(
+                f"{foot.relative} lacks column '{wanted.source}', which the run's evaluate.slices names."
+            )
+        is_fit = column.kind == "moment" if wanted.part else column.kind not in UNSLICED
+        if not is_fit and column.type != "null":
+            raise DataError(
+                f"column '{column.name}' of {foot.relative} is {column.type}, and the run's evaluate.slices "
+                f"has '{wanted.name}', which was {wanted.type}: cast it."
             )
 
 

@@ -102,6 +102,23 @@ def test_a_missing_column_is_named(column: str, trained_run: Path, tmp_path: Pat
         evaluate(trained_run, path)
 
 
+def test_numbers_that_no_score_comes_of_are_refused_and_never_a_score_that_is_none(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    up, down = random.normal(0, 0.01, (2, 900))
+    late = random.random(900) < 1 / (1 + np.exp(100 * (down - up)))
+    table = pa.table({"up": up, "down": down, "bought": late})
+    config = settings(
+        write(tmp_path / "data" / "a.parquet", table).parent,
+        tmp_path / "store",
+        data={"weight": "", "ids": []},
+        features={"categorical": [], "log1p": []},
+    )
+    run, largest = on_disk(retrain(config)), np.where(np.arange(900) == 3, np.finfo(np.float64).max, 0.0)
+    other = pa.table({"up": largest, "down": largest, "bought": late})
+    with pytest.raises(DataError, match=r"row 3 of other\.parquet.* has numbers so large"):
+        evaluate(run, write(tmp_path / "other.parquet", other))
+
+
 def test_labels_of_another_type_are_refused(trained_run: Path, tmp_path: Path) -> None:
     table = people(10)
     labels = pa.array(["yes", "no"] * 5)
@@ -139,6 +156,24 @@ def test_a_slice_is_judged_as_its_rows(column: str, level: str | None, sliced_ru
     chosen = pc.is_null(texts) if level is None else pc.equal(texts, level.lower())
     wanted = expected(binclf.load(sliced_run), table.filter(pc.fill_null(chosen, False)))
     assert_equal(row, {name: wanted[name] for name in ("rows", "weight", "log_loss", "roc_auc", "brier")})
+
+
+def test_row_groups_without_rows_have_no_slices(sliced_run: Path, tmp_path: Path) -> None:
+    found = evaluate(sliced_run, write(tmp_path / "holes.parquet", people(30), [0, 30, 0]))["data"]
+    assert sum(row["rows"] for row in found["slices"]["city"]) == found["rows"] == 30
+    none = evaluate(sliced_run, write(tmp_path / "none.parquet", people(0), [0]))["data"]
+    assert (none["rows"], none["slices"]["city"]) == (0, [])
+
+
+def test_other_data_whose_slices_are_none_are_refused_by_name(people_dir: Path, tmp_path: Path) -> None:
+    run, table = on_disk(retrain(settings(people_dir, tmp_path, evaluate={"slices": ["id"]}))), people(20)
+    place = table.column_names.index("id")
+    for wrong in (pa.array([[1]] * 20), pa.array([1] * 20, pa.timestamp("s"))):
+        other = write(tmp_path / "other.parquet", table.set_column(place, "id", wrong))
+        with pytest.raises(DataError, match=r"column 'id' of other\.parquet is .* evaluate\.slices"):
+            evaluate(run, other)
+    with pytest.raises(DataError, match=r"other\.parquet lacks column 'id'"):
+        evaluate(run, write(tmp_path / "other.parquet", table.drop_columns("id")))
 
 
 def test_validation_chooses_the_threshold_and_test_is_judged_by_it(sliced_run: Path) -> None:

@@ -13,7 +13,7 @@ from binclf import artifact, registry, retrain
 from binclf.compare import Sealed, compare
 from binclf.errors import ArtifactError, StorageError
 from binclf.evaluate import of_parts
-from binclf.retrain import begin, carry_out, conclude, decide, fit
+from binclf.retrain import _compare_with_champion, begin, carry_out, conclude, decide, fit
 from tests.trained import on_disk, people, settings, write
 
 
@@ -65,6 +65,19 @@ def test_what_is_sealed_decides_if_it_is_with_this_champion(
     assert not isinstance(fresh, Sealed)
     assert fresh.as_json() == compare(run, challenger).as_json()
     assert fresh.verdict == "keep"  # of identical models
+
+
+def test_a_comparison_of_an_interrupted_end_is_not_sealed_once_there_is_no_champion(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = artifact.open_run(trained_run)
+    config = run.config.model_copy(
+        update={"registry": run.config.registry.model_copy(update={"uri": ""}), "store": str(tmp_path)}
+    )
+    (tmp_path / "comparison.json").write_text(json.dumps(record_of("the champion of then")))
+    monkeypatch.setattr(registry, "champion_of", lambda name, uri: None)
+    _compare_with_champion(replace(run, config=config, path=tmp_path))
+    assert not (tmp_path / "comparison.json").exists()
 
 
 def test_what_cannot_be_compared_keeps_the_champion(

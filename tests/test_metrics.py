@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from binclf.config import Rule
 from binclf.labels import weight_quantum
-from binclf.metrics import MOST_BINS, NEVER, Slices, Tally, choose, metrics, pictures
+from binclf.metrics import MOST_BINS, NEVER, Slices, Tally, choose, metrics, pictures, probability
 from binclf.metrics.ranking import CURVE_POINTS
 from binclf.parquet import Texts
 from tests.oracles import delong_brute
@@ -42,8 +42,8 @@ def tallied(data: Rows, groups: list[int], threshold: float = 0.5) -> Tally:
     logits, labels, weights = data
     total = Tally(threshold, quantum_of(weights))
     edges = [0, *groups, len(logits)]
-    for number, (first, end) in enumerate(itertools.pairwise(edges)):
-        total.add(number, logits[first:end], labels[first:end], weights[first:end])
+    for first, end in itertools.pairwise(edges):
+        total.add(logits[first:end], labels[first:end], weights[first:end])
     return total
 
 
@@ -116,12 +116,12 @@ def test_any_partition_and_any_order_of_merging_give_the_same_bits(data: Rows, d
     cuts = sorted(draw.draw(st.lists(st.integers(0, len(logits)), max_size=6)))
     whole = tallied(data, cuts)
     edges = [0, *cuts, len(logits)]
-    groups = list(enumerate(itertools.pairwise(edges)))
+    groups = list(itertools.pairwise(edges))
     quantum = quantum_of(weights)
     ranks = [Tally(0.5, quantum) for _ in range(draw.draw(st.integers(1, 4)))]
-    for number, (first, end) in draw.draw(st.permutations(groups)):
+    for first, end in draw.draw(st.permutations(groups)):
         rank = ranks[draw.draw(st.integers(0, len(ranks) - 1))]
-        rank.add(number, logits[first:end], labels[first:end], weights[first:end])
+        rank.add(logits[first:end], labels[first:end], weights[first:end])
     merged = Tally(0.5, quantum)
     for rank in draw.draw(st.permutations(ranks)):
         if draw.draw(st.booleans()):
@@ -175,7 +175,7 @@ def in_groups(
     tally, count = Tally(0.5, 0.0, most), len(logits)
     for number in numbers:
         part = slice(number * count // groups, (number + 1) * count // groups)
-        tally.add(number, logits[part], labels[part], np.ones(len(labels[part])))
+        tally.add(logits[part], labels[part], np.ones(len(labels[part])))
     return tally
 
 
@@ -246,6 +246,17 @@ def test_extreme_logits_and_both_zeros_have_finite_metrics() -> None:
     assert found["log_loss"] == pytest.approx(2 * math.log(2) / 6)
 
 
+@pytest.mark.parametrize("logit", [1e160, 1e300, 1.7e308])
+def test_a_wrong_score_of_any_size_makes_no_number_that_is_none(logit: float) -> None:
+    labels = np.array([0, 1, 0, 0], dtype=np.int8)
+    found = metrics(tallied((np.array([logit, 1.0, -1.0, logit]), labels, np.ones(4)), [2]))
+    json.dumps(found, allow_nan=False)
+    assert {"log_loss", "skill"}.isdisjoint(found["intervals"])
+    assert found["brier"] > 0.5
+    for name in ("log_loss", "skill"):
+        assert (found[name] is None) == (name in found["undefined"]) == (logit > 1e290)
+
+
 def test_a_class_whose_weight_is_too_small_to_count_does_not_break_the_metrics() -> None:
     data = (np.array([1.0, -1.0]), np.array([1, 0], dtype=np.int8), np.array([1e-20, 1.0]))
     found = metrics(tallied(data, []))
@@ -314,6 +325,25 @@ def test_slope_and_intercept_are_those_of_logistic_regressions() -> None:
     assert found["calibration_slope"] == pytest.approx(0.6, abs=0.05)
 
 
+@pytest.mark.parametrize(("size", "spread"), [(50_000, 1.0), (50_001, 20.0)])
+def test_of_many_scores_slope_and_intercept_solve_their_equations(size: int, spread: float) -> None:
+    random = np.random.default_rng(size)
+    logits = random.normal(-1, spread, size)
+    labels = (random.random(size) < probability(0.6 * logits + 0.2)).astype(np.int8)
+    weights = random.integers(0, 3, size) / 2
+    found = metrics(tallied((logits, labels, weights), [20_000]))
+
+    def left(slope: float, intercept: float) -> np.ndarray:
+        return weights * (labels - probability(slope * logits + intercept)) / weights.sum()
+
+    low, high = -50.0, 50.0  # the intercept that goes with the slope
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if left(found["calibration_slope"], middle).sum() > 0 else (low, middle)
+    assert abs(left(1.0, found["calibration_intercept"]).sum()) < 1e-13
+    assert abs((left(found["calibration_slope"], low) * logits).sum()) < 1e-11
+
+
 def test_slope_and_intercept_are_undefined_where_scores_part_the_classes_or_are_one() -> None:
     y = np.array([0, 0, 1, 1], dtype=np.int8)
     for logits in (np.array([-2.0, -1.0, 1.0, 2.0]), np.zeros(4)):
@@ -380,6 +410,21 @@ def test_intervals_hold_the_truth_nineteen_times_in_twenty(weighted: bool) -> No
     assert all(365 <= times <= 394 for times in held.values()), held  # 380 +- 3 standard deviations
 
 
+@pytest.mark.parametrize("rows_in_all", [1e6, 1e9, 1e10])
+def test_the_interval_of_the_auc_is_not_lost_where_a_row_is_a_billionth(rows_in_all: float) -> None:
+    """Of so many rows these are some: their weights are a few units, and the squares less than one."""
+    logits, labels = many(20_000)
+    weights = np.where(np.arange(20_000) % 3, 0.5, 1.5)
+
+    def width(total: float) -> float:
+        tally = Tally(0.5, weight_quantum(total))
+        tally.add(logits, labels, weights)
+        low, high = metrics(tally)["intervals"]["roc_auc"]
+        return float(high - low)
+
+    assert width(rows_in_all) == pytest.approx(width(2e4), rel=0.05)
+
+
 def test_intervals_are_left_out_where_a_row_is_alone() -> None:
     found = metrics(tallied((np.array([0.3]), np.array([1], dtype=np.int8), np.ones(1)), []))
     assert set(found["intervals"]) == {"positive_rate"}
@@ -419,6 +464,20 @@ def test_a_rule_chooses_the_best_of_all_thresholds(rule: str, data: Rows) -> Non
         assert worth(threshold) == pytest.approx(best, abs=1e-9)
 
 
+@pytest.mark.parametrize("rule", ["recall>=0.28", "precision>=0.28"])
+def test_a_share_that_is_just_reached_is_reached(rule: str) -> None:
+    """7 of 25 are 0.28, though 0.28 x 25 is above 7 in floats."""
+    logits = np.arange(32.0)
+    labels = (logits >= 7).astype(np.int8)  # the upper 25: 7 of them are the uppermost
+    if rule.startswith("precision"):
+        logits, labels = np.zeros(25), (np.arange(25) < 7).astype(np.int8)
+    threshold, amiss = choose(
+        Rule.parse(rule), tallied((logits, labels, np.ones(len(logits))), []).histogram()
+    )
+    assert not amiss
+    assert int((probabilities(logits) >= threshold).sum()) == (7 if rule.startswith("recall") else 25)
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "values"),
     [("0.5", "fixed", (0.5,)), ("max_f1", "max_f1", ()), ("precision >= .9", "precision", (0.9,)),
@@ -444,7 +503,7 @@ def sliced(data: Rows, codes: np.ndarray, names: list[str], numbers: Iterable[in
     for number in numbers:
         part = slice(edges[number], edges[number + 1])
         own = (logits[part], labels[part], weights[part])
-        slices.add("c", (codes[part], Texts.of(names)), number, own)
+        slices.add("c", (codes[part], Texts.of(names)), own)
     return slices
 
 
@@ -463,7 +522,7 @@ def test_a_slice_is_judged_as_its_rows_alone(data: Rows, order: list[int]) -> No
     for row in told:
         mine = codes == (-1 if row["level"] is None else ["a", "b"].index(row["level"]))
         tally = Tally(0.5, quantum_of(weights))
-        tally.add(0, logits[mine], labels[mine], weights[mine])
+        tally.add(logits[mine], labels[mine], weights[mine])
         alone = metrics(tally)
         for name in ("rows", "weight", "log_loss", "roc_auc", "f1", "mean_prediction"):
             assert row[name] == (None if alone[name] is None else pytest.approx(alone[name], rel=1e-12))

@@ -297,6 +297,16 @@ def test_what_is_undefined_is_told_as_such(hostile: Facts) -> None:
     assert "only one class has rows with weight" in text
 
 
+def test_where_rows_hang_together_the_intervals_are_said_to_be_too_narrow(
+    hostile: Facts, parsed: Page
+) -> None:
+    config = hostile.run.config
+    grouped = config.model_copy(update={"data": config.data.model_copy(update={"group": "customer"})})
+    told = Page(page.html(replace(hostile, run=replace(hostile.run, config=grouped))))
+    assert "Rows with one value of customer hang together" in told.text("metrics")
+    assert "hang together" not in parsed.text("metrics")
+
+
 def test_rare_events_and_a_lone_row_can_be_drawn(hostile: Facts) -> None:
     random = np.random.default_rng(8)
     p = random.uniform(0.0001, 0.004, 5000)

@@ -152,6 +152,15 @@ def test_a_model_that_says_the_same_as_the_champion_needs_no_care() -> None:
     assert "not better" not in str(section.blocks)
 
 
+@pytest.mark.parametrize(("rate", "which"), [(0.0, "negative"), (1.0, "positive")])
+def test_a_part_of_one_class_is_told_as_such_and_not_as_a_worse_model(rate: float, which: str) -> None:
+    test = {**GOOD, "positive_rate": rate, "base_log_loss": 0.0, "skill": -0.4, "roc_auc": None}
+    found = report.verdict({"test": {**test, "intervals": {}}})
+    assert found.level == "stop"
+    assert found.title == "Do not trust the probabilities: the test rows have one class alone."
+    assert f"are {which}" in found.findings[0].words
+
+
 def test_a_part_without_weight_is_not_judged() -> None:
     nothing = {"rows": 0, "log_loss": None, "undefined": {"log_loss": "no rows"}}
     found = report.verdict({"test": nothing})

@@ -24,6 +24,7 @@ def test_a_lone_process_is_a_world_of_one() -> None:
         assert world.sum_integers(np.array([2**63 - 1, -5])).tolist() == [2**63 - 1, -5]
         assert world.gather(b"") == [b""]
         assert world.gather(b"\0x") == [b"\0x"]
+        assert world.fold(lambda: b"own", lambda other: None) == b"own"
     assert not dist.is_initialized()
     assert not is_rank()
 
@@ -87,6 +88,22 @@ def test_gather_keeps_the_order_of_ranks_and_every_length(tmp_path: Path) -> Non
     with join("cpu") as world:
         assert world.gather(own[world.rank]) == own
         assert world.gather(b"") == [b"", b"", b""]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_a_fold_has_everyones_once_and_all_get_it(ranks: int) -> None:
+    size = 3 * 10**6  # bytes: no small message
+    assert run(ranks, folded, size=size) == [(sorted(range(ranks)), size)] * ranks
+
+
+def folded(size: int) -> tuple[list[int], int]:
+    with join("cpu") as world:
+        own = [world.rank]
+        found = world.fold(
+            lambda: bytes(own).ljust(size, b"\xff"), lambda other: own.extend(other.rstrip(b"\xff"))
+        )
+        return sorted(found.rstrip(b"\xff")), len(found)
 
 
 @pytest.mark.slow

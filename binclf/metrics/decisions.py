@@ -37,10 +37,11 @@ def choose(rule: Rule, histogram: Histogram | None) -> tuple[float, str]:
         # of equals the first: the lowest threshold
         return _between(histogram, int((2 * tp / (tp + fp + positive)).argmax())), ""
     if rule.kind == "recall":
-        reached = np.flatnonzero(tp >= rule.values[0] * positive)  # cut 0 decides all yes
+        # a ratio, which is rounded as the rule's own number was: 11 of 20 are 0.55, and 0.55 * 20 is above 11
+        reached = np.flatnonzero(tp / positive >= rule.values[0])  # cut 0 decides all yes
         return _between(histogram, int(reached[-1])), ""
     if rule.kind == "precision":
-        reached = np.flatnonzero((tp >= rule.values[0] * (tp + fp)) & (tp > 0))
+        reached = np.flatnonzero((ratio(tp, tp + fp) >= rule.values[0]) & (tp > 0))
         if not len(reached):
             best = float(ratio(tp, tp + fp).max())
             return NEVER, f"precision {rule.values[0]:g} is not reached: the best is {best:.4f}"

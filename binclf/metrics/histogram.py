@@ -70,7 +70,8 @@ class Scores:
         """Rows, for `push`: scores float64 [n], finite; units int64 [n, K]."""
         grain = self.pending[0].grain
         scores = _rounded(scores, grain) if grain else scores
-        return _sorted(scores + 0.0, units, grain)  # -0.0 and 0.0 are one score
+        scores = scores + 0.0  # -0.0 and 0.0 are one score
+        return _ordered(scores, units, grain, np.argsort(scores))
 
     def merge(self, other: Scores) -> None:
         """Add another's rows."""
@@ -98,7 +99,9 @@ class Scores:
 def _together(histograms: Sequence[Histogram]) -> Histogram:
     grain = max(h.grain for h in histograms)
     scores = [h.scores if h.grain == grain else _rounded(h.scores, grain) for h in histograms]
-    return _sorted(np.concatenate(scores), np.concatenate([h.units for h in histograms]), grain)
+    together = np.concatenate(scores)
+    order = np.argsort(together, kind="stable")  # runs that are in order are merged, not sorted
+    return _ordered(together, np.concatenate([h.units for h in histograms]), grain, order)
 
 
 def _coarser(histogram: Histogram, grain: float) -> Histogram:
@@ -110,9 +113,9 @@ def _rounded(scores: F64, grain: float) -> F64:
     return np.where(np.abs(scores) < 2.0**52 * grain, np.floor(scores / grain) * grain, scores)
 
 
-def _sorted(scores: F64, units: I64, grain: float) -> Histogram:
-    order = np.argsort(scores, kind="stable")  # runs that are in order are merged, not sorted
-    return _summed(scores[order], units[order], grain)
+def _ordered(scores: F64, units: I64, grain: float, order: I64) -> Histogram:
+    """Ties may be in any order: their units are added up."""
+    return _summed(scores.take(order), units.take(order, axis=0), grain)
 
 
 def _summed(scores: F64, units: I64, grain: float) -> Histogram:
@@ -120,4 +123,6 @@ def _summed(scores: F64, units: I64, grain: float) -> Histogram:
     if not len(scores):
         return Histogram(scores, units, grain)
     begins = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]]))
+    if len(begins) == len(scores):  # and `reduceat` would copy each
+        return Histogram(scores, units, grain)
     return Histogram(scores[begins], np.add.reduceat(units, begins, axis=0), grain)

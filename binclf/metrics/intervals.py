@@ -20,7 +20,7 @@ def effective_rows(weight: float, squares: float) -> float:
 
 
 def of_mean(mean: float, weight: float, squares: float, once: float, twice: float) -> Interval | None:
-    """Interval of a mean; None with the weight of fewer than two rows.
+    """Interval of a mean; None with the weight of fewer than two rows, or where a square is beyond floats.
 
     Args:
         mean: m.
@@ -33,6 +33,8 @@ def of_mean(mean: float, weight: float, squares: float, once: float, twice: floa
     if rows <= 1:
         return None
     spread = max(twice - 2 * mean * once + mean * mean * squares, 0.0) * rows / (rows - 1)
+    if not math.isfinite(spread):
+        return None
     half = Z95 * math.sqrt(spread) / weight
     return mean - half, mean + half
 

@@ -46,7 +46,6 @@ class Slices:
         self,
         column: str,
         values: tuple[npt.NDArray[np.int32], Texts],
-        group: int,
         scored: tuple[F64, npt.NDArray[np.int8], F64],
     ) -> None:
         """Add the rows of one row group; threads may add at once.
@@ -54,11 +53,10 @@ class Slices:
         Args:
             column: one of the columns.
             values: codes int32 [n] into its values as text, -1 for null.
-            group: number of the row group.
             scored: logits, labels and weights, as `Tally.add` takes them.
         """
         codes, texts = values
-        if self._levels[column] is None:
+        if self._levels[column] is None or not len(codes):
             return
         order = np.argsort(codes, kind="stable")
         present, begins = np.unique(codes[order], return_index=True)
@@ -67,7 +65,7 @@ class Slices:
             if tally is None:
                 return
             logits, labels, weights = scored
-            tally.add(group, logits[rows], labels[rows], weights[rows])
+            tally.add(logits[rows], labels[rows], weights[rows])
 
     def merge(self, other: Slices) -> None:
         """Add another's rows."""

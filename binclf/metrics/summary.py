@@ -16,6 +16,7 @@ MEANS = (
     "positive_rate", "mean_prediction", "excess", "log_loss", "base_log_loss", "skill", "brier",
     "brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within", "ece",
 )  # fmt: skip
+LOSSES = ("log_loss", "skill")
 RANKED = ("roc_auc", "roc_auc_bound", "pr_auc", "pr_auc_bound", "ks", "ks_threshold", "gains")
 LINE = ("calibration_slope", "calibration_intercept")
 
@@ -34,6 +35,9 @@ def metrics(tally: Tally) -> dict[str, Any]:
         histogram = tally.histogram()
         found |= _means(sums, wide, histogram)
         found["intervals"] = _intervals(sums, found)
+        for name in LOSSES:
+            if not math.isfinite(found[name]):  # a score from a value such as the largest float
+                found[name], undefined[name] = None, "the log-loss of a row is beyond any number"
         if histogram.has_both:
             found |= _ranks(histogram)
             found["intervals"]["roc_auc"] = ranking.roc_auc_interval(histogram)

@@ -1,8 +1,7 @@
 """What is added up of rows that were scored: over row groups, threads and ranks, in bounded memory.
 
-A tally keeps a few float64 sums, added up in an order that depends on the row groups' numbers alone; and
-integers, which add up exactly in any order: the confusion and the histogram of scores. So metrics have the
-same bits whoever added up what.
+A tally keeps a few sums of floats, each row group's rounded once and those added up without rounding; and
+integers, the confusion and the histogram of scores. So metrics have the same bits whoever added up what.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 
 from binclf.metrics.histogram import MOST_BINS, SQUARE_UNIT, Histogram, Scores
-from binclf.metrics.ordered import OrderedSum
 from binclf.metrics.reliability import WIDE_BINS, probability
+from binclf.metrics.unrounded import Unrounded
 
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]
@@ -45,12 +44,12 @@ class Tally:
         self.is_weighted = quantum != 0
         self.rows = 0
         self.confusion = np.zeros((2, 2), dtype=np.int64)  # [label, decision] in units of 1 / quantum
-        self._sums = OrderedSum()
+        self._sums = Unrounded(WIDTH)
         self._scores = Scores(4 if self.is_weighted else 2, most)
         self._lock = threading.Lock()
 
-    def add(self, group: int, logits: F64, labels: I8, weights: F64) -> None:
-        """Add a row group: logits float64 [n], labels int8 [n] of 0 and 1, weights float64 [n].
+    def add(self, logits: F64, labels: I8, weights: F64) -> None:
+        """Add rows: logits float64 [n], labels int8 [n] of 0 and 1, weights float64 [n].
 
         Threads may add to one tally: what takes time is done before it is touched.
         """
@@ -65,17 +64,23 @@ class Tally:
         histogram = self._scores.sorted(logits, self._sided(units, labels, weights))
         with self._lock:
             self.rows += len(logits)
-            self._sums.add(group, sums)
+            self._sums.add(sums)
             self.confusion += np.array(confusion, dtype=np.int64)
             self._scores.push(histogram)
 
     def _sided(self, units: I64, labels: I8, weights: F64) -> I64:
-        """Units of each row by class; where there are weights, of its square too: int64 [n, 2 or 4]."""
-        columns = [units]
+        """Units of each row by class; where there are weights, of its square too: int64 [n, 2 or 4].
+
+        What rounding takes from a row's square the next rows get: of 10^9 rows each may be less than a unit.
+        """
+        sided = [np.where(labels == label, units, 0) for label in (1, 0)]
         if self.is_weighted:
-            columns.append(np.rint((weights * self.quantum) ** 2 / SQUARE_UNIT).astype(np.int64))
-        sided = [np.where(labels == label, column, 0) for column in columns for label in (1, 0)]
-        return np.stack(sided, axis=1)
+            squares = (weights * self.quantum) ** 2 / SQUARE_UNIT
+            sided += [
+                np.diff(np.rint(np.cumsum(np.where(labels == label, squares, 0.0))), prepend=0.0)
+                for label in (1, 0)
+            ]
+        return np.stack(sided, axis=1).astype(np.int64)
 
     def merge(self, other: Tally) -> None:
         """Add another tally, of other row groups; the order does not matter."""
@@ -90,19 +95,20 @@ class Tally:
 
     def total(self) -> tuple[dict[str, float], F64]:
         """The sums by their names; and weight, w p and w y of the bins of equal width, float64 [3, 15]."""
-        total = self._sums.total(WIDTH)
+        total = self._sums.total()
         return dict(zip(SUMS, total[: len(SUMS)].tolist(), strict=True)), total[len(SUMS) :].reshape(3, -1)
 
     def pack(self) -> bytes:
         """For another rank."""
-        histogram, nodes = self.histogram(), self._sums.nodes
+        histogram, digits = self.histogram(), self._sums.digits
         return save(
             {
                 "confusion": self.confusion,
                 "scores": histogram.scores,
                 "units": histogram.units,
-                "nodes": np.array(list(nodes), dtype=np.int64).reshape(-1, 2),
-                "sums": np.array(list(nodes.values()), dtype=np.float64).reshape(-1, WIDTH),
+                "places": np.array(list(digits), dtype=np.int64),
+                "digits": np.array(list(digits.values()), dtype=np.int64).reshape(-1, WIDTH),
+                "beyond": self._sums.beyond,
                 "rows": np.array([self.rows], dtype=np.int64),
                 "grain": np.array([histogram.grain]),
             }
@@ -114,20 +120,23 @@ class Tally:
         other = Tally(self.threshold, self.quantum if self.is_weighted else 0, self.most)
         other.rows, other.confusion = int(arrays["rows"][0]), arrays["confusion"]
         other._scores.pending = [Histogram(arrays["scores"], arrays["units"], float(arrays["grain"][0]))]
-        for (level, place), values in zip(arrays["nodes"].tolist(), arrays["sums"], strict=True):
-            other._sums.nodes[level, place] = values
+        other._sums.beyond = arrays["beyond"]
+        other._sums.digits = dict(zip(arrays["places"].tolist(), arrays["digits"], strict=True))
         self.merge(other)
 
 
 def _sums(logits: F64, p: F64, labels: I8, weights: F64) -> F64:
-    """The sums of one row group, float64 [WIDTH]."""
+    """The sums of some rows, float64 [WIDTH]; what is beyond any float is infinite or not a number."""
     losses = np.maximum(logits, 0.0) - logits * labels + np.log1p(np.exp(-np.abs(logits)))
     away, squares, yes = p - labels, weights**2, labels.astype(np.float64)
-    parts: Sequence[F64] = (
-        weights, weights * yes, weights * p, weights * losses, weights * away**2, squares * yes,
-        squares * (1 - yes), squares * losses * yes, squares * losses * (1 - yes), squares * losses**2 * yes,
-        squares * losses**2 * (1 - yes), squares * away, squares * away**2, squares * away**4,
-    )  # fmt: skip
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts: Sequence[F64] = (
+            weights, weights * yes, weights * p, weights * losses, weights * away**2, squares * yes,
+            squares * (1 - yes), squares * losses * yes, squares * losses * (1 - yes),
+            squares * losses**2 * yes, squares * losses**2 * (1 - yes),
+            squares * away, squares * away**2, squares * away**4,
+        )  # fmt: skip
     bins = np.minimum((p * WIDE_BINS).astype(np.int64), WIDE_BINS - 1)
     wide = [np.bincount(bins, weights=of, minlength=WIDE_BINS) for of in (parts[0], parts[2], parts[1])]
-    return np.concatenate([[part.sum() for part in parts], *wide])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.concatenate([[part.sum() for part in parts], *wide])

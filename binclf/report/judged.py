@@ -36,6 +36,10 @@ METRICS = (
 )
 # forms of what has no interval
 WHOLE: Mapping[str, Callable[[Any], str]] = {"count": numbers.count, "exactly": numbers.exactly}
+HANG = (
+    "Rows with one value of {} hang together, and intervals take rows as independent: they are too narrow, "
+    "and what is called beyond chance, of slices too, may be chance."
+)
 TOP_SHARE = 0.1  # of rows, told of the gains
 
 
@@ -52,7 +56,10 @@ def metrics(facts: Facts) -> Section:
     if any(facts.metrics[part].get("intervals") for part in parts):
         caption += ", with intervals of 95%"
     table = Table("metrics-table", f"{caption}.", ("Metric", judged, *parts[1:]), rows)
-    return Section("metrics", "How good it is", [table])
+    group = facts.run.config.data.group
+    return Section(
+        "metrics", "How good it is", [table, *([Words([HANG.format(plain(group))])] if group else [])]
+    )
 
 
 def _metric(found: Mapping[str, Any], name: str, form: str) -> Cell:

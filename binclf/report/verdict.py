@@ -54,7 +54,7 @@ def verdict(metrics: Mapping[str, Mapping[str, Any]], comparison: Mapping[str, A
         words = f"The {part} part has {reason}, so nothing is known of the model."
         return Verdict("stop", "Not judged.", words, ())
     findings = [
-        *_skill(found), *_new_data(part), *_slices(found), *_calibration(found), *_threshold(found),
+        *_skill(part, found), *_new_data(part), *_slices(found), *_calibration(found), *_threshold(found),
         *_champion(comparison),
     ]  # fmt: skip
     findings.sort(key=lambda finding: ("stop", "care", "good").index(finding.level))
@@ -86,8 +86,15 @@ def _lead(part: str, found: Mapping[str, Any]) -> str:
     return words
 
 
-def _skill(found: Mapping[str, Any]) -> list[Finding]:
+def _skill(part: str, found: Mapping[str, Any]) -> list[Finding]:
     loss, base, auc = found["log_loss"], found["base_log_loss"], found.get("roc_auc")
+    if found["positive_rate"] in (0, 1):
+        which = "positive" if found["positive_rate"] else "negative"
+        words = (
+            f"All {part} rows with weight are {which}: of such rows alone their base rate knows everything, "
+            "so nothing can be better, and no order is seen."
+        )
+        return [Finding("stop", f"the {part} rows have one class alone", words, "metrics")]
     low, _ = found.get("intervals", {}).get("skill") or (base - loss, 0)
     if loss < base and (low is None or low > 0):
         return []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,26 @@ class Group(World):
         return [
             bytes(tensor.cpu().numpy()[:size].tobytes()) for tensor, size in zip(everyone, sizes, strict=True)
         ]
+
+    def fold(self, pack: Callable[[], bytes], add: Callable[[bytes], None]) -> bytes:
+        """By log2(ranks) rounds of messages to rank 0, which tells all."""
+        step = 1
+        while step < self.size and self.rank % (2 * step) == 0:
+            if self.rank + step < self.size:
+                add(self._message(b"", partial(dist.recv, src=self.rank + step)))
+            step *= 2
+        if self.rank:
+            self._message(pack(), partial(dist.send, dst=self.rank - step))
+        return self._message(b"" if self.rank else pack(), partial(dist.broadcast, src=0))
+
+    def _message(self, own: bytes, move: Callable[[torch.Tensor], object]) -> bytes:
+        """Bytes as a call of torch's moves them, their number first; `own` is empty where they come in."""
+        size = torch.tensor([len(own)]).to(self.device)
+        move(size)
+        content = torch.frombuffer(bytearray(own.ljust(max(int(size), 1), b"\0")), dtype=torch.uint8)
+        content = content.to(self.device)
+        move(content)
+        return bytes(content.cpu().numpy()[: int(size)].tobytes())
 
     def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
         moved = tensor.to(self.device)

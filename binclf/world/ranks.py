@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -48,6 +48,17 @@ class World(ABC):
     @abstractmethod
     def gather(self, content: bytes) -> list[bytes]:
         """Every rank's bytes, in the order of ranks; never objects, which would be pickled."""
+
+    @abstractmethod
+    def fold(self, pack: Callable[[], bytes], add: Callable[[bytes], None]) -> bytes:
+        """What all ranks have, added up along a binary tree; all ranks must ask, and all get it.
+
+        A rank holds two packs at a time, however many ranks there are, where `gather` holds everyone's.
+
+        Args:
+            pack: this rank's own, with what was added to it.
+            add: what another rank packed, to this rank's own.
+        """
 
     def agree(self, facts: Mapping[str, str]) -> None:
         """All ranks must say the same, else they would compute garbage together without an error.
@@ -104,6 +115,10 @@ class Lone(World):
     def gather(self, content: bytes) -> list[bytes]:
         """The same."""
         return [content]
+
+    def fold(self, pack: Callable[[], bytes], add: Callable[[bytes], None]) -> bytes:
+        """Its own."""
+        return pack()
 
     def shared(self, size: int) -> U8 | None:
         """Zeros of its own."""
