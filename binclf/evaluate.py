@@ -114,6 +114,8 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
         histogram = validation.whole.histogram()
     threshold, reason = choose(rule, histogram)
     judge = judge.with_threshold(threshold)
+    if rule.is_chosen and not reason and judge.world.rank == 0:
+        log.info("threshold %.6g, by %s on validation", threshold, run.config.evaluate.threshold)
     if reason and judge.world.rank == 0:
         log.warning("no row is decided yes, for no threshold can be chosen: %s", reason)
     found: dict[str, Any] = {"metrics": {}, "pictures": {}}

@@ -115,7 +115,9 @@ def test_numbers_that_no_score_comes_of_are_refused_and_never_a_score_that_is_no
     )
     run, largest = on_disk(retrain(config)), np.where(np.arange(900) == 3, np.finfo(np.float64).max, 0.0)
     other = pa.table({"up": largest, "down": largest, "bought": late})
-    with pytest.raises(DataError, match=r"row 3 of other\.parquet.* has numbers so large"):
+    with pytest.raises(
+        DataError, match=r"of other\.parquet.* log-odds of row 3, first of 1 whose sum is beyond"
+    ):
         evaluate(run, write(tmp_path / "other.parquet", other))
 
 

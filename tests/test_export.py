@@ -130,6 +130,7 @@ def test_a_query_is_one_statement_in_its_dialect(dialect: str, run_without_durat
     assert (table.db, table.name) == ("my", "table")
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12))
 def test_every_text_and_name_is_read_back_as_it_was(text: str) -> None:
@@ -178,6 +179,7 @@ def engines(
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, phases=[Phase.reuse, Phase.generate])  # to shrink takes minutes
 @given(data=st.data())
 def test_engines_agree_on_whatever_a_frame_holds(

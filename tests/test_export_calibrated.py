@@ -30,6 +30,8 @@ from tests.exports import NUMBER, odd
 from tests.postgres import Postgres
 from tests.test_export import ENGINES, Engine, agree
 
+pytestmark = pytest.mark.slow
+
 STEPS = Steps((-2.0, -0.75, 0.0, 0.015625, 1.5), (-3.0, -1.0, -0.25, 0.125, 0.5, 2.25))
 LINE = Line(0.625, -0.3)
 

@@ -145,6 +145,7 @@ def test_a_whole_weight_is_the_row_so_many_times(data: Rows, times: int) -> None
         assert weighted[name] == same
 
 
+@pytest.mark.slow
 def test_a_million_rows_agree_with_scikit_learn() -> None:
     random = np.random.default_rng(5)
     logits = random.normal(-1, 2, 10**6)
@@ -393,6 +394,7 @@ def test_the_interval_of_the_auc_is_delongs(data: Rows) -> None:
         assert found["intervals"]["roc_auc"] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_intervals_hold_the_truth_nineteen_times_in_twenty(weighted: bool) -> None:
     random = np.random.default_rng(11)

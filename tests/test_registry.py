@@ -27,6 +27,8 @@ from tests import made
 from tests.registered import Stub, keeping, metrics_of, promoting, sibling, template, unasked
 from tests.trained import people
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., artifact.Run]
 
 

@@ -152,6 +152,14 @@ def test_a_model_that_says_the_same_as_the_champion_needs_no_care() -> None:
     assert "not better" not in str(section.blocks)
 
 
+@pytest.mark.parametrize("perfect", [{"log_loss": 0.001, "skill": 0.5}, {"roc_auc": 0.9995}])
+def test_what_is_all_but_perfect_is_doubted(perfect: dict[str, float]) -> None:
+    found = report.verdict({"test": {**GOOD, **perfect}})
+    assert found.level == "care"
+    assert "too good to be true" in found.title
+    assert "1e+02" not in found.lead
+
+
 @pytest.mark.parametrize(("rate", "which"), [(0.0, "negative"), (1.0, "positive")])
 def test_a_part_of_one_class_is_told_as_such_and_not_as_a_worse_model(rate: float, which: str) -> None:
     test = {**GOOD, "positive_rate": rate, "base_log_loss": 0.0, "skill": -0.4, "roc_auc": None}
@@ -231,11 +239,11 @@ def test_the_bars_of_calibration_hold_the_rate_and_stay_shares(rate: float, rows
     assert high - low < 4 / math.sqrt(rows)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=12,
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 )
+RECORDS = st.dictionaries(st.text(), SCALARS | st.lists(SCALARS, max_size=3), max_size=3)
+JSON = SCALARS | st.lists(SCALARS | RECORDS, max_size=3) | st.dictionaries(st.text(), RECORDS, max_size=3)
 
 
 @given(

@@ -125,9 +125,11 @@ def _judge(
         found = decide(run_of(server, champion), run)
     except ArtifactError as error:
         return False, {"verdict": "inconclusive", "reason": f"the champion cannot be compared: {error}"}
-    numbers = json.dumps(found.as_json(), allow_nan=False)
-    reason = f"compared with version {champion.version}"
-    return found.is_promoted(rule), {"verdict": found.verdict, "reason": reason, "comparison": numbers}
+    record = found.as_json()
+    headline = str(record.get("text", "")).partition("\n")[0]
+    reason = f"compared with version {champion.version}" + (f": {headline}" if headline else "")
+    told = {"verdict": found.verdict, "reason": reason, "comparison": json.dumps(record, allow_nan=False)}
+    return found.is_promoted(rule), told
 
 
 def first_of(run: artifact.Run) -> tuple[bool, dict[str, str]]:

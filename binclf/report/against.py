@@ -15,7 +15,10 @@ from binclf.report.blocks import Block, Cell, Section, Table, Words, cut
 from binclf.report.text import plain
 
 MOST_ROWS = 60
-TOLD = ("verdict", "further_rows", "identical")  # in words
+TOLD = (  # in words, or of no use beside them
+    "verdict", "further_rows", "identical", "text", "format", "level", "power", "error_rate", "promoted_by",
+    "slices_false_share", "undefined",
+)  # fmt: skip
 ASIDE = ("standard_error", "weight", "p_value")  # of slices: the interval and q say it
 TITLES = {"log_loss": "Log-loss", "roc_auc": "ROC-AUC"}
 VERDICTS = {

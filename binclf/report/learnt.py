@@ -17,9 +17,9 @@ UNKNOWN: Mapping[str, Any] = {}
 
 ABOUT = (
     "An odds ratio of 2 doubles the odds of yes, all else equal. Of a number it is for one standard "
-    "deviation more; the coefficient is per unit. Of a missing value it is against the column's mean, with "
-    "the coefficient against 0. Of a level it is against the weight 0, that of no level. The largest effects "
-    "come first."
+    "deviation more; the coefficient is per unit. Of a missing value both are against the column's mean, "
+    "of which no interval is known. Of a level it is against the weight 0, that of no level. The largest "
+    "effects come first."
 )
 SPREAD = (
     "Intervals of 95% take the weight of a row for its number of rows; with a penalty they tell the spread "
@@ -89,10 +89,9 @@ def _number(
     of = Cell("one standard deviation", note=f"{numbers.number(scale)} {unit}".strip())
     yield abs(slope * scale), [name, of, *_effect(slope * scale, ends, told, slope)]
     if "missing" in entry:
-        told = known.get("missing", UNKNOWN)
         effect = entry["missing"] - slope * column.mean
         of = Cell("missing", note=f"{column.missing:,} rows")
-        yield abs(effect), [name, of, *_effect(effect, [None, None], told, entry["missing"])]
+        yield abs(effect), [name, of, *_effect(effect, [None, None], UNKNOWN, effect)]
 
 
 def _levels(

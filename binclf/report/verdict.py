@@ -17,6 +17,7 @@ from binclf.report.slices import judged as judged_slices
 Level = Literal["stop", "care", "good"]
 RANKS = 0.55  # a ROC-AUC from which an order is worth a word
 NAMED_SLICES = 3
+PERFECT = 0.05  # of the base rate's log-loss
 SLIGHT = 0.05  # of the share of positives: sure, and yet of little weight
 
 
@@ -54,8 +55,8 @@ def verdict(metrics: Mapping[str, Mapping[str, Any]], comparison: Mapping[str, A
         words = f"The {part} part has {reason}, so nothing is known of the model."
         return Verdict("stop", "Not judged.", words, ())
     findings = [
-        *_skill(part, found), *_new_data(part), *_slices(found), *_calibration(found), *_threshold(found),
-        *_champion(comparison),
+        *_skill(part, found), *_leak(found), *_new_data(part), *_slices(found), *_calibration(found),
+        *_threshold(found), *_champion(comparison),
     ]  # fmt: skip
     findings.sort(key=lambda finding: ("stop", "care", "good").index(finding.level))
     level, title = _title(findings)
@@ -75,7 +76,9 @@ def _title(findings: list[Finding]) -> tuple[Level, str]:
 def _lead(part: str, found: Mapping[str, Any]) -> str:
     """The few numbers behind the verdict."""
     loss, base = found["log_loss"], found["base_log_loss"]
-    way = f"{100 * abs(1 - loss / base):.2g}% {'below' if loss < base else 'above'}" if base else "against"
+    percent = 100 * abs(1 - loss / base) if base else 0.0
+    size = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
+    way = f"{size}% {'below' if loss < base else 'above'}" if base else "against"
     loss = numbers.with_interval(found, "log_loss")
     words = (
         f"Log-loss {loss} on {found['rows']:,} {part} rows, {numbers.share(found['positive_rate'])} of them "
@@ -114,6 +117,19 @@ def _skill(part: str, found: Mapping[str, Any]) -> list[Finding]:
             "use ranks, not probabilities, or calibrate."
         )
     return [Finding("stop", "they are no better than telling everyone the base rate", words, "metrics")]
+
+
+def _leak(found: Mapping[str, Any]) -> list[Finding]:
+    """A model that is all but perfect: seldom a good one, and mostly one that was told the answer."""
+    loss, base, auc = found["log_loss"], found["base_log_loss"], found.get("roc_auc")
+    if not (loss < PERFECT * base or (auc is not None and auc > 1 - PERFECT / 50)):
+        return []
+    words = (
+        "It is all but perfect, which real questions hardly ever allow: look for a column that tells the "
+        "answer, such as one that is filled in only afterwards, and list it in data.exclude. The largest "
+        "effects come first in the table of what was learnt."
+    )
+    return [Finding("care", "too good to be true", words, "coefficients")]
 
 
 def _new_data(part: str) -> list[Finding]:
