@@ -25,7 +25,7 @@ from binclf.config import Config
 from binclf.features import Features
 from binclf.loader import BlockCache, HeldRows, Order, Source, StreamedRows
 from binclf.loader.memory import held_rows
-from binclf.loader.prefetch import Hands, Work, prefetched
+from binclf.loader.prefetch import prefetched
 from binclf.loader.readers import KEPT, Readers
 from binclf.loader.steps import Batch, Loader, StepDataset
 from binclf.loader.streamed import StreamReader
@@ -203,26 +203,6 @@ def test_a_batch_that_is_kept_is_not_written_over(learnt: tuple[Source, Features
     dataset.steps_at_once = 1
     kept = list(Loader(dataset).epoch(0))
     assert_is_planned([kept], learnt[2], order.plan(learnt[0].group_rows, 0), order, 1)
-
-
-class Both(Hands):
-    """Two halves, the second one first."""
-
-    def halve(self, work: Work, count: int) -> None:
-        """As two threads may."""
-        work(slice(count // 2, count))
-        work(slice(0, count // 2))
-
-
-def test_batches_that_are_gathered_by_halves_are_the_planned_rows(
-    learnt: tuple[Source, Features, Whole],
-) -> None:
-    order = ORDERS["lanes and windows"]
-    dataset = StepDataset(store_of("ram", learnt, Path()), order, 0, 1)
-    dataset.hands = Both()
-    plan = order.plan(learnt[0].group_rows, 0)
-    steps = [(0, first, min(first + 37, plan.rows)) for first in range(0, plan.rows, order.batch_rows)]
-    assert_is_planned([dataset.__getitems__(steps)], learnt[2], plan, order, 1)
 
 
 @pytest.mark.parametrize("tier", TIERS)

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from binclf.epoch import EpochPlan
 from binclf.features import Encoded
-from binclf.loader.prefetch import Hands
 from binclf.loader.store import Reader, Store
 
 I64 = npt.NDArray[np.int64]
@@ -35,9 +34,9 @@ class Balanced:
         """Bytes of a row as the model takes it."""
         return self.store.row_bytes
 
-    def reader(self, plan: EpochPlan, rank: int, ranks: int, hands: Hands | None = None) -> BalancedReader:
-        """The rank's rows in the order of an epoch; `hands` may help."""
-        return BalancedReader(self, self.store.reader(plan, rank, ranks, hands))
+    def reader(self, plan: EpochPlan, rank: int, ranks: int) -> BalancedReader:
+        """The rank's rows in the order of an epoch."""
+        return BalancedReader(self, self.store.reader(plan, rank, ranks))
 
     def encoded(self, group: int) -> Encoded:
         """One row group."""

@@ -14,7 +14,6 @@ from binclf import kernels
 from binclf.epoch import EpochPlan
 from binclf.features import Block, Encoded, Encoder, Features, Standard
 from binclf.loader.order import RowOrder
-from binclf.loader.prefetch import Hands
 from binclf.loader.records import Layout, Records
 from binclf.loader.source import Look, Source, ahead, decoded, threads
 from binclf.parquet import Buffers
@@ -92,12 +91,12 @@ class HeldRows:
         """Bytes of a row as the model takes it."""
         return self._of().row_bytes
 
-    def reader(self, plan: EpochPlan, rank: int, ranks: int, hands: Hands | None = None) -> HeldReader:
+    def reader(self, plan: EpochPlan, rank: int, ranks: int) -> HeldReader:
         """The rank's rows in the order of an epoch."""
-        return HeldReader(self, RowOrder(plan, rank, ranks), hands)
+        return HeldReader(self, RowOrder(plan, rank, ranks))
 
-    def gather(self, rows: I64, hands: Hands | None = None) -> Encoded:
-        """Rows by their canonical numbers; by `hands` if there are any."""
+    def gather(self, rows: I64) -> Encoded:
+        """Rows by their canonical numbers."""
         if self._raw:
             self._encode_all()
         if self._is_copy:
@@ -108,13 +107,9 @@ class HeldRows:
         ids = self._id_buffers.take(len(rows), self.ids.shape[1]).view(np.int32)
         y = np.empty(len(rows), dtype=np.int8)
         w = None if self.w is None else np.empty(len(rows), dtype=np.float32)
-        out, lacking = Encoded(x, ids, y, w), np.flatnonzero(self.lacking)
-
-        def some(part: slice) -> None:
-            self.records.gather(rows[part], out.between(part.start, part.stop))
-            encoder.complete(x[part], lacking)
-
-        (hands or Hands()).halve(some, len(rows))
+        out = Encoded(x, ids, y, w)
+        self.records.gather(rows, out)
+        encoder.complete(x, np.flatnonzero(self.lacking))
         return out
 
     def encoded(self, group: int) -> Encoded:
@@ -201,11 +196,11 @@ class HeldRows:
 class HeldReader:
     """Rows in the order of an epoch, by gathering."""
 
-    def __init__(self, store: HeldRows, order: RowOrder, hands: Hands | None) -> None:
-        """A store, an order, and who may help."""
-        self.store, self.order, self.hands = store, order, hands
+    def __init__(self, store: HeldRows, order: RowOrder) -> None:
+        """A store and an order."""
+        self.store, self.order = store, order
 
     def read(self, first: int, end: int) -> tuple[Encoded, I64]:
         """The rank's rows of the positions [first, end), and their canonical numbers."""
         rows = self.order.rows(first, end)
-        return self.store.gather(rows, self.hands), rows
+        return self.store.gather(rows), rows

@@ -12,8 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from binclf.epoch import EpochPlan, checksum
 from binclf.features import Encoded
-from binclf.loader.prefetch import Hands, prefetched
-from binclf.loader.source import threads
+from binclf.loader.prefetch import prefetched
 from binclf.loader.store import CHUNK_BYTES, DEPTH, MOST_CHUNK_ROWS, Order, Reader, Store
 
 Index = tuple[int, int, int]  # epoch, first and end position of a step
@@ -55,7 +54,6 @@ class StepDataset(Dataset[Batch]):
         self.store, self.order, self.rank, self.ranks = store, order, rank, ranks
         own = max(order.batch_rows // ranks, 1)  # rows of a step, about
         self.steps_at_once = max(min(CHUNK_BYTES // store.row_bytes, MOST_CHUNK_ROWS) // own, 1)
-        self.hands: Hands | None = None  # of whoever waits for the batches
         self._reader: Reader | None = None
         self._plan: EpochPlan | None = None
         self._ones = torch.ones((0, 1))
@@ -95,7 +93,7 @@ class StepDataset(Dataset[Batch]):
     def _plan_of(self, epoch: int) -> EpochPlan:
         if self._plan is None or self._plan.epoch != epoch:
             self._plan = self.order.plan(self.store.source.group_rows, epoch)
-            self._reader = self.store.reader(self._plan, self.rank, self.ranks, self.hands)
+            self._reader = self.store.reader(self._plan, self.rank, self.ranks)
         return self._plan
 
 
@@ -128,9 +126,6 @@ class Loader:
     ) -> None:
         """With workers, processes by forkserver; else one thread that stays a chunk ahead."""
         self.workers = workers
-        if not workers and threads() > 1:
-            dataset.hands = Hands()
-        self.hands = dataset.hands
         at_once = 1 if workers else dataset.steps_at_once  # a worker has every nth chunk only
         self.sampler = EpochSteps(dataset.store.source.rows, dataset.order.batch_rows, at_once)
         self.data = DataLoader(
@@ -147,9 +142,7 @@ class Loader:
     def epoch(self, number: int, position: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from a position on, in order."""
         self.sampler.epoch, self.sampler.position = number, position
-        chunks: Iterator[list[Batch]] = (
-            iter(self.data) if self.workers else prefetched(self.data, DEPTH, self.hands)
-        )
+        chunks: Iterator[list[Batch]] = iter(self.data) if self.workers else prefetched(self.data, DEPTH)
         return chain.from_iterable(chunks)
 
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from binclf.epoch import EpochPlan
 from binclf.features import Encoded
-from binclf.loader.prefetch import Hands
 from binclf.loader.source import Source
 
 I64 = npt.NDArray[np.int64]
@@ -36,8 +35,8 @@ class Store(Protocol):
     def row_bytes(self) -> int:
         """Bytes of a row as the model takes it."""
 
-    def reader(self, plan: EpochPlan, rank: int, ranks: int, hands: Hands | None = None) -> Reader:
-        """One rank's rows in the order of an epoch; `hands` may help."""
+    def reader(self, plan: EpochPlan, rank: int, ranks: int) -> Reader:
+        """One rank's rows in the order of an epoch."""
 
     def encoded(self, group: int) -> Encoded:
         """One row group, in canonical order."""

@@ -18,7 +18,6 @@ from binclf.epoch import EpochPlan, Piece
 from binclf.features import Block, Encoded, Encoder, Features, Target
 from binclf.loader.cache import BlockCache
 from binclf.loader.order import RowOrder, places
-from binclf.loader.prefetch import Hands
 from binclf.loader.source import Look, Source, ahead, decoded, threads
 from binclf.parquet import Buffers
 
@@ -54,10 +53,8 @@ class StreamedRows:
         """Bytes of a row as the model takes it."""
         return self.attached.row_bytes
 
-    def reader(
-        self, plan: EpochPlan, rank: int, ranks: int, hands: Hands | None = None
-    ) -> StreamReader | WholeReader:
-        """The rank's rows in the order of an epoch; it has threads of its own and asks for no hands."""
+    def reader(self, plan: EpochPlan, rank: int, ranks: int) -> StreamReader | WholeReader:
+        """The rank's rows in the order of an epoch."""
         if plan.is_small:
             return WholeReader(self, RowOrder(plan, rank, ranks))
         return StreamReader(self, plan, rank, ranks)
