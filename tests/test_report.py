@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from binclf import report
 from binclf.errors import ArtifactError
+from binclf.metrics.intervals import of_rate
 from binclf.report import against, numbers
 from binclf.report.blocks import Table
-from binclf.report.charts import _wilson
 from binclf.report.slices import judged
 from binclf.report.text import MOST, markdown, plain
 from tests.evaluated import evaluated, measured
@@ -234,7 +234,7 @@ def test_a_number_is_rounded_by_less_than_half_its_interval(value: float, half: 
 
 @pytest.mark.parametrize(("rate", "rows"), [(0.0, 10), (1.0, 10), (0.3, 1), (0.5, 1e6)])
 def test_the_bars_of_calibration_hold_the_rate_and_stay_shares(rate: float, rows: float) -> None:
-    low, high = _wilson(rate, rows)
+    low, high = of_rate(rate, rows) or (math.nan, math.nan)
     assert -1e-12 <= low <= rate <= high <= 1 + 1e-12
     assert high - low < 4 / math.sqrt(rows)
 

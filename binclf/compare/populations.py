@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf import hashing
+from binclf.metrics import log_losses
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -40,7 +41,7 @@ class Pairs:
     @property
     def losses(self) -> tuple[F64, F64]:
         """Log-loss of each row under champion and challenger."""
-        return _losses(self.champion, self.labels), _losses(self.challenger, self.labels)
+        return log_losses(self.champion, self.labels), log_losses(self.challenger, self.labels)
 
 
 class Populations:
@@ -107,10 +108,6 @@ class Populations:
         self._clusters = [_joined(*(np.concatenate(arrays) for arrays in zip(*self._clusters, strict=True)))]
         self._waiting = len(self._clusters[0][0])
         return self._clusters[0]
-
-
-def _losses(logits: F64, labels: npt.NDArray[np.int8]) -> F64:
-    return np.asarray(np.maximum(logits, 0.0) - logits * labels + np.log1p(np.exp(-np.abs(logits))))
 
 
 def _by_level(codes: npt.NDArray[np.signedinteger], columns: Sequence[F64 | None], size: int) -> F64:

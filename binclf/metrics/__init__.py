@@ -2,7 +2,7 @@
 
 from binclf.metrics.decisions import NEVER, choose
 from binclf.metrics.histogram import MOST_BINS, Histogram, Scores
-from binclf.metrics.reliability import probability
+from binclf.metrics.reliability import log_losses, probability, softplus
 from binclf.metrics.slices import MOST_LEVELS, Slices
 from binclf.metrics.summary import metrics, pictures
 from binclf.metrics.tally import Tally
@@ -16,7 +16,9 @@ __all__ = [
     "Slices",
     "Tally",
     "choose",
+    "log_losses",
     "metrics",
     "pictures",
     "probability",
+    "softplus",
 ]

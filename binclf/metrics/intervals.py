@@ -40,10 +40,10 @@ def of_mean(mean: float, weight: float, squares: float, once: float, twice: floa
 
 
 def of_rate(rate: float, rows: float) -> Interval | None:
-    """Wilson's (1927) interval of a share, of so many rows of equal weight; None without a row."""
+    """Wilson's (1927) interval of a share, which it holds, of rows of equal weight; None without a row."""
     if rows <= 0:
         return None
     middle = rate + Z95**2 / (2 * rows)
     half = Z95 * math.sqrt(rate * (1 - rate) / rows + Z95**2 / (4 * rows**2))
     whole = 1 + Z95**2 / rows
-    return max((middle - half) / whole, 0.0), min((middle + half) / whole, 1.0)
+    return max(min((middle - half) / whole, rate), 0.0), min(max((middle + half) / whole, rate), 1.0)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 
 from binclf.metrics.histogram import MOST_BINS, SQUARE_UNIT, Histogram, Scores
-from binclf.metrics.reliability import WIDE_BINS, probability
+from binclf.metrics.reliability import WIDE_BINS, log_losses, probability
 from binclf.metrics.unrounded import Unrounded
 
 F64 = npt.NDArray[np.float64]
@@ -127,7 +127,7 @@ class Tally:
 
 def _sums(logits: F64, p: F64, labels: I8, weights: F64) -> F64:
     """The sums of some rows, float64 [WIDTH]; what is beyond any float is infinite or not a number."""
-    losses = np.maximum(logits, 0.0) - logits * labels + np.log1p(np.exp(-np.abs(logits)))
+    losses = log_losses(logits, labels)
     away, squares, yes = p - labels, weights**2, labels.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         parts: Sequence[F64] = (

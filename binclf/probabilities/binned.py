@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf.calibration import Line
+from binclf.metrics import softplus
 from binclf.predict import Model, probability
 from binclf.probabilities.part import Part
 from binclf.scored import Scored
@@ -74,9 +75,9 @@ def predicted(sums: Sums, line: Line, *, order: int = 0, power: int = 0) -> F64:
     p, total = probability(logits), np.zeros(BINS)
     for k in range(MOMENTS - power):
         if k + order < 0:
-            values = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
+            values = softplus(logits)
         else:
-            values = np.polynomial.polynomial.polyval(p, _derivative(k + order))
+            values = np.asarray(np.polynomial.polynomial.polyval(p, _derivative(k + order)), np.float64)
         total += line.slope**k / math.factorial(k) * values * sums[:, k + power]
     return total
 

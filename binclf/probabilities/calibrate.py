@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf.calibration import Calibration, Line
+from binclf.metrics import softplus
 from binclf.predict import Model
 from binclf.probabilities.binned import FOLDS, Sums, binned
 from binclf.probabilities.maps import fit_line, fit_steps
@@ -118,4 +119,4 @@ def _judge(part: Part, model: Model, maps: Sequence[Calibration]) -> Judged:
 def _losses(logits: F64, labels: npt.NDArray[np.int8]) -> F64:
     """Log-loss of each row."""
     signed = np.where(labels > 0, -logits, logits)
-    return np.asarray(np.minimum(np.maximum(signed, 0) + np.log1p(np.exp(-np.abs(signed))), WORST))
+    return np.asarray(np.minimum(softplus(signed), WORST))

@@ -7,10 +7,10 @@ the file larger and could not be printed or read without it.
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from binclf.metrics.intervals import of_rate
 from binclf.report.svg import FAINT, INK, ONE, QUIET, TWO, inlined
 
 SIZE = (4.4, 3.3)  # inches; the page scales it
@@ -58,7 +58,7 @@ def calibration(bins: Rows, *, is_counted: bool) -> str:
         axes.plot([0, end], [0, end], **_chance())
         axes.plot(predicted, observed, color=ONE, linewidth=1)
         if is_counted:
-            spans = [_wilson(b["observed"], b["weight"]) for b in bins]
+            spans = [of_rate(b["observed"], b["weight"]) or (b["observed"],) * 2 for b in bins]
             low = [o - s[0] for o, s in zip(observed, spans, strict=True)]
             high = [s[1] - o for o, s in zip(observed, spans, strict=True)]
             axes.errorbar(
@@ -115,14 +115,6 @@ def _reach(found: Mapping[str, Sequence[float]], threshold: float) -> float:
         if left >= 0.999 * total:
             return min(1.0, max(float(edge), threshold * 1.05))
     return 1.0
-
-
-def _wilson(rate: float, rows: float) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927), which holds the rate also at 0 and 1."""
-    z2 = 1.959963984540054**2
-    middle, half = rate + z2 / (2 * rows), math.sqrt(z2 * (rate * (1 - rate) / rows + z2 / (4 * rows**2)))
-    low, high = (middle - half) / (1 + z2 / rows), (middle + half) / (1 + z2 / rows)
-    return min(low, rate), max(high, rate)
 
 
 def _xy(points: Rows, x: str, y: str) -> tuple[list[float], list[float]]:

@@ -23,12 +23,12 @@ import numpy.typing as npt
 
 from binclf.features import Features
 from binclf.features.records import FIRST_LEVEL, NULL, OTHER
+from binclf.metrics.intervals import Z95
 from binclf.solvers.blocks import Sums
 from binclf.solvers.quadratic import FLAT, Inverse, Penalty, one_thread
 
 F64 = npt.NDArray[np.float64]
 
-Z95 = 1.959963984540054  # of the normal distribution
 NAMED = 0.05  # share of a dependence that a column must have to be named
 ESTIMABLE = 1e-6  # of a coefficient, that may lie in a flat direction
 
