@@ -90,7 +90,6 @@ def first_epoch(source: Source, features: Features) -> float:
     began = time.perf_counter()
     held = HeldRows(source)
     held.attach(features)
-    held.fill(range(len(source.place)))
     return time.perf_counter() - began + drain(loader(held), 0)
 
 

@@ -17,7 +17,7 @@ to. (N rows, G row groups, L lanes, W ranks, B rows of a step.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 
@@ -30,33 +30,22 @@ from binclf.errors import ConfigError
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 
+Runs = Callable[[int, int, int], tuple[I64, I64]]  # of a lane's rows [low, high)
+
 _STRIDE = 0x9E3779B97F4A7C15  # odd
 _FLIPPED = 0xD1B54A32D192ED03
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """The rows [low, high) of a row group; its lane has them up to `reach`, in later windows."""
+class Visits:
+    """Stretches of row groups, each within a lane, in the order in which windows ask for them; int64 [V]."""
 
-    group: int
-    low: int
-    high: int
-    reach: int
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Rows of a lane that are shuffled together."""
-
-    first: int  # offset in its lane
-    pieces: tuple[Piece, ...]  # where its rows are, end to end
-    order: I32  # and how they are taken: row i of the window is row order[i] of the pieces
-    rows: I64  # the same as canonical row numbers
-
-    @property
-    def end(self) -> int:
-        """Offset in its lane after its last row."""
-        return self.first + len(self.order)
+    lane: I64
+    offset: I64  # of the first row in its lane
+    group: I64
+    low: I64  # the first row, in its row group
+    rows: I64
+    need: I64  # the position at which the first window that has some of the rows begins
 
 
 @dataclass(frozen=True)
@@ -111,28 +100,29 @@ class EpochPlan:
         whole, lane = divmod(position, self.lanes)
         return whole * len(self.lanes_of(rank, ranks)) + len(range(rank, lane, ranks))
 
-    def window(self, lane: int, offset: int) -> Window:
-        """The window of a lane that holds an offset."""
-        if self.is_small:
-            rows = self._shuffled[lane :: self.lanes]
-            return Window(0, (), np.arange(len(rows), dtype=np.int32), rows)
-        number, low, high = self.window_bounds(lane, offset)
-        pieces, begins = self._pieces(lane, low, high)
-        permutation, shift = self._shuffle(lane, number, high - low)
-        rows = np.empty(high - low, dtype=np.int64)
-        _number(pieces, begins, permutation, shift, rows)
-        order = np.concatenate([permutation[high - low - shift :], permutation[: high - low - shift]])
-        return Window(low, pieces, order, rows)
+    def put_window(self, lane: int, offset: int, out: I64, runs: Runs | None = None) -> tuple[int, int]:
+        """Write the rows of the window of a lane that holds an offset.
 
-    def put_window(self, lane: int, offset: int, out: I64) -> tuple[int, int]:
-        """Write the rows of the window of a lane that holds an offset: its first offset, and how many."""
+        Args:
+            lane: which.
+            offset: in the lane.
+            out: row numbers, int64 [rows of the window, or more].
+            runs: of a lane's rows [low, high) the numbers, as the first of each run and the runs' lengths,
+                end to end; None: the canonical ones.
+
+        Returns:
+            The window's first offset, and how many rows it has.
+        """
         if self.is_small:
+            if runs is not None:
+                raise AssertionError("the rows of a small set are numbered in canonical order only")
             rows = self._shuffled[lane :: self.lanes]
             out[: len(rows)] = rows
             return 0, len(rows)
         number, low, high = self.window_bounds(lane, offset)
-        pieces, begins = self._pieces(lane, low, high)
-        _number(pieces, begins, *self._shuffle(lane, number, high - low), out[: high - low])
+        begins, lengths = (runs or self._runs)(lane, low, high)
+        order, shift = self._shuffle(lane, number, high - low)
+        kernels.canonical(order, shift, begins, lengths, out[: high - low])
         return low, high - low
 
     def window_bounds(self, lane: int, offset: int) -> tuple[int, int, int]:
@@ -143,17 +133,31 @@ class EpochPlan:
         high = head + number * self.window_rows
         return number, low, min(high, self.lane_rows(lane))
 
-    def held(self, lane: int, offsets: I64) -> I64:
-        """Rows of a lane that a streaming reader holds when it has given back those before each offset.
-
-        It has decoded whole row groups up to the end of the window that the offset is in.
-        """
-        start, rows = self._lane_start(lane), self.lane_rows(lane)
-        head = max(self.window_rows * (lane + 1) // self.lanes, 1)
+    def window_positions(self, lanes: I64, offsets: I64) -> tuple[I64, I64]:
+        """Of offsets in lanes, the positions at which their windows begin, and those after which they end."""
+        if self.is_small:
+            return np.zeros_like(offsets), np.full_like(offsets, self.rows)
+        head = np.maximum(self.window_rows * (lanes + 1) // self.lanes, 1)
         number = np.where(offsets < head, 0, 1 + (offsets - head) // self.window_rows)
-        ends = np.minimum(head + number * self.window_rows, rows)
-        decoded = self._stream[np.searchsorted(self._stream, start + ends, side="left")] - start
-        return np.where(offsets < rows, np.minimum(decoded, rows) - offsets, 0)
+        low = np.where(number == 0, 0, head + (number - 1) * self.window_rows)
+        starts = self._lane_starts()
+        high = np.minimum(head + number * self.window_rows, (starts[1:] - starts[:-1])[lanes])
+        return low * self.lanes + lanes, (high - 1) * self.lanes + lanes + 1
+
+    def visits(self, rank: int, ranks: int) -> Visits:
+        """What a rank's lanes have of each row group."""
+        lanes = self._lane_starts()
+        cuts = np.unique(np.concatenate([self._stream, lanes]))
+        begins, rows = cuts[:-1], np.diff(cuts)
+        lane = np.searchsorted(lanes, begins, side="right") - 1
+        own = lane % ranks == rank
+        begins, rows, lane = begins[own], rows[own], lane[own]
+        place = np.searchsorted(self._stream, begins, side="right") - 1
+        offset = begins - lanes[lane]
+        need, _ = self.window_positions(lane, offset)
+        found = (lane, offset, self._order[place], begins - self._stream[place], rows, need)
+        by_need = np.argsort(need, kind="stable")
+        return Visits(*(array[by_need].astype(np.int64) for array in found))
 
     def owners(self, ranks: int) -> I64:
         """For each row group the rank whose lanes reach it first: ranks look at the groups they own."""
@@ -194,28 +198,18 @@ class EpochPlan:
         """Canonical row numbers by position, of a small set."""
         return hashing.permutation(hashing.key(self.seed, self.epoch, "rows"), self.rows)
 
-    def _pieces(self, lane: int, low: int, high: int) -> tuple[tuple[Piece, ...], list[int]]:
-        """A lane's rows [low, high) by row group, and the canonical number of each piece's first row."""
-        lane_start, lane_end = self._lane_start(lane), self._lane_start(lane + 1)
-        begin, end = lane_start + low, lane_start + high
+    def _lane_starts(self) -> I64:
+        """Where each lane begins in the stream, and where the last one ends; int64 [L + 1]."""
+        return np.array([self._lane_start(lane) for lane in range(self.lanes + 1)], dtype=np.int64)
+
+    def _runs(self, lane: int, low: int, high: int) -> tuple[I64, I64]:
+        """A lane's rows [low, high) by row group: the canonical number of the first of each, and how many."""
+        begin, end = self._lane_start(lane) + low, self._lane_start(lane) + high
         first = int(np.searchsorted(self._stream, begin, side="right")) - 1
         last = int(np.searchsorted(self._stream, end, side="left"))
-        pieces: list[Piece] = []
-        begins: list[int] = []
-        for place in range(first, last):
-            start, after = int(self._stream[place]), int(self._stream[place + 1])
-            low, high = max(begin, start) - start, min(end, after) - start
-            if low < high:
-                reach = min(lane_end, after) - start
-                pieces.append(Piece(int(self._order[place]), low, high, reach))
-                begins.append(int(self._canonical[place]) + low)
-        return tuple(pieces), begins
-
-
-def _number(pieces: Sequence[Piece], begins: Sequence[int], permutation: I32, shift: int, out: I64) -> None:
-    """Canonical row numbers of the pieces, end to end, taken in an order."""
-    lengths = np.array([piece.high - piece.low for piece in pieces], dtype=np.int64)
-    kernels.canonical(permutation, shift, np.array(begins, dtype=np.int64), lengths, out)
+        starts, ends = self._stream[first:last], self._stream[first + 1 : last + 1]
+        cut = np.maximum(starts, begin)
+        return self._canonical[first:last] + cut - starts, np.minimum(ends, end) - cut
 
 
 def check_ranks(ranks: int, lanes: int) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from binclf import hashing
 from binclf.epoch import EpochPlan, check_ranks, checksum, checksum_of_all
 from binclf.errors import ConfigError
+from binclf.loader import pages
 from binclf.loader.order import RowOrder
 from tests.plans import key, oracle, permuted
 from tests.plans import plans as random_plans
@@ -116,24 +117,59 @@ def test_a_group_is_owned_by_the_rank_whose_lane_holds_its_first_row(
 
 
 @settings(max_examples=100, deadline=None)
-@given(plans(), st.data())
-def test_a_window_is_its_pieces_in_its_order_and_no_lane_holds_more_than_is_foreseen(
-    plan: EpochPlan, data: st.DataObject
+@given(shared_plans())
+def test_visits_are_the_rows_of_each_lane_in_the_order_in_which_windows_need_them(
+    case: tuple[EpochPlan, int, int],
 ) -> None:
-    lane = data.draw(st.integers(0, plan.lanes - 1))
+    plan, ranks, _ = case
+    listed = oracle(plan)
     starts = np.concatenate([[0], np.cumsum(plan.group_rows)])
-    offset = 0
-    while offset < plan.lane_rows(lane):
-        window = plan.window(lane, offset)
-        assert window.first == offset
-        if not plan.is_small:
-            rows = [np.arange(p.low, p.high) + starts[p.group] for p in window.pieces]
-            assert np.array_equal(np.concatenate(rows)[window.order], window.rows)
-            last = window.pieces[-1]
-            beyond = last.reach - last.high
-            assert plan.held(lane, np.array([offset]))[0] == len(window.order) + beyond
-        offset = window.end
-    assert offset == plan.lane_rows(lane)
+    for rank in range(ranks):
+        visits = plan.visits(rank, ranks)
+        assert (np.diff(visits.need) >= 0).all()
+        seen: dict[int, list[int]] = {lane: [] for lane in plan.lanes_of(rank, ranks)}
+        for place in np.lexsort((visits.offset, visits.lane)).tolist():
+            lane, low = int(visits.lane[place]), int(visits.low[place])
+            first = int(starts[visits.group[place]]) + low
+            rows = list(range(first, first + int(visits.rows[place])))
+            assert first + len(rows) <= starts[visits.group[place] + 1]
+            assert int(visits.offset[place]) == len(seen[lane])
+            seen[lane] += rows
+            # no position before the one at which they are needed has any of them
+            positions = [p for p in range(lane, plan.rows, plan.lanes) if listed[p] in set(rows)]
+            assert plan.is_small or min(positions) >= visits.need[place]
+        for lane, rows in seen.items():
+            if not plan.is_small:
+                assert sorted(rows) == sorted(listed[lane :: plan.lanes])
+
+
+@settings(max_examples=100, deadline=None)
+@given(shared_plans(), st.integers(1, 9), st.integers(1, 9))
+def test_a_page_is_held_as_long_as_its_rows_are_needed_and_no_more_are_than_foreseen(
+    case: tuple[EpochPlan, int, int], page: int, stride: int
+) -> None:
+    plan, ranks, _ = case
+    if plan.is_small:
+        return
+    listed = oracle(plan)
+    where = {row: position for position, row in enumerate(listed)}
+    starts = np.concatenate([[0], np.cumsum(plan.group_rows)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "PAGE", page)
+        patch.setattr(pages, "STRIDE", stride)
+        for rank in range(ranks):
+            held = pages.Pages.of(plan, rank, ranks)
+            spans: list[tuple[int, int]] = []
+            for place, visit in enumerate(held.visit.tolist()):
+                first = starts[held.visits.group[visit]] + held.visits.low[visit]
+                first += held.offset[place] - held.visits.offset[visit]
+                positions = [where[int(row)] for row in range(first, first + held.rows[place])]
+                assert held.visits.need[visit] <= min(positions)
+                assert max(positions) < held.after[place]
+                spans.append((int(held.visits.need[visit]), int(held.after[place])))
+            for low in range(0, plan.rows, held.stride):
+                high = min(low + held.stride, plan.rows)
+                assert sum(need < high and after > low for need, after in spans) <= held.most
 
 
 def test_random_epochs_killed_and_taken_up_by_other_ranks_see_each_row_once() -> None:

@@ -22,7 +22,8 @@ from binclf.parquet import Reader
 from binclf.parquet.buffers import KEPT, Buffers
 from binclf.parquet.floats import Plain
 from binclf.parquet.handle import Handle
-from binclf.parquet.plain import _ENDS, MOST_HEADER, PlainPages, _around_checksum, _varint
+from binclf.parquet.plain import _ENDS, MOST_HEADER, _around_checksum, _varint, plain_places, read_plain
+from binclf.parquet.rowgroup import RowGroup
 
 KINDS = ("float", "double", "nullable", "text", "integer")
 OURS: dict[str, Any] = {"compression": "none", "write_page_checksum": True, "write_statistics": False}
@@ -47,7 +48,13 @@ def table_of(kinds: list[str], rows: int, draw: np.random.Generator) -> pa.Table
 
 def plain_of(path: Path, names: list[str]) -> Plain:
     """The plain columns of a file of one row group."""
-    return PlainPages(Handle(path)).read(pq.ParquetFile(path), 0, names)
+    return looked_at(Handle(path), pq.ParquetFile(path), names)
+
+
+def looked_at(handle: Handle, file: pq.ParquetFile, names: list[str]) -> Plain:
+    """The plain columns of a row group that was parsed by pyarrow."""
+    group = RowGroup.of_metadata(file.metadata.row_group(0))
+    return read_plain(handle, group, plain_places(file.schema_arrow), names)
 
 
 @given(
@@ -99,7 +106,7 @@ def test_every_flipped_bit_of_a_plain_page_is_left_to_pyarrow(tmp_path: Path) ->
     table = table_of(["float", "float", "double"], 20, np.random.default_rng(0))
     pq.write_table(table, path, use_dictionary=False, **OURS)
     chunk = pq.read_metadata(path).row_group(0).column(1)
-    whole, pages, name = path.read_bytes(), PlainPages(Handle(path)), table.column_names[1]
+    whole, handle, name = path.read_bytes(), Handle(path), table.column_names[1]
     file = pq.ParquetFile(path)
     silent = refused = 0
     for place in range(chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size):
@@ -107,7 +114,7 @@ def test_every_flipped_bit_of_a_plain_page_is_left_to_pyarrow(tmp_path: Path) ->
             damaged = bytearray(whole)
             damaged[place] ^= 1 << bit
             path.write_bytes(damaged)
-            found = pages.read(file, 0, table.column_names)
+            found = looked_at(handle, file, table.column_names)
             assert name not in found
             assert len(found) == 2
             try:
@@ -224,6 +231,6 @@ def test_a_file_that_ends_early_is_left_to_pyarrow(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table = table_of(["float"], 2000, np.random.default_rng(0))
     pq.write_table(table, path, use_dictionary=False, **OURS)
-    pages, file = PlainPages(Handle(path)), pq.ParquetFile(path)
+    handle, file = Handle(path), pq.ParquetFile(path)
     path.write_bytes(path.read_bytes()[:5000])
-    assert not pages.read(file, 0, ["float0"])
+    assert not looked_at(handle, file, ["float0"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from binclf.kernels import elements, library
+from binclf.kernels import IS_COMPILED, chunks, elements, library
+from binclf.kernels.chunks import DICTIONARY, UNTOLD, VALUES
 from binclf.parquet import Reader
+from binclf.parquet.rowgroup import RowGroup
 from binclf.parquet.tail import Tail
 
 ROW_GROUPS = 4  # the field of a footer
@@ -26,7 +29,7 @@ def footer_of(path: Path) -> bytes:
     return content[-int.from_bytes(content[-8:-4], "little") - 8 :]
 
 
-def made(path: Path, rows: int = 100, group_rows: int = 30) -> pa.Table:
+def made(path: Path, rows: int = 100, group_rows: int = 30, **options: Any) -> pa.Table:
     """A file of all kinds of columns and of several row groups."""
     table = pa.table(
         {
@@ -37,7 +40,7 @@ def made(path: Path, rows: int = 100, group_rows: int = 30) -> pa.Table:
         },
         metadata={"made": "here"},
     )
-    pq.write_table(table, path, row_group_size=group_rows, write_page_index=True)
+    pq.write_table(table, path, row_group_size=group_rows, write_page_index=True, **options)
     return table
 
 
@@ -71,6 +74,61 @@ def test_row_groups_are_what_they_are_in_the_whole_footer(tmp_path: Path) -> Non
         for group in (3, 0, 2, 2, 1, 2, 3):
             read = reader.read(group, table.column_names).table
             assert read.equals(table.slice(30 * group, 30).combine_chunks())
+
+
+@pytest.mark.skipif(not IS_COMPILED, reason="there was no compiler when binclf was installed")
+@pytest.mark.parametrize(
+    "options", [{}, {"compression": "gzip"}, {"use_dictionary": False}, {"version": "1.0"}]
+)
+def test_what_a_record_says_of_its_columns_is_what_pyarrow_says(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    made(tmp_path / "a.parquet", **options)
+    tail, whole = Tail.of(footer_of(tmp_path / "a.parquet")), pq.read_metadata(tmp_path / "a.parquet")
+    for group in range(whole.num_row_groups):
+        ours, theirs = RowGroup.of_record(tail.record(group)), RowGroup.of_metadata(whole.row_group(group))
+        assert ours is not None
+        assert ours.rows == theirs.rows
+        # types and codecs that are not read without pyarrow have no names there
+        unnamed = theirs.chunks == UNTOLD
+        assert not unnamed[:, VALUES:DICTIONARY].any()
+        ours.chunks[:, :VALUES][unnamed[:, :VALUES]] = UNTOLD
+        assert np.array_equal(ours.chunks, theirs.chunks)
+
+
+def test_files_of_one_form_are_told_from_others(tmp_path: Path) -> None:
+    forms = []
+    for rows, options in ((100, {}), (70, {"compression": "gzip"}), (100, {"store_schema": False})):
+        made(tmp_path / "a.parquet", rows, **options)
+        forms.append(Tail.of(footer_of(tmp_path / "a.parquet")).form)
+    pq.write_table(pa.table({"number": [1]}), tmp_path / "a.parquet")
+    forms.append(Tail.of(footer_of(tmp_path / "a.parquet")).form)
+    assert forms[0] == forms[1]
+    assert len(set(forms)) == 3
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_record_is_none_or_says_something_and_nothing_beyond_it_is_looked_at(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    path = tmp_path / "a.parquet"
+    if not path.exists():
+        made(path)
+    record = bytearray(Tail.of(footer_of(path)).record(1))
+    whole = chunks(bytes(record))
+    end = data.draw(st.integers(0, len(record)))
+    for place in data.draw(st.lists(st.integers(0, len(record) - 1), max_size=4)):
+        record[place] = data.draw(st.integers(0, 255))
+    behind = data.draw(st.binary(min_size=0, max_size=9))
+    found, again = chunks(bytes(record[:end])), chunks(bytes(record[:end]) + behind)
+    if found is not None:
+        assert again is not None
+        assert found[0] == again[0]
+        assert np.array_equal(found[1], again[1])
+        assert len(found[1]) <= len(record)
+    if bytes(record) == Tail.of(footer_of(path)).record(1) and end < len(record):
+        assert whole is None or found is None
 
 
 def test_what_is_parsed_does_not_grow_with_the_row_groups(tmp_path: Path) -> None:

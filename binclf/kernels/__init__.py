@@ -5,6 +5,7 @@ same bits, more slowly. `IS_COMPILED` tells which. Both use one thread, and let 
 """
 
 from binclf.kernels.categories import encode, histograms, mark, tally
+from binclf.kernels.chunks import chunks
 from binclf.kernels.crc import crc32, crc32s
 from binclf.kernels.curvature import Blanks, Curvature
 from binclf.kernels.library import IS_COMPILED
@@ -29,6 +30,7 @@ __all__ = [
     "can_record",
     "canonical",
     "checksum",
+    "chunks",
     "complete",
     "crc32",
     "crc32s",

@@ -181,9 +181,13 @@ def can_record(out: U8) -> bool:
 def _check_columns(columns: F32 | Sequence[F32], shift: F32, scale: F32, rows: int, count: int) -> None:
     check(shift, np.float32)
     check(scale, np.float32)
-    if len(columns) != count or len(scale) != count or any(len(column) != rows for column in columns):
+    if isinstance(columns, np.ndarray):
+        shapes, dtypes = {columns.shape[1:]}, {columns.dtype}
+    else:
+        shapes, dtypes = {column.shape for column in columns}, {column.dtype for column in columns}
+    if len(columns) != count or len(scale) != count or shapes - {(rows,)}:
         raise ValueError(f"{len(columns)} columns do not fit {rows} rows of {count}")
-    if any(column.dtype != np.float32 for column in columns):
+    if dtypes - {np.dtype(np.float32)}:
         raise ValueError("float32 is needed")
 
 

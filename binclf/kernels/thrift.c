@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define EXPORT __attribute__((visibility("default")))
 #define DEPTH 32 /* of records in records; as thrift.py has it */
@@ -100,4 +101,73 @@ EXPORT int64_t elements(const uint8_t *record, int64_t size, int64_t wanted, int
         return (int64_t)count;
     }
     return -1;
+}
+
+/* The next field of a record: its number after `*field`, and its kind; 0 at the record's end. */
+static const uint8_t *next(const uint8_t *at, const uint8_t *end, int64_t *field, int *kind) {
+    uint64_t count;
+    if (!at || at >= end) return NULL;
+    int delta = *at >> 4;
+    *kind = *at++ & 15;
+    if (!*kind) return at;
+    if (!delta) {
+        at = number(at, end, &count);
+        *field = (int64_t)(count >> 1);
+    } else *field += delta;
+    return at;
+}
+
+static int64_t whole(uint64_t zigzag) { return (int64_t)(zigzag >> 1) ^ -(int64_t)(zigzag & 1); }
+
+/* Fields of a column's metadata that are wanted, by their numbers: where each goes, or -1. */
+enum { TYPE, CODEC, VALUES, BYTES, DATA, DICTIONARY, OF_CHUNK }; /* as chunks.py has it */
+static const int8_t WANTED[12] = {-1, TYPE, -1, -1, CODEC, VALUES, -1, BYTES, -1, DATA, -1, DICTIONARY};
+
+static const uint8_t *column(const uint8_t *at, const uint8_t *end, int64_t *out) {
+    int64_t field = 0;
+    int kind;
+    while ((at = next(at, end, &field, &kind)) && kind) {
+        int place = field >= 0 && field < 12 ? WANTED[field] : -1;
+        if (place >= 0 && (kind == I16 || kind == I32 || kind == I64)) {
+            uint64_t found;
+            at = number(at, end, &found);
+            out[place] = whole(found);
+        } else at = skip(at, end, kind, 0, 0);
+        if (!at) return NULL;
+    }
+    return at;
+}
+
+/* A row group's chunks: how many, and of the first `most` of them what is wanted, -1 where it is not told; its
+   rows. -1 if the record is none, or a chunk lies in another file or is not told of. */
+EXPORT int64_t chunks(const uint8_t *record, int64_t size, int64_t most, int64_t *rows, int64_t *out) {
+    const uint8_t *at = record, *end = record + size;
+    int64_t field = 0, found = -1;
+    int kind;
+    *rows = -1;
+    while ((at = next(at, end, &field, &kind)) && kind) {
+        uint64_t count;
+        if (field == 3 && kind == I64) {
+            at = number(at, end, &count);
+            *rows = whole(count);
+        } else if (field == 1 && kind == LIST) {
+            at = header(at, end, &count, &kind);
+            if (!at || kind != RECORD || count > (uint64_t)(end - at)) return -1;
+            found = (int64_t)count;
+            for (int64_t i = 0; at && i < found; i++) {
+                int64_t own[OF_CHUNK] = {-1, -1, -1, -1, -1, -1}, inner = 0;
+                int is_told = 0;
+                while ((at = next(at, end, &inner, &kind)) && kind) {
+                    if (inner == 1) return -1;
+                    is_told |= inner == 3 && kind == RECORD;
+                    at = inner == 3 && kind == RECORD ? column(at, end, own) : skip(at, end, kind, 0, 0);
+                    if (!at) return -1;
+                }
+                if (!at || !is_told) return -1;
+                if (i < most) memcpy(out + i * OF_CHUNK, own, sizeof own);
+            }
+        } else at = skip(at, end, kind, 0, 0);
+        if (!at) return -1;
+    }
+    return at && *rows >= 0 ? found : -1;
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,24 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binclf import kernels
 from binclf.epoch import EpochPlan
-from binclf.features import Block, Encoded, Encoder, Features, Standard
+from binclf.features import Block, Encoded, Encoder, Features
+from binclf.loader.filling import Filling
 from binclf.loader.order import RowOrder
-from binclf.loader.records import Layout, Records
+from binclf.loader.records import Gatherer, Missing, Records, layout_of
 from binclf.loader.source import Look, Source, ahead, decoded, threads
-from binclf.parquet import Buffers
 
 I64 = npt.NDArray[np.int64]
-Missing = npt.NDArray[np.bool_]
 
 AT_ONCE = 8  # row groups
-
-
-def layout_of(source: Source) -> Layout:
-    """How its rows are kept."""
-    roles = source.how.roles
-    return Layout(len(roles.numeric), len(roles.categorical), bool(source.how.weight))
 
 
 class HeldRows:
@@ -47,9 +39,9 @@ class HeldRows:
         self.lacking = np.zeros(self.numbers.shape[1], dtype=np.bool_)  # columns in which a value is missing
         self._raw: dict[int, Block] = {}  # decoded, not yet encoded
         self._filled: set[int] = set()  # encoded
-        self._buffers, self._id_buffers = Buffers(), Buffers()
+        self._gatherer = Gatherer()
+        self._filling: Filling[Missing] | None = None  # what is being encoded, while epochs begin
         self.encoder: Encoder | None = None
-        self._is_copy = False
 
     @staticmethod
     def bytes_of(source: Source) -> int:
@@ -75,11 +67,11 @@ class HeldRows:
         for block in self._raw.values():
             self.lacking |= block.missing
         if self.is_shared:
-            self._encode_all()
+            self._each(list(self._raw))
 
     def fill(self, groups: Iterable[int]) -> None:
         """Decode and encode these row groups too, but for those that were."""
-        self._each(self._fill, [group for group in groups if not self._is_decoded(group)])
+        self._each([group for group in groups if group not in self._filled and group not in self._raw])
 
     def share(self, missing: Missing) -> None:
         """All ranks that share the memory have filled in their row groups; which columns lack values."""
@@ -92,25 +84,21 @@ class HeldRows:
         return self._of().row_bytes
 
     def reader(self, plan: EpochPlan, rank: int, ranks: int) -> HeldReader:
-        """The rank's rows in the order of an epoch."""
+        """The rank's rows in the order of an epoch, which may begin before all rows are encoded."""
+        self._wait()
+        visits = plan.visits(rank, ranks)
+        groups, places = np.unique(visits.group, return_index=True)
+        needs = np.full(len(self.source.group_rows), plan.rows)
+        needs[groups] = visits.need[places]
+        self._begin(needs)
         return HeldReader(self, RowOrder(plan, rank, ranks))
 
-    def gather(self, rows: I64) -> Encoded:
-        """Rows by their canonical numbers."""
-        if self._raw:
-            self._encode_all()
-        if self._is_copy:
-            self.fill(range(len(self.source.group_rows)))
-            self._is_copy = False
-        encoder = self._of()
-        x = self._buffers.take(len(rows), encoder.features.width)
-        ids = self._id_buffers.take(len(rows), self.ids.shape[1]).view(np.int32)
-        y = np.empty(len(rows), dtype=np.int8)
-        w = None if self.w is None else np.empty(len(rows), dtype=np.float32)
-        out = Encoded(x, ids, y, w)
-        self.records.gather(rows, out)
-        encoder.complete(x, np.flatnonzero(self.lacking))
-        return out
+    def gather(self, rows: I64, position: int | None = None) -> Encoded:
+        """Rows by their canonical numbers: any, or those that an epoch needs before a position."""
+        if self._filling is None:
+            self._begin(np.zeros(len(self.source.group_rows), dtype=np.int64))
+        self._wait(position)
+        return self._gatherer.take(self.records, rows, self._of(), self.lacking)
 
     def encoded(self, group: int) -> Encoded:
         """One row group; decoded now, if this rank has not done so before."""
@@ -122,6 +110,7 @@ class HeldRows:
 
     def kept(self, group: int) -> Encoded:
         """One row group as it lies in memory: its numbers alone, NaN where one is missing."""
+        self._wait()
         if group in self._raw:
             self._encode(group)
         elif group not in self._filled:
@@ -136,8 +125,7 @@ class HeldRows:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["source"])  # type: ignore[misc]
-        self.attach(state["features"])
-        self._is_copy = True  # it decodes all rows for itself, once they are asked for
+        self.attach(state["features"])  # it decodes all rows for itself, once they are asked for
 
     def _of(self) -> Encoder:
         if self.encoder is None:
@@ -148,49 +136,57 @@ class HeldRows:
         """A row group with its moments, its rows written here but not yet encoded."""
         if group in self._raw:
             return self._raw[group]
-        block = self._decoded(group, moments=True)
+        block = self.source.decode(group, out=self.records.target(self.source.span(group)), moments=True)
         self._raw[group] = replace(block, texts=(), counts=())
         return block
 
-    def _is_decoded(self, group: int) -> bool:
-        return group in self._filled or group in self._raw
+    def _begin(self, needs: I64) -> None:
+        """Decode and encode what was not, by the positions of an epoch that need each row group."""
+        order = np.argsort(needs, kind="stable")
+        todo = [group for group in order.tolist() if group not in self._filled]
+        if not todo:
+            return
 
-    def _encode_all(self) -> None:
-        """What is decoded and not yet encoded."""
-        self._each(self._encode, list(self._raw))
+        def some(item: int) -> Missing:
+            return self._complete(todo[item * AT_ONCE : (item + 1) * AT_ONCE])
 
-    def _each(self, work: Callable[[int], Missing], groups: Sequence[int]) -> None:
-        """By threads, each having some groups at once: handing over one takes as long as a third of it."""
+        self._filling = Filling(some, needs[todo[::AT_ONCE]], threads())
+        self._filling.allow(-(-len(todo) // AT_ONCE))
 
-        def some(first: int) -> list[Missing]:
-            return [work(group) for group in groups[first : first + AT_ONCE]]
+    def _wait(self, position: int | None = None) -> None:
+        """Until everything that was begun is encoded, or what is needed before a position of the epoch."""
+        filling = self._filling
+        if filling is None:
+            return
+        for missing in filling.until(self.source.rows + 1 if position is None else position):
+            self.lacking |= missing
+        if filling.is_done:
+            self._filling = None
 
-        for missing in ahead(some, range(0, len(groups), AT_ONCE), threads()):
-            self.lacking |= np.logical_or.reduce(missing)
+    def _each(self, groups: Sequence[int]) -> None:
+        """Decode and encode by threads."""
+        cut = [groups[first : first + AT_ONCE] for first in range(0, len(groups), AT_ONCE)]
+        for missing in ahead(self._complete, cut, threads()):
+            self.lacking |= missing
+
+    def _complete(self, groups: Sequence[int]) -> Missing:
+        """Some row groups by one thread: to hand over each would take as long as a third of it."""
+        work = [self._encode(group) if group in self._raw else self._fill(group) for group in groups]
+        return np.asarray(np.logical_or.reduce(work))
 
     def _encode(self, group: int) -> Missing:
-        block = self._raw.pop(group)
+        """Where the row group lies, decoded."""
+        block, rows = self._raw.pop(group), self.source.span(group)
         self._of().standardise(block.residuals, block.centre, block.residuals)
-        return self._finish(group, block)
+        missing = self.records.finish(rows, block, self._of())
+        self._filled.add(group)
+        return missing
 
     def _fill(self, group: int) -> Missing:
         """Decode and encode at once."""
-        return self._finish(group, self._decoded(group, standard=self._of().standard))
-
-    def _decoded(self, group: int, *, moments: bool = False, standard: Standard | None = None) -> Block:
-        rows = self.source.span(group)
-        out = self.records.target(rows)
-        block = self.source.decode(group, out=out, moments=moments, standard=standard)
-        if self.w is not None:
-            self.w[rows] = block.weights
-        return block
-
-    def _finish(self, group: int, block: Block) -> Missing:
-        """Turn codes into ids; returns in which columns a value is missing."""
-        rows = self.source.span(group)
-        kernels.encode(block.codes, self._of().tables(block), self.ids[rows])
+        missing = self.records.fill(self.source.span(group), self.source, group, self._of())
         self._filled.add(group)
-        return block.missing
+        return missing
 
 
 class HeldReader:
@@ -203,4 +199,4 @@ class HeldReader:
     def read(self, first: int, end: int) -> tuple[Encoded, I64]:
         """The rank's rows of the positions [first, end), and their canonical numbers."""
         rows = self.order.rows(first, end)
-        return self.store.gather(rows), rows
+        return self.store.gather(rows, end), rows

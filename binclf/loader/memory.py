@@ -11,21 +11,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from binclf.epoch import EpochPlan
+from binclf.loader.pages import PAGE, Pages
 from binclf.loader.records import Layout, Records
+from binclf.loader.source import fillers
 from binclf.loader.store import CHUNK_BYTES, DEPTH, MOST_CHUNK_ROWS
-from binclf.loader.streamed import SEGMENT_ROWS, target_rows
-
-F64 = npt.NDArray[np.float64]
 
 DECODING = 3.0  # bytes that decoding a row group takes at its height, per byte of what comes out
 FIXED = 72 * 2**20  # code of libraries that is loaded when first used, plans, and what allocators keep
 OPTIMISER = 10  # copies of the weights: gradient, two moments, average, best, checkpoint ...
 MATRICES, MATRICES_A_THREAD = 12, 4  # of float64: exact sums, factors, inverses; and those of a block
-POINTS = 2_000_000  # moments at which held rows are counted, at most, before epochs are left out
+PAGES = 2_000_000  # that are looked at, at most, before epochs are left out
 
 
 class Grouped(Protocol):
@@ -108,21 +104,20 @@ def streaming(
         ranks: of so many.
         batch_rows: B.
     """
-    held, longest = 0, 0
-    points = 0
+    most, looked_at = 0, 0
     for plan in plans:
-        held = max(held, held_rows(plan, rank, ranks), min(plan.rows, target_rows(plan, rank, ranks)))
-        longest = max(longest, plan.window_rows)
-        points += plan.rows // SEGMENT_ROWS
-        if points > POINTS:
-            held += held // 20  # epochs that are not looked at differ a little
+        pages = Pages.of(plan, rank, ranks)
+        most = max(most, pages.capacity)
+        looked_at += len(pages.rows)
+        if looked_at > PAGES:
+            most += most // 20  # epochs that are not looked at differ a little
             break
     largest = max((rows for source in sources for rows in source.group_rows), default=0)
-    opening = 3 * (longest + largest) * shape.row
+    decoded = Records.bytes_of(shape.layout, largest) * (fillers() + 1)
     return Need(
-        rows=held * shape.row + opening,
+        rows=Records.bytes_of(shape.layout, most * PAGE) + decoded,
         chunks=_chunks(shape, batch_rows, ranks),
-        decoding=_decoding(shape, largest, 2),
+        decoding=_decoding(shape, largest, fillers()),
         weights=_weights(shape, 2),
     )
 
@@ -142,18 +137,6 @@ def holding(
         decoding=_decoding(shape, largest, threads + 1),
         weights=_weights(shape, threads),
     )
-
-
-def held_rows(plan: EpochPlan, rank: int, ranks: int) -> int:
-    """The most rows that a streaming rank holds at any moment of an epoch: decoded, and not given back."""
-    if plan.is_small:
-        return plan.rows
-    longest = plan.lane_rows(0)
-    at = np.arange(0, longest, SEGMENT_ROWS)
-    total = np.zeros(len(at), dtype=np.int64)
-    for lane in plan.lanes_of(rank, ranks):
-        total += plan.held(lane, at)
-    return int(total.max(initial=0)) + SEGMENT_ROWS * len(plan.lanes_of(rank, ranks))
 
 
 def shown(size: float) -> str:

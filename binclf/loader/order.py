@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
 from binclf import kernels
-from binclf.epoch import EpochPlan
+from binclf.epoch import EpochPlan, Runs
 
 I64 = npt.NDArray[np.int64]
-
-
-def places(
-    plan: EpochPlan, first: int, end: int, rank: int, ranks: int
-) -> Iterator[tuple[int, int, int, slice]]:
-    """For each of the rank's lanes: lane, its offsets in the positions [first, end), and where they stand.
-
-    The places are among the rank's own rows of these positions, in order.
-    """
-    lanes = np.arange(rank, plan.lanes, ranks)
-    lows, highs = (-((lanes - position) // plan.lanes) for position in (first, end))
-    own, before = len(lanes), plan.count(first, rank, ranks)
-    starts = np.arange(own) + own * lows - before
-    for lane, low, high, start in np.stack([lanes, lows, highs, starts], axis=1).tolist():
-        if low < high:
-            yield lane, low, high, slice(start, start + own * (high - low - 1) + 1, own)
 
 
 APART = 24  # numbers between lanes: at a power of two, all would fall into one set of the cache's lines
 
 
 class RowOrder:
-    """Canonical row numbers by position; windows are kept while they are in use."""
+    """Row numbers by position; windows are kept while they are in use."""
 
-    def __init__(self, plan: EpochPlan, rank: int, ranks: int) -> None:
-        """Nothing is worked out yet."""
-        self.plan, self.rank, self.ranks = plan, rank, ranks
+    def __init__(self, plan: EpochPlan, rank: int, ranks: int, runs: Runs | None = None) -> None:
+        """Nothing is worked out yet; `runs`, as of `EpochPlan.put_window`, numbers a window's rows."""
+        self.plan, self.rank, self.ranks, self.runs = plan, rank, ranks, runs
         self._lanes = plan.lanes_of(rank, ranks)
         widest = max((plan.lane_rows(lane) for lane in self._lanes), default=0)
         widest = widest if plan.is_small else min(plan.window_rows, widest)
@@ -76,7 +58,7 @@ class RowOrder:
     def _open(self, place: int) -> tuple[int, int]:
         """Bring in a lane's next window: its first offset, and its rows."""
         window = self._windows[place]
-        first, count = self.plan.put_window(self._lanes[place], self._next[place], window)
+        first, count = self.plan.put_window(self._lanes[place], self._next[place], window, self.runs)
         self._at[place], self._ends[place] = 0, count
         self._next[place] = first + count
         return first, count

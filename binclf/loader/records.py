@@ -7,19 +7,29 @@ fields share lines, and a row begins with one where that costs little.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from binclf import kernels
-from binclf.features import Encoded, Target
+from binclf.features import Block, Encoded, Encoder, Target
 from binclf.kernels import STEP, Field
+from binclf.loader.source import Source
+from binclf.parquet import Buffers
 
+Missing = npt.NDArray[np.bool_]  # [F], columns in which a value is missing
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 
 LINE = 64  # bytes that memory gives at once
 MOST_PADDING = 0.25  # of a row, to begin with a line
+
+
+def layout_of(source: Source) -> Layout:
+    """How the rows of a part are kept."""
+    roles = source.how.roles
+    return Layout(len(roles.numeric), len(roles.categorical), bool(source.how.weight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +108,52 @@ class Records:
             places.append((self.layout.weight, out.w))
         fields = [Field(at.start, at.stop - at.start, array) for at, array in places if at.stop > at.start]
         kernels.gather(self.bytes, rows, [*fields, Field(self.layout.label, 1, out.y)])
+
+    def fill(self, rows: slice, source: Source, group: int, encoder: Encoder) -> Missing:
+        """Decode a row group to these rows, encoded."""
+        block = source.decode(group, out=self.target(rows), standard=encoder.standard)
+        return self.finish(rows, block, encoder)
+
+    def put(self, rows: slice, block: Block, encoder: Encoder) -> Missing:
+        """Encode a block, which lies elsewhere, to these rows."""
+        encoder.standardise(block.residuals, block.centre, self.numbers[rows])
+        self.y[rows] = block.labels
+        return self.finish(rows, block, encoder)
+
+    def finish(self, rows: slice, block: Block, encoder: Encoder) -> Missing:
+        """Write a block's ids and weights, after its numbers."""
+        if self.w is not None:
+            self.w[rows] = block.weights
+        kernels.encode(block.codes, encoder.tables(block), self.ids[rows])
+        return block.missing
+
+
+class Gatherer:
+    """Takes rows out of records as the model takes them, into memory that is used again."""
+
+    def __init__(self) -> None:
+        """No memory yet."""
+        self._numbers, self._ids = Buffers(), Buffers()
+
+    def room(self, rows: int, records: Records, encoder: Encoder) -> Encoded:
+        """Memory for so many rows."""
+        return Encoded(
+            self._numbers.take(rows, encoder.features.width),
+            self._ids.take(rows, records.layout.categories).view(np.int32),
+            np.empty(rows, dtype=np.int8),
+            np.empty(rows, dtype=np.float32) if records.layout.is_weighted else None,
+        )
+
+    def take(self, records: Records, rows: I64, encoder: Encoder, missing: Missing) -> Encoded:
+        """Rows by their numbers; `missing`: the columns in which a value of theirs may be missing."""
+        out = self.room(len(rows), records, encoder)
+        records.gather(rows, out)
+        encoder.complete(out.x, np.flatnonzero(missing))
+        return out
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process begins with none."""
+        return {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]

@@ -14,6 +14,8 @@ from binclf.features import Block, Decoding, Standard, Target, decode
 from binclf.loader.readers import Readers
 from binclf.split import PartFile
 
+MOST_FILLERS = 8
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 Look = Callable[[int, Block], None]  # at a row group, by the thread that decoded it
@@ -81,6 +83,11 @@ def decoded(
 def threads() -> int:
     """Decoding threads of this rank: the machine's cores, shared with its other ranks."""
     return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+def fillers() -> int:
+    """Threads that decode ahead of a reader that streams: each needs memory."""
+    return min(threads(), MOST_FILLERS)
 
 
 def ahead(call: Callable[[Item], Made], items: Iterable[Item], count: int) -> Iterator[Made]:

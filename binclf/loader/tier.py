@@ -144,8 +144,11 @@ def attach(stores: Mapping[str, AnyStore], features: Features, world: World) -> 
     if isinstance(train, HeldRows):
         if train.is_shared and world.local_size < world.size:
             world.gather(b"")  # a machine's ranks fill in what others have learnt: not while those encode it
-        train.fill(_share(train, world) if train.is_shared else range(len(train.source.group_rows)))
-        train.share(world.sum_integers(train.lacking.astype(np.int64)) > 0)
+        if train.is_shared:
+            train.fill(_share(train, world))
+        lacking = world.sum_integers(train.lacking.astype(np.int64)) > 0
+        if train.is_shared:
+            train.share(lacking)
 
 
 def _share(store: HeldRows, world: World) -> list[int]:

@@ -21,9 +21,11 @@ import pyarrow as pa
 
 from binclf import kernels
 from binclf.kernels import SLACK
+from binclf.kernels.chunks import BYTES, CODEC, DATA, DICTIONARY, TYPE, UNTOLD
 from binclf.parquet.arrays import arrow_of, dtype_of
 from binclf.parquet.buffers import Buffers
 from binclf.parquet.handle import Handle
+from binclf.parquet.rowgroup import BYTE_ARRAY, INT32, INT64, SNAPPY, UNCOMPRESSED, RowGroup
 from binclf.parquet.texts import Texts
 
 I32 = npt.NDArray[np.int32]
@@ -67,7 +69,7 @@ class Coded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class CodedPlace:
     """Where a column is in a file, and of what sort."""
 
     place: int
@@ -86,97 +88,95 @@ class _Run:
     chunks: list[tuple[int, ...]] = field(default_factory=list)  # the first fields of CHUNK
 
 
-class CodedPages:
-    """The columns of one local file that are read as codes."""
+def coded_places(
+    schema: Any,  # noqa: ANN401 - pyarrow.Schema
+    group: RowGroup,
+    names: Sequence[str],
+) -> dict[str, CodedPlace]:
+    """The columns of text and integers, which are never nested, among those of these names.
 
-    def __init__(self, handle: Handle, names: Sequence[str]) -> None:
-        """Nothing is looked at before the first reading."""
-        self._handle, self._names = handle, names
-        self._places: dict[str, _Place] | None = None
+    Args:
+        schema: of the file, its text as dictionaries.
+        group: any row group of the file.
+        names: of columns to read as codes.
+    """
+    found = {}
+    for place, name in enumerate(schema.names):
+        own = schema.field(place)
+        width = _width_of(int(group.chunks[place, TYPE]), own.type)
+        if name in names and width is not None:
+            found[name] = CodedPlace(place, width, own.nullable, own.type)
+    return found
 
-    def _places_in(self, file: Any, meta: Any) -> dict[str, _Place]:  # noqa: ANN401 - pyarrow
-        """The columns of text and integers, which are never nested; of pyarrow's schema see `PlainPages`."""
-        schema = file.schema_arrow
-        if meta.num_columns != len(schema):  # leaves of nested columns cannot be told by their paths
-            return {}
-        found = {}
-        for place, name in enumerate(schema.names):
-            own = schema.field(place)
-            width = _width_of(meta.column(place).physical_type, own.type)
-            if name in self._names and width is not None:
-                found[name] = _Place(place, width, own.nullable, own.type)
-        return found
 
-    def read(self, file: Any, group: int, names: Sequence[str]) -> dict[str, Coded]:  # noqa: ANN401 - pyarrow
-        """Those of the columns that can be read here; the others are left out.
+def read_coded(
+    handle: Handle, group: RowGroup, places: Mapping[str, CodedPlace], names: Sequence[str]
+) -> dict[str, Coded]:
+    """Those of the columns that can be read here; the others are left out.
 
-        Args:
-            file: as pyarrow has it.
-            group: which of its row groups.
-            names: of the columns.
+    Args:
+        handle: the file.
+        group: which of its row groups.
+        places: as of `coded_places`.
+        names: of the columns.
 
-        Raises:
-            OSError: the file cannot be read.
-        """
-        if not kernels.can_decode():
-            return {}
-        meta = file.metadata.row_group(group)
-        if not 0 < meta.num_rows <= MOST_ROWS:
-            return {}
-        if self._places is None:
-            self._places = self._places_in(file, meta)
-        places = self._places
-        wanted = sorted((places[name].place, name) for name in names if name in places)
-        codes = _codes.take(len(wanted), meta.num_rows).view(np.int32)
-        found: dict[str, Coded] = {}
-        done = 0
-        for run in _runs(meta, wanted, places):
-            found |= self._read(run, places, codes[done : done + len(run.names)])
-            done += len(run.names)
-        return found
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if not kernels.can_decode() or not 0 < group.rows <= MOST_ROWS:
+        return {}
+    wanted = sorted((places[name].place, name) for name in names if name in places)
+    if not wanted:
+        return {}
+    codes = _codes.take(len(wanted), group.rows).view(np.int32)
+    found: dict[str, Coded] = {}
+    done = 0
+    for run in _runs(group, wanted, places):
+        found |= _read(handle, run, places, codes[done : done + len(run.names)])
+        done += len(run.names)
+    return found
 
-    def _read(self, run: _Run, places: Mapping[str, _Place], codes: I32) -> dict[str, Coded]:
-        """Those of a run that are what they must be, with their codes int32 [columns of the run, rows]."""
-        size = run.end - run.begin
-        data = _bytes(_packed, size + SLACK)
-        if self._handle.read([data[:size]], run.begin) != size:
-            return {}
-        decoded = kernels.decode(data, run.chunks, codes)
-        found: dict[str, Coded] = {}
-        for name, own, values in zip(run.names, codes, decoded, strict=True):
-            of, taken = places[name], None if values is None else _taken(values, places[name])
-            if taken is not None:
-                found[name] = Coded(own, taken, of.kind, of.is_nullable)
-        return found
+
+def _read(handle: Handle, run: _Run, places: Mapping[str, CodedPlace], codes: I32) -> dict[str, Coded]:
+    """Those of a run that are what they must be, with their codes int32 [columns of the run, rows]."""
+    size = run.end - run.begin
+    data = _bytes(_packed, size + SLACK)
+    if handle.read([data[:size]], run.begin) != size:
+        return {}
+    decoded = kernels.decode(data, run.chunks, codes)
+    found: dict[str, Coded] = {}
+    for name, own, values in zip(run.names, codes, decoded, strict=True):
+        of, taken = places[name], None if values is None else _taken(values, places[name])
+        if taken is not None:
+            found[name] = Coded(own, taken, of.kind, of.is_nullable)
+    return found
 
 
 def _runs(
-    meta: Any,  # noqa: ANN401 - pyarrow
-    wanted: Sequence[tuple[int, str]],
-    places: Mapping[str, _Place],
+    group: RowGroup, wanted: Sequence[tuple[int, str]], places: Mapping[str, CodedPlace]
 ) -> Iterator[_Run]:
     """Columns that follow each other in the file without a gap, as many as are read at once."""
     run = _Run(0, 0)
-    for place, name in wanted:
-        chunk, own = meta.column(place), places[name]
-        begin, length, packing = chunk.data_page_offset, chunk.total_compressed_size, chunk.compression
-        if chunk.has_dictionary_page:
-            begin = min(begin, chunk.dictionary_page_offset)
-        if not 0 < length <= MOST_BYTES or packing not in ("SNAPPY", "UNCOMPRESSED"):
+    chunks = group.chunks[[place for place, _ in wanted]].tolist()
+    for (_, name), chunk in zip(wanted, chunks, strict=True):
+        begin, length, packing = chunk[DATA], chunk[BYTES], chunk[CODEC]
+        if chunk[DICTIONARY] != UNTOLD:
+            begin = min(begin, chunk[DICTIONARY])
+        if not 0 < length <= MOST_BYTES or packing not in (SNAPPY, UNCOMPRESSED):
             continue
         if begin != run.end or run.end + length - run.begin > AT_ONCE_BYTES:
             if run.names:
                 yield run
             run = _Run(begin, begin)
-        first = run.end - run.begin
+        first, own = run.end - run.begin, places[name]
         run.names.append(name)
-        run.chunks.append((first, first + length, packing == "SNAPPY", own.is_nullable, own.width))
+        run.chunks.append((first, first + length, packing == SNAPPY, own.is_nullable, own.width))
         run.end += length
     if run.names:
         yield run
 
 
-def _taken(values: kernels.Values, of: _Place) -> Texts | Integers | None:
+def _taken(values: kernels.Values, of: CodedPlace) -> Texts | Integers | None:
     """A column's values; None if they are not UTF-8."""
     if of.width:
         stored: Integers = values.data.view(f"<i{of.width}")
@@ -190,11 +190,11 @@ def _bytes(buffers: Buffers, size: int) -> U8:
     return buffers.take(1, -(-size // ROOM) * ROOM // 4).reshape(-1).view(np.uint8)
 
 
-def _width_of(physical: str, kind: Any) -> int | None:  # noqa: ANN401 - pyarrow.DataType
+def _width_of(physical: int, kind: Any) -> int | None:  # noqa: ANN401 - pyarrow.DataType
     """Bytes of a value as the file has it, 0 of text; None: it is neither text nor integers."""
     if pa.types.is_integer(kind):
-        return {"INT32": 4, "INT64": 8}.get(physical)
+        return {INT32: 4, INT64: 8}.get(physical)
     is_text = pa.types.is_dictionary(kind) and (
         pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type)
     )
-    return 0 if is_text and physical == "BYTE_ARRAY" else None
+    return 0 if is_text and physical == BYTE_ARRAY else None

@@ -27,6 +27,9 @@ class Plain(Mapping[str, Floats]):
         column: Floats = self._stages[which][place]
         return column
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 

@@ -30,6 +30,12 @@ def read_group(file: Any, group: int, columns: Sequence[str], rows: int) -> Any:
     return pa.table([column for table in tables for column in table.columns], schema=pa.schema(fields))
 
 
+def no_columns(rows: int) -> Any:  # noqa: ANN401 - pyarrow.Table
+    """A table of so many rows without a column."""
+    empty = pa.Array.from_buffers(pa.struct([]), rows, [None])
+    return pa.Table.from_batches([pa.RecordBatch.from_struct_array(empty)])
+
+
 def _read(file: Any, group: int, columns: Sequence[str]) -> Any:  # noqa: ANN401 - pyarrow
     """Some columns at once; pyarrow does not look whether codes are of values, and pages' headers can lie."""
     table = file.read_row_group(group, columns=list(columns), use_threads=False)

@@ -2,37 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from binclf.parquet.coded import Coded, CodedPages
+from binclf.parquet.coded import Coded, CodedPlace, coded_places, read_coded
 from binclf.parquet.floats import Plain
 from binclf.parquet.handle import Handle
-from binclf.parquet.plain import PlainPages
+from binclf.parquet.plain import Number, plain_places, read_plain
+from binclf.parquet.rowgroup import RowGroup
+
+KEPT = 64  # forms of files: those of one data set mostly have one
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Which columns of files of one form can be read so, and where they are."""
+
+    plain: Mapping[str, tuple[int, Number]] = field(default_factory=dict)
+    coded: Mapping[str, CodedPlace] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, file: Any, coded: Sequence[str]) -> Places:  # noqa: ANN401 - pyarrow.parquet.ParquetFile
+        """Of a file that pyarrow has opened, with a row group.
+
+        pyarrow's own schema is not asked: it and the metadata hold each other, and stay until Python looks.
+        """
+        metadata, schema = file.metadata, file.schema_arrow
+        if metadata.num_columns != len(schema):  # leaves of nested columns cannot be told by their paths
+            return cls()
+        group = RowGroup.of_metadata(metadata.row_group(0))
+        return cls(plain_places(schema), coded_places(schema, group, coded))
+
+
+_known: dict[tuple[str, tuple[str, ...]], Places] = {}
+_lock = threading.Lock()
+
+
+def places_of(form: str, coded: Sequence[str], parsed: Callable[[], Any]) -> Places:
+    """What is known of files of a form; the first of them is parsed by pyarrow.
+
+    Args:
+        form: a digest of all that files say of their columns.
+        coded: names of columns to read as codes.
+        parsed: the file.
+    """
+    key = (form, tuple(coded))
+    with _lock:
+        places = _known.get(key)
+    if places is None:
+        places = Places.of(parsed(), coded)
+        with _lock:
+            while len(_known) >= KEPT:
+                _known.pop(next(iter(_known)))
+            _known[key] = places
+    return places
 
 
 class Pages:
     """Floats as they lie there, and what is read as codes."""
 
-    def __init__(self, path: Path, coded: Sequence[str]) -> None:
+    def __init__(self, path: Path) -> None:
         """Nothing is looked at before the first reading: most files are opened for their footers alone."""
         self._handle = Handle(path)
-        self._plain = PlainPages(self._handle)
-        self._coded = CodedPages(self._handle, coded)
 
-    def read(self, file: Any, group: int, names: Sequence[str]) -> tuple[Plain, dict[str, Coded]]:  # noqa: ANN401
+    def read(self, group: RowGroup, places: Places, names: Sequence[str]) -> tuple[Plain, dict[str, Coded]]:
         """Of the columns those that can be read so; the others are left out.
-
-        Args:
-            file: as pyarrow has it.
-            group: which of its row groups.
-            names: of the columns.
 
         Raises:
             OSError: the file cannot be read.
         """
-        return self._plain.read(file, group, names), self._coded.read(file, group, names)
+        plain = read_plain(self._handle, group, places.plain, names)
+        return plain, read_coded(self._handle, group, places.coded, names)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -11,7 +11,7 @@ have, checksum included. Whatever else is found is left to pyarrow, which reads 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,9 +20,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from binclf import kernels
+from binclf.kernels.chunks import BYTES, CODEC, DATA
 from binclf.parquet.buffers import Buffers
 from binclf.parquet.floats import Floats, Plain
 from binclf.parquet.handle import Handle
+from binclf.parquet.rowgroup import UNCOMPRESSED, RowGroup
 
 Number = np.dtype[np.float32] | np.dtype[np.float64]
 
@@ -38,49 +40,35 @@ _ENDS = (b"\x1c\x00\x00\x00", b"\x00\x00")  # no statistics: an empty record, or
 _buffers = Buffers()
 
 
-class PlainPages:
-    """The plain columns of one local file."""
+def plain_places(schema: Any) -> dict[str, tuple[int, Number]]:  # noqa: ANN401 - pyarrow.Schema
+    """Where columns that can be plain are among those of a file, and what their values are."""
+    dtypes = [_dtype_of(field.type) for field in schema]
+    return {
+        schema.names[place]: (place, dtype)
+        for place, dtype in enumerate(dtypes)
+        if dtype is not None and not schema.field(place).nullable
+    }
 
-    def __init__(self, handle: Handle) -> None:
-        """Nothing is looked at before the first reading."""
-        self._handle = handle
-        self._places: dict[str, tuple[int, Number]] | None = None
 
-    def _places_in(self, file: Any) -> dict[str, tuple[int, Number]]:  # noqa: ANN401 - pyarrow
-        """Where columns that can be plain are among those of the file, and what their values are.
+def read_plain(
+    handle: Handle, group: RowGroup, places: Mapping[str, tuple[int, Number]], names: Sequence[str]
+) -> Plain:
+    """Those of the columns that are plain; the others are left out.
 
-        pyarrow's own schema is not asked: it and the metadata hold each other, and stay until Python looks.
-        """
-        metadata, schema = file.metadata, file.schema_arrow
-        if metadata.num_columns != len(schema):  # leaves of nested columns cannot be told by their paths
-            return {}
-        dtypes = [_dtype_of(field.type) for field in schema]
-        return {
-            schema.names[place]: (place, dtype)
-            for place, dtype in enumerate(dtypes)
-            if dtype is not None and not schema.field(place).nullable
-        }
+    Args:
+        handle: the file.
+        group: which of its row groups.
+        places: as of `plain_places`.
+        names: of the columns.
 
-    def read(self, file: Any, group: int, names: Sequence[str]) -> Plain:  # noqa: ANN401 - pyarrow
-        """Those of the columns that are plain; the others are left out.
-
-        Args:
-            file: as pyarrow has it.
-            group: which of its row groups.
-            names: of the columns.
-
-        Raises:
-            OSError: the file cannot be read.
-        """
-        if self._places is None:
-            self._places = self._places_in(file)
-        places = self._places
-        wanted = [(*places[name], name) for name in names if name in places]
-        wanted.sort(key=lambda one: one[0])
-        if not wanted:
-            return Plain()
-        meta = file.metadata.row_group(group)
-        return Plain([stage for run in _runs(meta, wanted) for stage in run.read(self._handle)])
+    Raises:
+        OSError: the file cannot be read.
+    """
+    wanted = [(*places[name], name) for name in names if name in places]
+    wanted.sort(key=lambda one: one[0])
+    if not wanted:
+        return Plain()
+    return Plain([stage for run in _runs(group, wanted) for stage in run.read(handle)])
 
 
 class _Run:
@@ -110,17 +98,15 @@ class _Run:
             yield from (([name], stage[i : i + 1]) for i, name in enumerate(self.names) if good[i])
 
 
-def _runs(meta: Any, wanted: Sequence[tuple[int, Number, str]]) -> Iterator[_Run]:  # noqa: ANN401 - pyarrow
+def _runs(group: RowGroup, wanted: Sequence[tuple[int, Number, str]]) -> Iterator[_Run]:
     """The columns of a row group by places in the file: each run is read at once."""
-    rows = meta.num_rows
+    rows, chunks = group.rows, group.chunks[[place for place, _, _ in wanted]].tolist()
     run = _Run(rows, SINGLE, 0)
-    for place, dtype, name in wanted:  # each look at the footer takes a microsecond: the least that will do
-        chunk = meta.column(place)
-        length = chunk.total_compressed_size
+    for (_, dtype, name), chunk in zip(wanted, chunks, strict=True):
+        length, offset = chunk[BYTES], chunk[DATA]
         header = length - rows * dtype.itemsize
-        if rows < 1 or not 0 < header <= MOST_HEADER or chunk.compression != "UNCOMPRESSED":
+        if rows < 1 or not 0 < header <= MOST_HEADER or chunk[CODEC] != UNCOMPRESSED:
             continue  # a page may happen to be as long when it is compressed, which its header tells not
-        offset = chunk.data_page_offset
         if offset != run.end or dtype is not run.dtype or len(run.names) == MOST_COLUMNS:
             yield run
             run = _Run(rows, dtype, offset)
@@ -140,11 +126,11 @@ def _dtype_of(kind: Any) -> Number | None:  # noqa: ANN401 - pyarrow
 def _are_headers_of(pages: npt.NDArray[np.uint8], count: int, headers: Sequence[bytearray]) -> list[bool]:
     """Whether each page header is what the format writes before these values and nothing else."""
     before, after = _around_checksum(pages.shape[1], count)
+    checksums = kernels.crc32s(pages).tolist()
     good: list[bool] = []
-    for checksum, header in zip(kernels.crc32s(pages).tolist(), headers, strict=True):
-        signed = 2 * checksum if checksum < 2**31 else 2 * (2**32 - checksum) - 1
-        expected = before + _varint(signed) + after
-        good.append(header.startswith(expected) and header[len(expected) :] in _ENDS)
+    for checksum, header in zip(checksums, headers, strict=True):
+        expected = before + _varint(2 * checksum if checksum < 2**31 else 2**33 - 2 * checksum - 1) + after
+        good.append(header in (expected + _ENDS[0], expected + _ENDS[1]))
     return good
 
 

@@ -18,9 +18,10 @@ from binclf.errors import DamageError, DataError, StorageError
 from binclf.parquet.coded import Coded
 from binclf.parquet.columns import Rows
 from binclf.parquet.floats import Plain
-from binclf.parquet.groups import read_group
-from binclf.parquet.pages import Pages
+from binclf.parquet.groups import no_columns, read_group
+from binclf.parquet.pages import Pages, Places, places_of
 from binclf.parquet.refusal import at_fault, first_line, unopened
+from binclf.parquet.rowgroup import RowGroup
 from binclf.parquet.tail import tail_of
 from binclf.storage import Place, Remote, Stamp, read_at, stamp_if_there, stamp_of, stamp_of_open
 
@@ -73,7 +74,8 @@ class Reader:
                 self.name,
             )
         # those of an object come by ranges that pyarrow fetches together
-        self._pages = Pages(place, coded) if isinstance(place, Path) else None
+        self._pages = Pages(place) if isinstance(place, Path) else None
+        self._as_codes = tuple(coded)
         if self._tail.places is None:
             _ = self.file  # which says what is wrong
 
@@ -105,6 +107,18 @@ class Reader:
                 self._cut = self._parquet(self._source, self._tail.cut(self._run))
         self._asked = group
         return self._cut, group - self._run.start
+
+    def _said(self, group: int) -> RowGroup:
+        """What the footer says of a row group."""
+        found = RowGroup.of_record(self._tail.record(group)) if self._tail.places is not None else None
+        if found is None:
+            file, own = self._group(group)
+            found = RowGroup.of_metadata(file.metadata.row_group(own))
+        return found
+
+    @cached_property
+    def _places(self) -> Places:
+        return places_of(self._tail.form, self._as_codes, lambda: self._group(0)[0])
 
     def _parquet(self, source: Any, metadata: Any) -> Any:  # noqa: ANN401 - pyarrow
         return pq.ParquetFile(
@@ -140,12 +154,16 @@ class Reader:
         """
         place = f"{self.name}, row group {group}"
         nothing: tuple[Plain, dict[str, Coded]] = Plain(), {}
-        file, own = self._group(group)
-        promised = file.metadata.row_group(own).num_rows
+        said = self._said(group)
+        promised = said.rows
         try:
-            plain, coded = self._pages.read(file, own, columns) if self._pages else nothing
+            plain, coded = self._pages.read(said, self._places, columns) if self._pages else nothing
             rest = [name for name in columns if name not in plain and name not in coded]
-            table = read_group(file, own, rest, 0 if isinstance(self.place, Remote) else promised)
+            if rest:
+                at_once = 0 if isinstance(self.place, Remote) else promised
+                table = read_group(*self._group(group), rest, at_once)
+            else:
+                table = no_columns(promised)
         except _DAMAGE as error:
             if self.coded and _NO_CODES in str(error):
                 self.coded, self._run = [], range(0)

@@ -35,7 +35,7 @@ FIRST_BYTES = 2**16  # of an object's end that are asked for at once: most foote
 _footers = Kept("footers")
 
 
-_ROW_GROUPS = 4  # the field of a footer that lists them
+_SCHEMA, _ROW_GROUPS = 2, 4  # the fields of a footer that list the columns, and the row groups
 _RECORDS = 12  # the kind of what is listed, as its header has it
 
 
@@ -46,18 +46,27 @@ class Tail:
     content: bytes
     digest: str  # SHA-256 of its bytes; empty where there is none
     places: npt.NDArray[np.int64] | None  # of the list of row groups, of each, and of their end
+    form: str  # SHA-256 of what it says of the columns: of the schema, and of all after the row groups
 
     @classmethod
     def of(cls, content: bytes) -> Tail:
         """Look where its row groups are."""
         if not content:
-            return cls(b"", "", None)
-        return cls(content, hashlib.sha256(content).hexdigest(), kernels.elements(content, _ROW_GROUPS))
+            return cls(b"", "", None, "")
+        groups, schema = (kernels.elements(content, field) for field in (_ROW_GROUPS, _SCHEMA))
+        form = b"" if schema is None else content[schema[0] : schema[-1]]
+        form += b"" if groups is None else content[groups[-1] : -8]
+        digest, form_digest = (hashlib.sha256(part).hexdigest() for part in (content, form))
+        return cls(content, digest, groups, form_digest)
 
     @property
     def groups(self) -> int:
         """How many row groups there are."""
         return len(self._places) - 2
+
+    def record(self, group: int) -> bytes:
+        """The bytes that tell of one row group."""
+        return self.content[self._places[group + 1] : self._places[group + 2]]
 
     def whole(self) -> Any:  # noqa: ANN401 - pyarrow.FileMetaData
         """All of it, parsed; None: let pyarrow say what is wrong with the file."""

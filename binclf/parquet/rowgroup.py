@@ -1,0 +1,52 @@
+"""What a footer says of one row group, as far as it is needed to read pages without pyarrow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf import kernels
+from binclf.kernels.chunks import UNTOLD
+
+I64 = npt.NDArray[np.int64]
+
+INT32, INT64, BYTE_ARRAY = 1, 2, 6  # types, as parquet.thrift numbers them
+UNCOMPRESSED, SNAPPY = 0, 1  # and codecs
+_TYPES = {"INT32": INT32, "INT64": INT64, "BYTE_ARRAY": BYTE_ARRAY}
+_CODECS = {"UNCOMPRESSED": UNCOMPRESSED, "SNAPPY": SNAPPY}
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """N rows of all columns of a file."""
+
+    rows: int  # N
+    chunks: (
+        I64  # [columns, FIELDS of kernels.chunks]; types and codecs that are not named above may be UNTOLD
+    )
+
+    @classmethod
+    def of_record(cls, record: bytes) -> RowGroup | None:
+        """From the bytes in the footer; None: let pyarrow look at them."""
+        found = kernels.chunks(record)
+        return None if found is None else cls(*found)
+
+    @classmethod
+    def of_metadata(cls, meta: Any) -> RowGroup:  # noqa: ANN401 - pyarrow.RowGroupMetaData
+        """From what pyarrow has parsed."""
+        columns = [meta.column(place) for place in range(meta.num_columns)]
+        rows = [
+            (
+                _TYPES.get(column.physical_type, UNTOLD),
+                _CODECS.get(column.compression, UNTOLD),
+                column.num_values,
+                column.total_compressed_size,
+                column.data_page_offset,
+                column.dictionary_page_offset if column.has_dictionary_page else UNTOLD,
+            )
+            for column in columns
+        ]
+        return cls(meta.num_rows, np.array(rows, dtype=np.int64).reshape(len(rows), -1))
