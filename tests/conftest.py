@@ -6,6 +6,7 @@ import pytest
 
 from binclf import kernels
 from binclf.kernels import library
+from tests import laws
 from tests.bucket import bucket, s3_address
 from tests.exports import odd_run, run_without_clocks, run_without_durations
 from tests.optimum import known, many_blocks
@@ -24,6 +25,8 @@ __all__ = [
     "s3_address",
     "trained_run",
 ]
+
+laws.register()
 
 
 @pytest.fixture(params=["compiled", "numpy"])

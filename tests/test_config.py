@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from binclf.config import Config, Data, Evaluate, Features, Split, Train, load, parse
 from binclf.config.rules import SPLIT_READS
 from binclf.errors import ConfigError
+from tests.laws import examples
 
 OTHER_VALUES: dict[str, Any] = {  # of each setting of [split], one that is not the default
     "test_fraction": 0.3,
@@ -446,7 +447,7 @@ def test_the_form_has_a_place_and_a_help_text_for_each_field_and_no_unions() -> 
             assert shown == {n for n, field in model.model_fields.items() if not field.is_required()}
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.fixed_dictionaries(
         {

@@ -22,7 +22,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sqlglot
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 import binclf
@@ -35,6 +35,7 @@ from binclf.export.formula import Formula, formula_of
 from binclf.export.golden import golden_rows
 from binclf.parquet import Column, Rows
 from tests.exports import CODE, LEVELS, NUMBER, SINGLE, WHOLE, WORD, YES, odd, train
+from tests.laws import examples
 from tests.postgres import Postgres
 from tests.test_cli import run as command
 
@@ -131,7 +132,7 @@ def test_a_query_is_one_statement_in_its_dialect(dialect: str, run_without_durat
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12))
 def test_every_text_and_name_is_read_back_as_it_was(text: str) -> None:
     connection = duckdb.connect()
@@ -180,7 +181,7 @@ def engines(
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, phases=[Phase.reuse, Phase.generate])  # to shrink takes minutes
+@examples(25, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # to shrink takes minutes
 @given(data=st.data())
 def test_engines_agree_on_whatever_a_frame_holds(
     data: st.DataObject, run_without_clocks: Run, engines: list[Callable[[Rows], Any]]

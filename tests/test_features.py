@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
@@ -46,6 +46,7 @@ from binclf.labels import LabelRule
 from binclf.parquet import Reader, Texts, footer
 from binclf.parquet.files import Found
 from tests import made
+from tests.laws import examples
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -239,7 +240,7 @@ def test_any_ranks_learn_the_same_bits(
     assert alone.rows == 650
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.lists(st.integers(0, 3), min_size=7, max_size=7))
 def test_any_deal_of_row_groups_is_the_same(
     tmp_path_factory: pytest.TempPathFactory, owners: list[int]
@@ -280,7 +281,7 @@ def test_statistics_are_those_of_pandas(weight: str, log1p: list[str], tmp_path:
         check_against_pandas(column, values, weights)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @example(values=[None, 0.0, 8.8e-43], group_rows=1, seed=0)
 @example(values=[1.0, 0.0, 1.1754944e-38], group_rows=1, seed=0)
 @given(
@@ -495,7 +496,7 @@ def test_min_count_is_the_least_number_of_rows_of_a_level(min_count: int, tmp_pa
     assert features.categorical[0].levels == tuple(t for t, count in counts.items() if count >= min_count)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.lists(st.lists(st.sampled_from([None, *"abcdefgh"]), min_size=1, max_size=12), min_size=1, max_size=6)
 )

@@ -6,12 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf import hashing
+from tests.laws import examples
 
-quick = settings(max_examples=40, deadline=None)
+quick = examples(40)
 MASK = 2**64 - 1
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.errors import ConfigError, DataError
@@ -37,8 +37,9 @@ from binclf.parquet import (
     write_frame,
 )
 from tests import made
+from tests.laws import examples
 
-quick = settings(max_examples=40, deadline=None)
+quick = examples(40)
 
 
 def rows_of(values: Any, kind: Any = None) -> Rows:

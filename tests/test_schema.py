@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.errors import DataError
@@ -22,8 +22,9 @@ from binclf.retrain import retrain
 from binclf.score import score
 from binclf.split import ensure, plan
 from tests import made
+from tests.laws import examples
 
-MANY = settings(max_examples=300, deadline=None)
+MANY = examples(300)
 
 
 def foot(relative: str, columns: dict[str, Any]) -> Footer:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression as Reference
 
@@ -27,6 +26,7 @@ from binclf.solvers.minibatch import fit
 from binclf.solvers.problem import Problem, Solution
 from binclf.solvers.state import optimizer_arrays, restore_optimizer, weights_of
 from binclf.solvers.validation import mean_log_loss
+from tests.laws import examples
 from tests.trained import people, settings, stores, whole, write
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -315,7 +315,7 @@ def test_any_flipped_bit_makes_the_one_before_be_taken(
     assert not unnoticed
 
 
-@examples(max_examples=20, deadline=None)
+@examples(20)
 @given(st.floats(0, 0.999))
 def test_a_checkpoint_cut_short_makes_the_one_before_be_taken(share: float) -> None:
     import tempfile
@@ -340,7 +340,7 @@ def test_all_damaged_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
         checkpoint.newest(tmp_path)
 
 
-@examples(max_examples=50, deadline=None)
+@examples(50)
 @given(st.integers(1, 10**11))
 def test_a_step_has_between_16_and_8192_rows_and_never_fewer_for_more(rows: int) -> None:
     assert 16 <= schedule.batch_rows(rows) <= schedule.batch_rows(2 * rows) <= 8192

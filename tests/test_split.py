@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
@@ -26,6 +26,7 @@ from binclf.errors import ArtifactError, ConfigError, DataError
 from binclf.parquet import Reader
 from binclf.split import PART_NAMES, Split, deal, ensure, perform, plan
 from tests import made
+from tests.laws import examples
 
 Parts = dict[str, list[int]]
 Stamp = dict[str, tuple[int, int, int]]
@@ -255,7 +256,7 @@ def test_null_labels_are_an_error_or_dropped_and_counted(method: str, flights: P
 # random
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.integers(40, 400),
     st.floats(0.05, 0.95),
@@ -478,7 +479,7 @@ def test_the_last_rows_are_test_and_those_before_validation(tmp_path: Path) -> N
     assert split.cuts == {"validation": "2024-01-01 17:50:00", "test": "2024-01-01 18:40:00"}
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     st.lists(st.integers(0, 30), min_size=5, max_size=60),
     st.floats(0.01, 0.49),
