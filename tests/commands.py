@@ -1,4 +1,4 @@
-"""Every command run to its end: the code it ends with, and how long after its last words."""
+"""Commands run to their end: the code they end with, and how long after their last words."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from binclf import cli
 from tests.bucket import environment, made_bucket, serving
 from tests.ranks import as_toml, small_job
 
-SECONDS = 5.0  # within which a command is gone after its last line
+SECONDS = 20.0  # within which a command is gone after its last line, or it hangs
+
+
+def run(*arguments: str | Path) -> int:
+    """The exit code of a command run in this process."""
+    with pytest.raises(SystemExit, match=r"^\d+$") as caught:
+        cli.main([str(argument) for argument in arguments])
+    return int(str(caught.value.code))
 
 
 def exits(folder: Path, times: int) -> tuple[float, list[str]]:
@@ -21,10 +29,10 @@ def exits(folder: Path, times: int) -> tuple[float, list[str]]:
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "small.toml"
     config.write_text(as_toml(small_job(folder, train={"epochs": 1})))
-    run = ["retrain", str(config)]
-    code, _, words = finish(run)
+    first = ["retrain", str(config)]
+    code, _, words = finish(first)
     if code:
-        return 0.0, [f"{run}: {code}: {words}"]
+        return 0.0, [f"{first}: {code}: {words}"]
     trained = max((folder / "runs").glob("small-*/manifest.json")).parent
     commands: list[tuple[list[str], int]] = [
         (["check", str(config)], 0),
@@ -69,12 +77,12 @@ def exits_from_a_store(folder: Path, times: int) -> tuple[float, list[str]]:
         code, _, words = finish(["retrain", str(path), *there, "--json"])
         if code:
             return 0.0, [words]
-        run = next(line for line in words.splitlines() if "run directory: " in line).split(": ")[1]
+        made = next(line for line in words.splitlines() if "run directory: " in line).split(": ")[1]
         for number in range(times):
             commands: list[tuple[list[str], int]] = [
                 (["split", str(path), *there], 0),
-                (["score", run, f"{bucket.root}/data", f"{bucket.root}/scored-{number}"], 0),
-                (["evaluate", run, f"{bucket.root}/nowhere"], 10),
+                (["score", made, f"{bucket.root}/data", f"{bucket.root}/scored-{number}"], 0),
+                (["evaluate", made, f"{bucket.root}/nowhere"], 10),
             ]
             for command, expected in commands:
                 code, seconds, words = finish(command)
@@ -104,7 +112,7 @@ def finish(arguments: list[str]) -> tuple[int, float, str]:
 
     listener = threading.Thread(target=listen)
     listener.start()
-    code = process.wait(timeout=120)
+    code = process.wait(timeout=300)
     seconds = time.monotonic() - last[0]
     listener.join()
     return code, seconds, "".join(lines)

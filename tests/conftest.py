@@ -7,7 +7,7 @@ import pytest
 from binclf import kernels
 from binclf.kernels import library
 from tests import laws
-from tests.bucket import bucket, s3_address
+from tests.bucket import bucket, kept_bucket, s3_address, twice_at_most
 from tests.exports import odd_run, run_without_clocks, run_without_durations
 from tests.optimum import known, many_blocks
 from tests.postgres import postgres
@@ -15,6 +15,7 @@ from tests.trained import people_dir, trained_run
 
 __all__ = [
     "bucket",
+    "kept_bucket",
     "known",
     "many_blocks",
     "odd_run",
@@ -24,9 +25,20 @@ __all__ = [
     "run_without_durations",
     "s3_address",
     "trained_run",
+    "twice_at_most",
 ]
 
 laws.register()
+
+SERVERS = {"postgres", "s3_address"}  # fixtures that start one
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need a server are slow."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 @pytest.fixture(params=["compiled", "numpy"])

@@ -9,7 +9,7 @@ import logging
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,11 +131,16 @@ def test_a_query_is_one_statement_in_its_dialect(dialect: str, run_without_durat
     assert (table.db, table.name) == ("my", "table")
 
 
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        yield opened
+
+
 @pytest.mark.slow
 @examples(80)
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12))
-def test_every_text_and_name_is_read_back_as_it_was(text: str) -> None:
-    connection = duckdb.connect()
+def test_every_text_and_name_is_read_back_as_it_was(text: str, connection: duckdb.DuckDBPyConnection) -> None:
     assert connection.execute(f"SELECT {DUCKDB.text(text)}").fetchone() == (text,)
     for name in ("bigquery", "spark"):
         literal = sqlglot.parse_one(DIALECTS[name].text(text), read=name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -19,7 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import binclf
-from binclf import artifact, cli, registry
+from binclf import artifact, registry
+from tests.commands import run
+from tests.ports import free_port
 from tests.races import races
 from tests.ranks import wait_until
 from tests.registered import promoting, sibling
@@ -34,13 +35,6 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # mlflow starts uvicorn by its name
 }
-
-
-def run(*arguments: str | Path) -> int:
-    """The exit code of a command run in this process."""
-    with pytest.raises(SystemExit, match=r"^\d+$") as caught:
-        cli.main([str(argument) for argument in arguments])
-    return int(str(caught.value.code))
 
 
 @pytest.fixture
@@ -118,12 +112,6 @@ def test_two_retrainings_that_promote_at_the_same_moment(
 
 
 # a tracking server
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextmanager
