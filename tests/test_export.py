@@ -34,10 +34,10 @@ from binclf.export.dialects import BIGQUERY, DIALECTS, DUCKDB, POSTGRES, SPARK
 from binclf.export.formula import Formula, formula_of
 from binclf.export.golden import golden_rows
 from binclf.parquet import Column, Rows
+from tests.commands import run as command
 from tests.exports import CODE, LEVELS, NUMBER, SINGLE, WHOLE, WORD, YES, odd, train
 from tests.laws import examples
 from tests.postgres import Postgres
-from tests.test_cli import run as command
 
 WITHIN = 1e-12
 Engine = Callable[[Run, Path, pa.Table], tuple[np.ndarray, np.ndarray]]
