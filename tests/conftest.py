@@ -11,10 +11,12 @@ from tests.bucket import bucket, kept_bucket, s3_address, twice_at_most
 from tests.exports import odd_run, run_without_clocks, run_without_durations
 from tests.optimum import known, many_blocks
 from tests.postgres import postgres
+from tests.splits import flights
 from tests.trained import people_dir, trained_run
 
 __all__ = [
     "bucket",
+    "flights",
     "kept_bucket",
     "known",
     "many_blocks",
