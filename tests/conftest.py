@@ -12,14 +12,16 @@ from tests.exports import odd_run, run_without_clocks, run_without_durations
 from tests.optimum import known, many_blocks
 from tests.postgres import postgres
 from tests.splits import flights
-from tests.trained import people_dir, trained_run
+from tests.trained import alone, model, people_dir, trained_run
 
 __all__ = [
+    "alone",
     "bucket",
     "flights",
     "kept_bucket",
     "known",
     "many_blocks",
+    "model",
     "odd_run",
     "people_dir",
     "postgres",

@@ -14,7 +14,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import binclf
 from binclf import artifact
 from binclf.calibration import Calibration, Line, Steps
 from binclf.errors import DataError
@@ -24,11 +23,6 @@ from binclf.parquet import Reader
 from binclf.predict import Model, probability
 from tests.laws import examples
 from tests.trained import decoding, people, whole
-
-
-@pytest.fixture(scope="module")
-def model(trained_run: Path) -> Model:
-    return binclf.load(trained_run)
 
 
 def strangers(rows: int) -> pa.Table:

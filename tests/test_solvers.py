@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +44,6 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, HeldRows]:
     folder = tmp_path_factory.mktemp("solvers")
     write(folder / "data.parquet", people(2000, 1), [900, 1100])
     return stores(settings(folder / "data.parquet", folder / "store"))[2]
-
-
-@pytest.fixture(scope="module")
-def alone() -> Iterator[world.World]:
-    with world.join("cpu") as met:
-        yield met
 
 
 def problem(parts: dict[str, HeldRows], *, validated: bool = True, **train: Any) -> Problem:
