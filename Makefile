@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# two at once; the tests of a file share what was made for them
-TWO := --numprocesses 2 --dist loadfile
+# two at once; the tests of a file share what was made for them, and files come in the order of tests/conftest.py
+TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test lint fast hunt acceptance clean
 
