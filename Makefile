@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# two at once; the tests of a file share what was made for them
-TWO := --numprocesses 2 --dist loadfile
+# two at once; the tests of a file share what was made for them, and files come in the order of tests/conftest.py
+TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint fast acceptance clean
+.PHONY: demo test lint fast hunt acceptance clean
 
 demo: $(READY)
 	$(BIN)/binclf demo demo
@@ -16,6 +16,10 @@ test: lint
 
 fast: $(READY)
 	$(BIN)/pytest $(TWO) -m "not slow"
+
+# Laws tried on examples that no run has seen, ten times as many (see tests/laws.py); again and again finds more.
+hunt: $(READY)
+	$(BIN)/pytest $(TWO) -m "hypothesis and not slow" --hypothesis-profile hunt
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -8,7 +8,6 @@ difference from `predict_proba`, or what is refused.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.oracles import settings_of
+from benchmarks.oracles import asking, settings_of
 from binclf import artifact, config, predict
 from binclf.artifact import Run
 from binclf.errors import ConfigError
@@ -44,12 +43,9 @@ EXTRA: dict[str, dict[str, list[str]]] = {  # many levels, moments and times of 
 
 def main() -> None:
     """Print a line for each set and format."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("sets", nargs="*")
-    options = parser.parse_args()
+    options = asking(__doc__, SETS).parse_args()
     logging.disable(logging.WARNING)
-    for name in options.sets or SETS:
+    for name in options.sets:
         for line, _ in measure(options.folder, name):
             sys.stdout.write(f"{name}: {line}\n")
             sys.stdout.flush()

@@ -7,7 +7,6 @@ its standard errors, and the seconds that each took once the rows are in memory.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import sys
@@ -20,7 +19,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.oracles import SETS, settings_of
+from benchmarks.oracles import SETS, asking, settings_of
 from binclf import config
 from binclf.features import Decoding, roles
 from binclf.loader import HeldRows, Source
@@ -33,13 +32,10 @@ from binclf.world import World, join
 
 def main() -> None:
     """A line for each set."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("sets", nargs="*")
-    options = parser.parse_args()
+    options = asking(__doc__, SETS).parse_args()
     logging.disable(logging.WARNING)
     with join("cpu") as world:
-        for name in options.sets or SETS:
+        for name in options.sets:
             sys.stdout.write(f"{name}: {compared(world, options.folder, name)}\n")
             sys.stdout.flush()
 

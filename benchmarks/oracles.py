@@ -15,6 +15,7 @@ import logging
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,18 +54,24 @@ class Found:
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("sets", nargs="*")
+    parser = asking(__doc__, SETS)
     parser.add_argument("--splits", type=int, default=10)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
-    for name in options.sets or SETS:
+    for name in options.sets:
         found = measure(options.folder, name, splits=options.splits)
         ratio = found.ours / found.oracle - 1
         line = f"{name}: oracle rows: ours {found.ours:.6f}, oracle {found.oracle:.6f}, {ratio:+.2%}"
         sys.stdout.write(f"{line}\n{name}: {found.told()}\n")
         sys.stdout.flush()
+
+
+def asking(told: str | None, sets: Sequence[str]) -> argparse.ArgumentParser:
+    """Arguments of a benchmark on such sets: their folder, and which of them (else all)."""
+    parser = argparse.ArgumentParser(description=told)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("sets", nargs="*", default=list(sets))
+    return parser
 
 
 def measure(folder: Path, name: str, *, splits: int) -> Found:

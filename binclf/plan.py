@@ -19,7 +19,7 @@ from binclf.loader.memory import Shape, shown
 from binclf.loader.tier import Job, Room, choose
 from binclf.parquet import find, group_rows
 from binclf.solvers import schedule
-from binclf.solvers.choice import MOST_WEIGHTS
+from binclf.solvers.choice import UNASKED_WEIGHTS
 from binclf.split.intake import take_in
 
 EXACT_PASSES = 4  # of newton, as a rule
@@ -101,7 +101,7 @@ def text_of(found: dict[str, Any]) -> str:
         else ""
     )
     solver = {
-        "auto": f"newton up to {MOST_WEIGHTS:,} weights, about {EXACT_PASSES} passes; minibatch beyond",
+        "auto": f"newton up to {UNASKED_WEIGHTS:,} weights, about {EXACT_PASSES} passes; minibatch beyond",
         "newton": f"newton, about {EXACT_PASSES} passes",
     }
     lines = {

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from pyarrow import fs
 
-from binclf.storage import Remote
+from binclf.storage import Remote, remote
 from tests.ranks import wait_until
 
 
@@ -112,13 +112,35 @@ def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
+@contextmanager
+def reached(address: str, home: Path) -> Iterator[Bucket]:
+    """A new bucket, the environment to reach it, and a local home of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+            patch.delenv(name, raising=False)
+        for name, value in environment(address, home).items():
+            patch.setenv(name, value)
+        found = made_bucket(address, f"b{secrets.token_hex(6)}")
+        yield found
+        found.calm()
+
+
 @pytest.fixture
-def bucket(s3_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """A bucket, the environment to reach it, and a local home of its own."""
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment(s3_address, tmp_path / "home").items():
-        monkeypatch.setenv(name, value)
-    found = made_bucket(s3_address, f"b{secrets.token_hex(6)}")
-    yield found
-    found.calm()
+def bucket(s3_address: str, tmp_path: Path) -> Iterator[Bucket]:
+    """A test's own."""
+    with reached(s3_address, tmp_path / "home") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def kept_bucket(s3_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """One for all tests of a module that only look at it."""
+    with reached(s3_address, tmp_path_factory.mktemp("home")) as found:
+        yield found
+
+
+@pytest.fixture
+def twice_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are made twice, not so often that a failing test takes half a minute."""
+    monkeypatch.setattr(remote, "ATTEMPTS", 2)
+    remote._filesystem.cache_clear()

@@ -1,21 +1,29 @@
 """Fixtures that tests of several rooms share."""
 
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from binclf import kernels
 from binclf.kernels import library
-from tests.bucket import bucket, s3_address
+from tests import laws
+from tests.bucket import bucket, kept_bucket, s3_address, twice_at_most
 from tests.exports import odd_run, run_without_clocks, run_without_durations
 from tests.optimum import known, many_blocks
 from tests.postgres import postgres
-from tests.trained import people_dir, trained_run
+from tests.splits import flights
+from tests.trained import alone, model, people_dir, trained_run
 
 __all__ = [
+    "alone",
     "bucket",
+    "flights",
+    "kept_bucket",
     "known",
     "many_blocks",
+    "model",
     "odd_run",
     "people_dir",
     "postgres",
@@ -23,7 +31,28 @@ __all__ = [
     "run_without_durations",
     "s3_address",
     "trained_run",
+    "twice_at_most",
 ]
+
+laws.register()
+
+SERVERS = {"postgres", "s3_address"}  # fixtures that start one
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need a server are slow; files of slow tests come first, the quick ones fill the end.
+
+    (Which file a worker takes next goes by this order: one that began a file of servers last would leave the
+    other idle.)
+    """
+    slow, all_of = Counter[Path](), Counter[Path]()
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+        all_of[item.path] += 1
+        slow[item.path] += item.get_closest_marker("slow") is not None
+    items.sort(key=lambda item: -slow[item.path] / all_of[item.path])
 
 
 @pytest.fixture(params=["compiled", "numpy"])

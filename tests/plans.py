@@ -13,8 +13,8 @@ from binclf.loader.order import RowOrder
 MASK = 2**64 - 1
 
 
-def mix(word: int) -> int:
-    """splitmix64 in Python's own integers."""
+def splitmix64(word: int) -> int:
+    """The published algorithm, in Python's own integers."""
     z = (word + 0x9E3779B97F4A7C15) & MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
@@ -27,14 +27,14 @@ def key(*parts: int | str) -> int:
     for part in parts:
         text = part if isinstance(part, str) else ""
         word = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") if text else int(part)
-        state = mix(state ^ (word & MASK))
+        state = splitmix64(state ^ (word & MASK))
     return state
 
 
 def permuted(seed: int, items: Sequence[Any]) -> list[Any]:
     """Items (at most 65,536) sorted by half a hash each, whose low bits are the place."""
     low = (1 << max(len(items) - 1, 0).bit_length()) - 1
-    words = [mix((i // 2) ^ seed) >> (32 * (i % 2)) & 0xFFFFFFFF for i in range(len(items))]
+    words = [splitmix64((i // 2) ^ seed) >> (32 * (i % 2)) & 0xFFFFFFFF for i in range(len(items))]
     places = sorted((word & ~low) | i for i, word in enumerate(words))
     return [items[place & low] for place in places]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.check import check, text_of
@@ -24,6 +24,7 @@ from binclf.features import roles
 from binclf.parquet import Found, layout
 from binclf.split import ensure
 from tests import made
+from tests.laws import examples
 from tests.test_quarantine import change_a_type, cut_short, drop_a_column, flip_a_label
 
 SIZES = (300, 200, 250)
@@ -149,7 +150,7 @@ def test_every_problem_of_every_file_is_told_at_once(data: Path) -> None:
 PLANTED = ("cut", "lacks", "type", "labels", "third", "null label")
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(planted=st.lists(st.sampled_from(PLANTED), min_size=0, max_size=3, unique=True))
 def test_it_is_ready_exactly_where_a_run_s_split_goes_through(
     planted: list[str], tmp_path_factory: pytest.TempPathFactory

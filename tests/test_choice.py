@@ -74,11 +74,11 @@ def test_a_small_hessian_is_taken_and_a_large_one_is_not(
     _, features, job, _ = learnt
     assert chosen(job, features).name == "newton"
     weights = features.width + features.table_size + 1
-    monkeypatch.setattr(choice, "MOST_WEIGHTS", weights - 1)
+    monkeypatch.setattr(choice, "UNASKED_WEIGHTS", weights - 1)
     found = chosen(job, features)
     assert found.name == "minibatch"
     assert f"a Hessian of {weights} weights takes long" in found.why
-    monkeypatch.setattr(choice, "MOST_WEIGHTS", weights)
+    monkeypatch.setattr(choice, "UNASKED_WEIGHTS", weights)
     assert chosen(job, features).name == "newton"
 
 

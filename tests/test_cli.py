@@ -9,15 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from binclf import cli
+from tests.commands import run
 from tests.trained import people, write
-
-
-def run(*arguments: str | Path) -> int:
-    """The exit code of a command run in this process."""
-    with pytest.raises(SystemExit, match=r"^\d+$") as caught:
-        cli.main([str(argument) for argument in arguments])
-    return int(str(caught.value.code))
 
 
 @pytest.fixture

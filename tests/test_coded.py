@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf import kernels
 from binclf.errors import DataError
 from binclf.kernels import SLACK, library
 from binclf.parquet import Reader, Rows, singles
+from tests.laws import examples
 
 pytestmark = pytest.mark.skipif(not kernels.IS_COMPILED, reason="without compiled loops pyarrow reads all")
 
@@ -71,7 +72,7 @@ def by_pyarrow(path: Path, group: int, names: list[str]) -> Rows:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2000), st.integers(1, 2000))
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(50, keeps_fixtures=True)
 def test_what_is_read_is_what_pyarrow_reads(tmp_path: Path, seed: int, rows: int, distinct: int) -> None:
     draw = np.random.default_rng(seed)
     table, written, path = table_of(draw, rows, distinct), options(draw), tmp_path / "a.parquet"
@@ -199,7 +200,7 @@ def decoded(content: bytes, how: tuple[int, int, int]) -> tuple[kernels.Values |
 
 
 @given(st.data(), st.tuples(st.booleans(), st.sampled_from(["1.0", "2.0"])), st.booleans())
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(200, keeps_fixtures=True)
 def test_whatever_bytes_are_there_codes_are_of_values(
     tmp_path: Path, data: st.DataObject, written: tuple[bool, str], loose: bool
 ) -> None:

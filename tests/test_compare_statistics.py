@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as oracle
@@ -24,6 +24,7 @@ from binclf.compare.tally import Tally
 from binclf.compare.verdict import Judgement, Level, judge
 from binclf.errors import ConfigError
 from tests.gates import BETTER, decided, gate, judged, pairs, promoted
+from tests.laws import examples
 
 
 def made(rows: int, seed: int = 0, *, ties: bool = False, weighted: bool = False, clusters: int = 0) -> Pairs:
@@ -148,7 +149,7 @@ def test_rows_of_no_weight_change_nothing() -> None:
     assert numbers(both)[1:] == numbers(judged(p))[1:]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(cuts=st.lists(st.integers(0, 500), max_size=6), clusters=st.sampled_from([0, 30]))
 def test_row_groups_in_order_give_the_answer_of_one(cuts: list[int], clusters: int) -> None:
     p = made(500, 8, weighted=True, clusters=clusters)
@@ -255,7 +256,6 @@ def test_the_further_rows_decide_as_often_as_is_said() -> None:
     assert 122 <= hits <= 146  # 135 are expected, and 3.7 is a standard deviation
 
 
-@settings(deadline=None)
 @given(rows=st.integers(60, 100_000), z=st.floats(0.05, 1.9), scale=st.floats(1e-5, 1.0))
 def test_the_chance_of_a_decision_is_what_is_stated(rows: int, z: float, scale: float) -> None:
     """Of the mean of the rows seen and of further ones whose mean is normal around the same."""

@@ -7,83 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from binclf.config import Config, Data, Evaluate, Features, Split, Train, load, parse
-from binclf.config.rules import SPLIT_READS
+from binclf.config import Config, load, parse
 from binclf.errors import ConfigError
-
-OTHER_VALUES: dict[str, Any] = {  # of each setting of [split], one that is not the default
-    "test_fraction": 0.3,
-    "validation_fraction": 0.2,
-    "seed": 7,
-    "stratify": False,
-    "test_from": "2024-01-01",
-    "validation_from": "2023-01-01",
-    "key": ["who"],
-    "column": "part",
-}
-NEEDED: dict[str, dict[str, dict[str, Any]]] = {  # what each method cannot do without
-    "random": {},
-    "hash": {"split": {"key": ["who"]}},
-    "time": {"data": {"time": "when"}},
-    "column": {"split": {"column": "part"}},
-    "none": {},
-}
-SECTIONS: dict[str, type[BaseModel]] = {
-    "data": Data,
-    "split": Split,
-    "features": Features,
-    "train": Train,
-    "evaluate": Evaluate,
-}
-TOML = """
-name = "late-flights"
-store = "runs"
-
-[data]
-path = "flights/*.parquet"
-label = "late"
-positive = true
-weight = "w"
-ids = ["flight_id"]
-time = "departure"
-exclude = ["arr_delay"]
-on_null_label = "drop"
-
-[split]
-method = "time"
-test_from = 2013-10-01
-
-[features]
-categorical = ["month"]
-log1p = ["distance"]
-min_count = 3
-
-[train]
-l2 = 0.001
-optimizer = "sgd"
-momentum = 0.9
-
-[evaluate]
-threshold = 0.25
-"""
-
-
-def settings_of(**sections: dict[str, Any]) -> dict[str, Any]:
-    """Small valid settings with these sections' keys added."""
-    base: dict[str, Any] = {"name": "made", "data": {"path": "/d", "label": "y"}}
-    for name, section in sections.items():
-        base[name] = {**base.get(name, {}), **section}
-    return base
-
-
-def written(tmp_path: Path, text: str = TOML) -> Path:
-    path = tmp_path / "made.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
+from tests.configs import SECTIONS, settings_of, written
+from tests.laws import examples
 
 
 def test_reading_toml_twice_and_through_json_is_the_identity(tmp_path: Path) -> None:
@@ -124,132 +55,6 @@ def test_a_cut_may_be_a_toml_date(toml: str, text: str) -> None:
 )
 def test_a_positive_value_is_the_text_that_was_written(toml: str, text: str) -> None:
     assert parse(settings_of(), [f"data.positive={toml}"]).data.positive == text
-
-
-def without_effect() -> list[tuple[str, str]]:
-    return [
-        (method, key) for method, reads in SPLIT_READS.items() for key in OTHER_VALUES if key not in reads
-    ]
-
-
-def test_every_setting_of_split_is_tried() -> None:
-    assert set(OTHER_VALUES) == set(Split.model_fields) - {"method"}
-    assert set(SPLIT_READS) == set(NEEDED)
-    fractions = {"test_fraction", "validation_fraction"}
-    assert {
-        "random": fractions | {"seed", "stratify"},
-        "hash": fractions | {"seed", "key"},
-        "time": fractions | {"test_from", "validation_from"},
-        "column": {"column"},
-        "none": set(),
-    } == SPLIT_READS
-    assert all(reads <= set(OTHER_VALUES) for reads in SPLIT_READS.values())
-
-
-@pytest.mark.parametrize(("method", "key"), without_effect())
-def test_a_setting_without_effect_is_refused_by_name(method: str, key: str) -> None:
-    needed = NEEDED[method]
-    split = {**needed.get("split", {}), "method": method, key: OTHER_VALUES[key]}
-    words = rf"split\.{key} has no effect with split\.method = '{method}': remove it"
-    with pytest.raises(ConfigError, match=words):
-        parse(settings_of(data=needed.get("data", {}), split=split))
-
-
-@pytest.mark.parametrize("method", sorted(SPLIT_READS))
-def test_a_form_that_submits_every_default_is_taken(method: str) -> None:
-    needed = NEEDED[method]
-    split = {**Split().model_dump(), **needed.get("split", {}), "method": method}
-    config = parse(settings_of(data=needed.get("data", {}), split=split))
-    whole = config.model_dump(mode="json")
-    assert parse(whole) == config
-
-
-@pytest.mark.parametrize(
-    ("method", "key"), [(m, k) for m, reads in SPLIT_READS.items() for k in sorted(reads)]
-)
-def test_a_setting_that_is_read_is_taken(method: str, key: str) -> None:
-    needed = NEEDED[method]
-    split = {**needed.get("split", {}), "method": method, key: OTHER_VALUES[key]}
-    config = parse(settings_of(data=needed.get("data", {}), split=split))
-    value = getattr(config.split, key)
-    assert (list(value) if isinstance(value, tuple) else value) == OTHER_VALUES[key]
-
-
-CONTRADICTIONS: list[tuple[dict[str, dict[str, Any]], str]] = [
-    ({"split": {"method": "hash"}}, r"split\.method = 'hash' needs split\.key"),
-    ({"split": {"method": "column"}}, r"split\.method = 'column' needs split\.column"),
-    ({"split": {"method": "time"}}, r"split\.method = 'time' needs data\.time"),
-    (
-        {"data": {"time": "t"}, "split": {"method": "time", "test_from": "2024-01-01", "test_fraction": 0.3}},
-        r"split\.test_fraction has no effect beside split\.test_from",
-    ),
-    (
-        {
-            "data": {"time": "t"},
-            "split": {"method": "time", "validation_from": "2024-01-01", "validation_fraction": 0.3},
-        },
-        r"split\.validation_fraction has no effect beside split\.validation_from",
-    ),
-    (
-        {"data": {"time": "t", "group": "g"}, "split": {"method": "time"}},
-        r"data\.group cannot hold with split\.method = 'time'",
-    ),
-    (
-        {"data": {"group": "g"}, "split": {"method": "hash", "key": ["k"]}},
-        r"data\.group = 'g' holds only if split\.key = \['g'\]",
-    ),
-    (
-        {"data": {"group": "g"}, "split": {"stratify": False}},
-        r"split\.stratify has no effect with data\.group",
-    ),
-    ({"data": {"weight": "y"}}, r"column 'y' is in data\.label and in data\.weight"),
-    ({"data": {"ids": ["y"]}}, r"column 'y' is in data\.label and in data\.ids"),
-    ({"data": {"ids": ["a", "a"]}}, r"column 'a' is in data\.ids and in data\.ids"),
-    ({"data": {"exclude": ["y"]}}, r"column 'y' is in data\.label and in data\.exclude"),
-    ({"features": {"numeric": ["y"]}}, r"column 'y' is in data\.label and in features\.numeric"),
-    (
-        {"features": {"numeric": ["a"], "categorical": ["a"]}},
-        r"column 'a' is in features\.numeric and in features\.categorical",
-    ),
-    ({"data": {"time": "y"}}, r"column 'y' is data\.label and data\.time"),
-    (
-        {"data": {"time": "t"}, "features": {"numeric": ["t"]}},
-        r"column 't' is data\.time, so it is never a feature",
-    ),
-    (
-        {"data": {"group": "g"}, "features": {"categorical": ["g"]}},
-        r"column 'g' is data\.group, so it is never a feature",
-    ),
-    (
-        {"features": {"categorical": ["a"], "log1p": ["a"]}},
-        r"features\.log1p names 'a', which is in features\.categorical",
-    ),
-    (
-        {"data": {"exclude": ["a"]}, "features": {"log1p": ["a"]}},
-        r"features\.log1p names 'a', which is in data\.exclude",
-    ),
-    ({"train": {"momentum": 0.9}}, r"train\.momentum has no effect with train\.optimizer = 'adam'"),
-    ({"train": {"shuffle": False, "seed": 1}}, r"train\.seed has no effect with train\.shuffle = false"),
-    (
-        {"train": {"shuffle": False, "window_rows": 5}},
-        r"train\.window_rows has no effect with train\.shuffle = false",
-    ),
-    (
-        {"split": {"method": "none"}, "train": {"patience": 5}},
-        r"train\.patience has no effect without validation rows",
-    ),
-    (
-        {"split": {"validation_fraction": 0}, "train": {"patience": 5}},
-        r"train\.patience has no effect without validation",
-    ),
-    ({"train": {"ranks": 64}}, r"train\.ranks = 64 needs train\.lanes >= 64, not 32"),
-]
-
-
-@pytest.mark.parametrize(("sections", "words"), CONTRADICTIONS)
-def test_contradictions_are_refused_by_name(sections: dict[str, dict[str, Any]], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        parse(settings_of(**sections))
 
 
 def test_all_faults_are_told_at_once() -> None:
@@ -446,7 +251,7 @@ def test_the_form_has_a_place_and_a_help_text_for_each_field_and_no_unions() -> 
             assert shown == {n for n, field in model.model_fields.items() if not field.is_required()}
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.fixed_dictionaries(
         {

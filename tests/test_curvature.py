@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.kernels import Blanks, Curvature, library
+from tests.laws import examples
 
 pytestmark = pytest.mark.usefixtures("either_loops")
 
@@ -90,7 +91,7 @@ def expected(rows: Rows) -> dict[str, Any]:
     }
 
 
-@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(120, keeps_fixtures=True)
 @given(
     st.integers(0, 2**32 - 1), st.integers(0, 200), st.integers(0, 40), st.integers(0, 3), st.integers(1, 6),
     st.sampled_from([0.0, 0.2]),
@@ -123,7 +124,7 @@ def at_once(z: float, y: int) -> Curvature:
     return found
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(300, keeps_fixtures=True)
 @given(st.floats(-760, 760), st.integers(0, 1))
 def test_loss_slope_and_bend_of_a_row_to_the_last_digits(z: float, y: int) -> None:
     """Against 400 digits: the series are as good as a C library's functions, near and far from nought."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.config import Config, parse
@@ -53,7 +53,6 @@ def kept_of(made: Config) -> tuple[Split, Split, np.ndarray]:
     return split, kept, np.concatenate([b.residuals[:, 0] + b.centre[0] for b in blocks])
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([-1, 0, 1]), max_size=300), st.floats(1e-6, 1.0), st.floats(1e-6, 1.0),
     st.integers(0, 2**63 - 1), st.sampled_from([0, 1]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf import hashing
@@ -12,6 +12,7 @@ from binclf.epoch import EpochPlan, check_ranks, checksum, checksum_of_all
 from binclf.errors import ConfigError
 from binclf.loader import pages
 from binclf.loader.order import RowOrder
+from tests.laws import examples
 from tests.plans import key, oracle, permuted
 from tests.plans import plans as random_plans
 
@@ -41,13 +42,13 @@ def shared_plans(draw: st.DrawFn) -> tuple[EpochPlan, int, int]:
     return plan, draw(st.integers(1, plan.lanes)), draw(st.integers(1, 2 * plan.rows + 2))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(plans())
 def test_one_rank_reads_what_the_oracle_says(plan: EpochPlan) -> None:
     assert rows_between(plan, 0, plan.rows, 0, 1) == oracle(plan)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(shared_plans())
 def test_a_step_has_the_same_rows_for_any_number_of_ranks_each_in_order(
     case: tuple[EpochPlan, int, int],
@@ -66,7 +67,7 @@ def test_a_step_has_the_same_rows_for_any_number_of_ranks_each_in_order(
     assert sorted(seen) == list(range(plan.rows))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(shared_plans(), st.data())
 def test_goes_on_from_any_position_with_other_ranks_and_steps(
     case: tuple[EpochPlan, int, int], data: st.DataObject
@@ -82,7 +83,7 @@ def test_goes_on_from_any_position_with_other_ranks_and_steps(
     assert rest == oracle(plan)[position:]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(shared_plans(), st.data())
 def test_no_rank_has_more_of_a_step_than_its_lanes_account_for(
     case: tuple[EpochPlan, int, int], data: st.DataObject
@@ -96,7 +97,7 @@ def test_no_rank_has_more_of_a_step_than_its_lanes_account_for(
     assert shares == [len(rows_between(plan, first, end, rank, ranks)) for rank in range(ranks)]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(shared_plans())
 def test_a_group_is_owned_by_the_rank_whose_lane_holds_its_first_row(
     case: tuple[EpochPlan, int, int],
@@ -116,7 +117,7 @@ def test_a_group_is_owned_by_the_rank_whose_lane_holds_its_first_row(
         begin += plan.group_rows[group]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(shared_plans())
 def test_visits_are_the_rows_of_each_lane_in_the_order_in_which_windows_need_them(
     case: tuple[EpochPlan, int, int],
@@ -143,7 +144,7 @@ def test_visits_are_the_rows_of_each_lane_in_the_order_in_which_windows_need_the
                 assert sorted(rows) == sorted(listed[lane :: plan.lanes])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(shared_plans(), st.integers(1, 9), st.integers(1, 9))
 def test_a_page_is_held_as_long_as_its_rows_are_needed_and_no_more_are_than_foreseen(
     case: tuple[EpochPlan, int, int], page: int, stride: int
@@ -227,7 +228,7 @@ GOLDEN_PLAN = [0, 9, 5, 2, 10, 4, 1, 11, 7, 8, 3, 6]
 GOLDEN_OWNERS = [0, 2, 1, 0]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(2, 200), st.data())
 def test_the_checksum_tells_a_lost_a_repeated_and_a_swapped_row(rows: int, data: st.DataObject) -> None:
     every = np.array(data.draw(st.permutations(range(rows))), dtype=np.int64)

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.solvers import exact
 from binclf.solvers.exact import MOST_BLOCKS, ExactSum
+from tests.laws import examples
 from tests.trained import Alone
 
 ALONE: Any = Alone()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(-700, 700), st.integers(0, 60))
 def test_a_sum_is_right_to_the_proven_bound_and_the_same_in_any_order(
     seed: int, blocks: int, exponent: int, spread: int
@@ -39,7 +40,7 @@ def test_a_sum_is_right_to_the_proven_bound_and_the_same_in_any_order(
         assert abs(Fraction(float(found[0][place])) - true) <= kept + rounded
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 7))
 def test_ranks_parts_add_up_to_the_same_bits(seed: int, ranks: int) -> None:
     draw = np.random.default_rng(seed)

@@ -12,18 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-import binclf
 from binclf.artifact import Run
 from binclf.errors import DataError
 from binclf.explain import Explanation
 from binclf.predict import Model, of_run
 from tests.exports import WORD, odd, train
 from tests.trained import people
-
-
-@pytest.fixture(scope="module")
-def model(trained_run: Path) -> Model:
-    return binclf.load(trained_run)
 
 
 def summed(found: Explanation) -> np.ndarray:

@@ -9,7 +9,7 @@ import logging
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sqlglot
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 import binclf
@@ -34,9 +34,10 @@ from binclf.export.dialects import BIGQUERY, DIALECTS, DUCKDB, POSTGRES, SPARK
 from binclf.export.formula import Formula, formula_of
 from binclf.export.golden import golden_rows
 from binclf.parquet import Column, Rows
+from tests.commands import run as command
 from tests.exports import CODE, LEVELS, NUMBER, SINGLE, WHOLE, WORD, YES, odd, train
+from tests.laws import examples
 from tests.postgres import Postgres
-from tests.test_cli import run as command
 
 WITHIN = 1e-12
 Engine = Callable[[Run, Path, pa.Table], tuple[np.ndarray, np.ndarray]]
@@ -130,11 +131,16 @@ def test_a_query_is_one_statement_in_its_dialect(dialect: str, run_without_durat
     assert (table.db, table.name) == ("my", "table")
 
 
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        yield opened
+
+
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12))
-def test_every_text_and_name_is_read_back_as_it_was(text: str) -> None:
-    connection = duckdb.connect()
+def test_every_text_and_name_is_read_back_as_it_was(text: str, connection: duckdb.DuckDBPyConnection) -> None:
     assert connection.execute(f"SELECT {DUCKDB.text(text)}").fetchone() == (text,)
     for name in ("bigquery", "spark"):
         literal = sqlglot.parse_one(DIALECTS[name].text(text), read=name)
@@ -180,7 +186,7 @@ def engines(
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, phases=[Phase.reuse, Phase.generate])  # to shrink takes minutes
+@examples(25, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # to shrink takes minutes
 @given(data=st.data())
 def test_engines_agree_on_whatever_a_frame_holds(
     data: st.DataObject, run_without_clocks: Run, engines: list[Callable[[Rows], Any]]

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import sqlglot
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 import binclf
@@ -27,6 +27,7 @@ from binclf.export.golden import golden_rows
 from binclf.export.verify import verify
 from binclf.parquet import Column, Rows
 from tests.exports import NUMBER, odd
+from tests.laws import examples
 from tests.postgres import Postgres
 from tests.test_export import ENGINES, Engine, agree
 
@@ -109,7 +110,7 @@ def steps(draw: st.DrawFn) -> Steps:
     return Steps(tuple(edges), tuple(sorted(values)))
 
 
-@settings(max_examples=20, deadline=None, phases=[Phase.reuse, Phase.generate])
+@examples(20, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(mapped=steps(), others=st.lists(FLOATS, max_size=5), at=st.integers(0, 11))
 def test_a_logit_stands_on_the_step_that_begins_at_its_edge_to_the_bit(
     mapped: Steps,
@@ -130,7 +131,7 @@ def test_a_logit_stands_on_the_step_that_begins_at_its_edge_to_the_bit(
         assert decided.tolist() == (expected >= threshold).tolist()
 
 
-@settings(max_examples=15, deadline=None, phases=[Phase.reuse, Phase.generate])
+@examples(15, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(mapped=st.builds(Line, st.floats(1e-6, 50), FLOATS), others=st.lists(FLOATS, min_size=1, max_size=9))
 def test_a_line_is_applied_before_the_sigmoid(
     mapped: Line, others: list[float], itself: Formula, tmp_path_factory: pytest.TempPathFactory

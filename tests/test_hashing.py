@@ -6,21 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf import hashing
+from tests.laws import examples
+from tests.plans import MASK, splitmix64
 
-quick = settings(max_examples=40, deadline=None)
-MASK = 2**64 - 1
-
-
-def splitmix64(word: int) -> int:
-    """The published algorithm, in Python's own integers."""
-    z = (word + 0x9E3779B97F4A7C15) & MASK
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-    return z ^ (z >> 31)
+quick = examples(40)
 
 
 def hash_bytes(text: bytes, seed: int) -> int:

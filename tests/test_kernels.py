@@ -9,13 +9,12 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
-from hypothesis import HealthCheck
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from binclf import kernels
 from binclf.kernels import Field, library
 from binclf.retrain import retrain
+from tests.laws import examples
 from tests.trained import people, settings, write
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -28,9 +27,7 @@ def given(*strategies: Any) -> Any:
     """Hypothesis' own; what the fixture sets holds for all examples."""
 
     def applied(test: Any) -> Any:
-        quiet = examples(
-            deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-        )
+        quiet = examples(60, keeps_fixtures=True)
         return quiet(hypothesis.given(*strategies)(test))
 
     return applied

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.errors import ConfigError, DataError
 from binclf.labels import LabelRule, read_weights, weight_quantum
 from binclf.parquet import Column, Rows
 from tests import made
+from tests.laws import examples
 
 
 def read(values: Sequence[Any], kind: Any = None, positive: str = "") -> list[int]:
@@ -103,7 +104,7 @@ def test_some_columns_are_no_labels(kind: Any) -> None:
         LabelRule.of(config, Column("label", kind, "date32"))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.sampled_from([True, False, None])))
 def test_values_of_one_class_or_none_are_read_too(values: list[bool | None]) -> None:
     expected = [-1 if value is None else int(value) for value in values]
@@ -122,7 +123,7 @@ def test_weights_are_numbers_of_any_sort(kind: Any) -> None:
     assert read_weights(rows, "w").tolist() == [1.0, 0.0, 1.0]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.floats(1e-12, 1e15), st.integers(0, 2**32))
 def test_quanta_add_up_exactly(total: float, seed: int) -> None:
     parts = np.random.default_rng(seed).dirichlet(np.ones(50)) * total

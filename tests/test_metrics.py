@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 from sklearn.linear_model import LogisticRegression
@@ -20,6 +20,7 @@ from binclf.labels import weight_quantum
 from binclf.metrics import MOST_BINS, NEVER, Slices, Tally, choose, metrics, pictures, probability
 from binclf.metrics.ranking import CURVE_POINTS
 from binclf.parquet import Texts
+from tests.laws import examples
 from tests.oracles import delong_brute
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -55,7 +56,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return np.array([1 / (1 + math.exp(-z)) for z in logits])
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(rows(), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
 def test_agrees_with_scikit_learn(data: Rows, threshold: float) -> None:
     logits, y, w = data
@@ -109,7 +110,7 @@ def compare_decisions(found: dict[str, Any], y: np.ndarray, decided: np.ndarray,
     assert ("precision" in found["undefined"]) == (tp + fp == 0)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(rows(fewest=4), st.data())
 def test_any_partition_and_any_order_of_merging_give_the_same_bits(data: Rows, draw: st.DataObject) -> None:
     logits, labels, weights = data
@@ -134,7 +135,7 @@ def test_any_partition_and_any_order_of_merging_give_the_same_bits(data: Rows, d
         assert json.dumps(tell(merged)) == json.dumps(tell(whole))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(rows(fewest=3), st.integers(1, 3))
 def test_a_whole_weight_is_the_row_so_many_times(data: Rows, times: int) -> None:
     logits, labels, _ = data
@@ -266,7 +267,7 @@ def test_a_class_whose_weight_is_too_small_to_count_does_not_break_the_metrics()
     assert pictures(tallied(data, []))["roc"] == []
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(rows(fewest=10))
 def test_curves_are_short_rising_and_end_where_all_are_decided_yes(data: Rows) -> None:
     tally = tallied(data, [])
@@ -292,7 +293,7 @@ def test_calibration_tells_prediction_and_outcome_of_each_bin() -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(rows(fewest=3))
 def test_the_parts_of_the_brier_score_add_up(data: Rows) -> None:
     found = metrics(tallied(data, []))
@@ -353,7 +354,7 @@ def test_slope_and_intercept_are_undefined_where_scores_part_the_classes_or_are_
         assert "calibration_slope" in found["undefined"]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(rows(fewest=4))
 def test_kolmogorov_smirnov_and_gains_are_those_of_the_rows(data: Rows) -> None:
     logits, y, w = data
@@ -382,7 +383,7 @@ def test_kolmogorov_smirnov_and_gains_are_those_of_the_rows(data: Rows) -> None:
             assert row["lift"] == pytest.approx(caught / row["share"], abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(rows(fewest=6))
 def test_the_interval_of_the_auc_is_delongs(data: Rows) -> None:
     logits, y, w = data
@@ -435,7 +436,7 @@ def test_intervals_are_left_out_where_a_row_is_alone() -> None:
 @pytest.mark.parametrize(
     "rule", ["max_f1", "precision>=0.6", "recall>=0.7", "cost(fp=1,fn=5)", "cost(fp=3,fn=0.5)"]
 )
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(data=rows(fewest=4))
 def test_a_rule_chooses_the_best_of_all_thresholds(rule: str, data: Rows) -> None:
     logits, y, w = data
@@ -509,7 +510,7 @@ def sliced(data: Rows, codes: np.ndarray, names: list[str], numbers: Iterable[in
     return slices
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(rows(fewest=6), st.permutations([0, 1, 2]))
 def test_a_slice_is_judged_as_its_rows_alone(data: Rows, order: list[int]) -> None:
     logits, labels, weights = data

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.model import LogisticRegression, log_loss_sum
+from tests.laws import examples
 
 
 def filled(features: int, table_size: int, seed: int = 0) -> LogisticRegression:
@@ -21,7 +22,7 @@ def filled(features: int, table_size: int, seed: int = 0) -> LogisticRegression:
     return model
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(0, 4), st.integers(0, 3), st.integers(0, 7), st.integers(0, 99))
 def test_logit_is_numbers_times_weights_plus_looked_up_weights_plus_bias(
     features: int, columns: int, rows: int, seed: int
@@ -79,7 +80,7 @@ def test_gradient_of_a_repeated_level_adds_up() -> None:
     assert model.table.grad.tolist() == pytest.approx(expected, rel=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     st.integers(0, 9), st.integers(1, 4), st.sampled_from([torch.float32, torch.float64]), st.integers(0, 99)
 )

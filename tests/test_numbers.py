@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.errors import DataError
 from binclf.features import Target, numbers
 from binclf.features.numbers import Numbers, Standard, read_numbers
 from binclf.parquet import Rows
+from tests.laws import examples
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -65,7 +66,7 @@ def expected(values: F64, raw: F64, weights: F64) -> list[float]:
     return [total, mean, m2, float((~present).sum()), float(low), float(high)]
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(
     rows=st.integers(0, 90), columns=st.integers(1, 40), holes=st.sampled_from([0.0, 0.2, 1.0]),
     is_weighted=st.booleans(), together=st.sampled_from([1, 7, 32]), seed=st.integers(0, 2**32),
@@ -136,7 +137,7 @@ def test_null_slots_and_slices_of_an_array_are_read_as_they_are_meant() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 70), st.integers(0, 400), st.sampled_from([0.0, 0.1]))
-@settings(deadline=None, max_examples=40)
+@examples(40)
 def test_standardised_at_once_or_afterwards_the_bits_are_the_same(
     seed: int, columns: int, rows: int, holes: float
 ) -> None:

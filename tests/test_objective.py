@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
 from binclf.model import log_loss_sum
+from tests.laws import examples
 
 
 def batch(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -21,7 +22,7 @@ def batch(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
     return z, labels, w
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(2, 200), st.integers(0, 1000))
 def test_is_the_log_loss_of_scikit_learn(rows: int, seed: int) -> None:
     z, y, w = batch(rows, seed)
@@ -29,7 +30,7 @@ def test_is_the_log_loss_of_scikit_learn(rows: int, seed: int) -> None:
     assert float(log_loss_sum(z, y, w) / w.sum()) == pytest.approx(expected, rel=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(1, 50), st.integers(0, 1000))
 def test_gradient_is_weight_times_probability_minus_label(rows: int, seed: int) -> None:
     z, y, w = batch(rows, seed)
@@ -38,7 +39,7 @@ def test_gradient_is_weight_times_probability_minus_label(rows: int, seed: int) 
     torch.testing.assert_close(gradient, w * (torch.sigmoid(z.detach()) - y), rtol=1e-12, atol=1e-14)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(2, 60), st.integers(0, 1000), st.data())
 def test_the_sum_of_shares_is_the_whole(rows: int, seed: int, data: st.DataObject) -> None:
     z, y, w = batch(rows, seed)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.config import Config, parse
@@ -24,12 +24,13 @@ from binclf.parquet.parts import NAMES
 from binclf.registry import load
 from binclf.retrain import retrain
 from tests import made
+from tests.laws import examples
 from tests.trained import on_disk
 
 # pyarrow's own call to pandas, on a column with a time zone
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning:DeprecationWarning")
 
-many = settings(max_examples=150, deadline=None)
+many = examples(150)
 
 EPOCH = datetime.datetime(1970, 1, 1)
 ZONES = ["", "UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Pacific/Auckland"]

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf import kernels
@@ -24,6 +24,7 @@ from binclf.parquet.floats import Plain
 from binclf.parquet.handle import Handle
 from binclf.parquet.plain import _ENDS, MOST_HEADER, _around_checksum, _varint, plain_places, read_plain
 from binclf.parquet.rowgroup import RowGroup
+from tests.laws import examples
 
 KINDS = ("float", "double", "nullable", "text", "integer")
 OURS: dict[str, Any] = {"compression": "none", "write_page_checksum": True, "write_statistics": False}
@@ -64,7 +65,7 @@ def looked_at(handle: Handle, file: pq.ParquetFile, names: list[str]) -> Plain:
     st.sampled_from([700, 4096, 10**6]),
     st.sampled_from(["ours", "statistics", "unchecked", "small pages", "snappy", "dictionary", "version 2"]),
 )
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, keeps_fixtures=True)
 def test_what_is_read_is_what_pyarrow_reads(
     tmp_path: Path, seed: int, kinds: list[str], rows: int, group_rows: int, written: str
 ) -> None:

@@ -11,10 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-import binclf
 from binclf import artifact
 from binclf.calibration import Calibration, Line, Steps
 from binclf.errors import DataError
@@ -22,12 +21,8 @@ from binclf.loader import HeldRows, Source
 from binclf.model import LogisticRegression
 from binclf.parquet import Reader
 from binclf.predict import Model, probability
+from tests.laws import examples
 from tests.trained import decoding, people, whole
-
-
-@pytest.fixture(scope="module")
-def model(trained_run: Path) -> Model:
-    return binclf.load(trained_run)
 
 
 def strangers(rows: int) -> pa.Table:
@@ -87,7 +82,7 @@ def test_probabilities_follow_from_the_coefficients_that_are_told(trained_run: P
     np.testing.assert_allclose(model.predict_proba(table), expected, rtol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(data=st.data())
 def test_a_row_has_the_same_bits_alone_in_a_batch_and_in_any_order(model: Model, data: st.DataObject) -> None:
     table = strangers(64)

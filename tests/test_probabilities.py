@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -23,6 +23,7 @@ from binclf.probabilities.maps import fit_line, fit_steps
 from binclf.probabilities.part import BUCKETS
 from binclf.scored import Scored
 from binclf.solvers.exact import ExactSum
+from tests.laws import examples
 from tests.trained import Alone
 
 
@@ -95,7 +96,7 @@ def sums_of(rows: Rows) -> np.ndarray:
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 2**32), st.floats(0.05, 3.0), st.floats(-5.0, 5.0))
 def test_any_smooth_sum_follows_from_the_bins(seed: int, slope: float, shift: float) -> None:
     rows = Rows.drawn(200, seed)
@@ -168,7 +169,7 @@ def test_platts_line_is_finite_where_classes_can_be_told_apart() -> None:
     assert np.isfinite(line.intercept)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 2**32), st.integers(2, 400), st.floats(0.0, 2.0))
 def test_steps_are_scikit_learns_isotonic_regression_of_the_bins(seed: int, count: int, slope: float) -> None:
     rows = Rows.drawn(count, seed, slope=slope)

@@ -50,9 +50,10 @@ def test_each_name_is_what_its_room_defines() -> None:
 
 
 def test_the_import_is_light_and_quick() -> None:
+    """Quick by what it loads: a busy machine's clock tells nothing."""
     code = (
-        "import time; began = time.perf_counter(); import binclf; "
-        "assert time.perf_counter() - began < 0.3; dir(binclf); binclf.__all__"
+        "import sys, os, typing, importlib.metadata; before = set(sys.modules); import binclf; "
+        "more = set(sys.modules) - before; assert len(more) <= 5, more; dir(binclf); binclf.__all__"
     )
     assert modules_after(code) == set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.features import Encoded
@@ -27,7 +27,6 @@ def test_fields_lie_side_by_side_and_padding_is_bounded(
         assert layout.size % LINE == 0
 
 
-@settings(deadline=None)
 @given(st.integers(0, 9), st.integers(0, 4), st.booleans(), st.integers(0, 40), st.integers(0, 2**32 - 1))
 @pytest.mark.parametrize("is_given", [False, True])
 def test_what_is_put_in_is_gathered(

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 import binclf
-from binclf import artifact, cli, registry
+from binclf import artifact, registry
+from tests.commands import run
+from tests.ports import free_port
 from tests.races import races
 from tests.ranks import wait_until
 from tests.registered import promoting, sibling
@@ -34,13 +35,6 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # mlflow starts uvicorn by its name
 }
-
-
-def run(*arguments: str | Path) -> int:
-    """The exit code of a command run in this process."""
-    with pytest.raises(SystemExit, match=r"^\d+$") as caught:
-        cli.main([str(argument) for argument in arguments])
-    return int(str(caught.value.code))
 
 
 @pytest.fixture
@@ -109,21 +103,11 @@ def test_what_only_the_end_would_refuse_is_refused_before_the_work(
     assert "s3://bucket/runs cannot hold a database: set registry.uri" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("is_locked", [True, False], ids=["one store", "two stores"])
-def test_two_retrainings_that_promote_at_the_same_moment(
-    is_locked: bool, trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BINCLF_CACHE", str(tmp_path / "home"))
-    assert races(tmp_path, trained_run, 2, 1, is_locked=is_locked) == []
+def test_two_retrainings_that_promote_at_the_same_moment(trained_run: Path, store: Path) -> None:
+    assert races(store / "mlflow.db", trained_run, 4, 1) == []
 
 
 # a tracking server
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextmanager
@@ -204,20 +188,16 @@ def test_a_server_serves_the_registry_as_a_file_does(
 def test_mlflow_s_own_client_and_commands_score_to_the_bit(
     tracking: str, at_server: artifact.Run, tmp_path: Path
 ) -> None:
-    """In processes of their own: nothing of ours is imported but by the model."""
+    """The command in a process of its own: nothing of ours is imported there but by the model."""
     expected = binclf.load(str(at_server.path)).predict_proba(rows()).tolist()
-    pq.write_table(people(40, seed=8).select(list(rows().columns)), tmp_path / "rows.parquet")
-    code = (
-        "import json, mlflow, pandas, sys\n"
-        f"frame = pandas.read_parquet({str(tmp_path / 'rows.parquet')!r})\n"
-        "found = mlflow.pyfunc.load_model('models:/people/1').predict(frame)\n"
-        "print(json.dumps(found['probability'].tolist()))"
-    )
     environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": tracking}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=True
-    )
-    assert json.loads(done.stdout) == expected
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own
+        import mlflow.pyfunc
+
+        patch.setenv("MLFLOW_TRACKING_URI", tracking)
+        found = mlflow.pyfunc.load_model("models:/people/1").predict(rows())
+    assert found["probability"].tolist() == expected
     body = json.dumps({"dataframe_split": as_split(rows())})
     (tmp_path / "rows.json").write_text(body)
     command = [

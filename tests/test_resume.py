@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,12 +33,6 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> HeldRows:
     write(folder / "data.parquet", people(700, 1), [300, 400])
     config = settings(folder / "data.parquet", folder / "store", split={"method": "none", "seed": 42})
     return stores(config)[2]["train"]
-
-
-@pytest.fixture(scope="module")
-def alone() -> Iterator[World]:
-    with join("cpu") as met:
-        yield met
 
 
 def problem(store: HeldRows, **train: Any) -> Problem:

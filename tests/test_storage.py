@@ -1,49 +1,31 @@
-"""Object stores: the same answers as a disk gives, faults survived or told as what they are."""
+"""Object stores: one set of names with disks, and nothing half written."""
 
 from __future__ import annotations
 
 import errno
-import json
 import re
-import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from safetensors.numpy import load
 
-from binclf import artifact, commit, config
+from binclf import commit
 from binclf.config import parse
-from binclf.errors import ArtifactError, BusyError, ConfigError, DamageError, DataError, StorageError
-from binclf.parquet import Reader, find, footers, tail
-from binclf.retrain import retrain
-from binclf.score import score
-from binclf.split import ensure
+from binclf.errors import ArtifactError, BusyError, ConfigError, DataError, StorageError
+from binclf.parquet import find
 from binclf.storage import (
-    Place,
     Remote,
     fingerprint_of,
-    place,
     place_of,
     remote,
     remove_tree,
     sha256_of,
     stamp_of,
 )
-from tests import made
 from tests.bucket import Bucket
-from tests.ranks import as_toml, small_job
-from tests.trained import on_disk
 
 NAMES = [
     "a.parquet", "b.pq", "year=2013/c.parquet", "year=2014/deep/d.parquet", "_hidden/e.parquet",
@@ -51,21 +33,19 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def folders(bucket: Bucket, tmp_path: Path) -> tuple[Path, Remote]:
+def planted(bucket: Bucket, folder: Path) -> tuple[Path, Remote]:
     """The same files on disk and in the bucket."""
     for name in NAMES:
-        path = tmp_path / "tree" / name
+        path = folder / "tree" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode() * 10)
-    return tmp_path / "tree", bucket.put_folder("tree", tmp_path / "tree")
+    return folder / "tree", bucket.put_folder("tree", folder / "tree")
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests are made twice, not so often that a failing test takes half a minute."""
-    monkeypatch.setattr(remote, "ATTEMPTS", 2)
-    remote._filesystem.cache_clear()
+@pytest.fixture(scope="module")
+def folders(kept_bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Remote]:
+    """To be looked at."""
+    return planted(kept_bucket, tmp_path_factory.mktemp("folders"))
 
 
 # One set of names
@@ -97,8 +77,8 @@ def test_a_store_answers_as_a_disk_does(folders: tuple[Path, Remote], ask: Calla
     assert ask(remote) == ask(local)
 
 
-def test_what_is_removed_is_gone(folders: tuple[Path, Remote]) -> None:
-    for root in folders:
+def test_what_is_removed_is_gone(bucket: Bucket, tmp_path: Path) -> None:
+    for root in planted(bucket, tmp_path):
         (root / "a.parquet").unlink()
         (root / "a.parquet").unlink(missing_ok=True)
         with pytest.raises(FileNotFoundError):
@@ -193,7 +173,7 @@ def test_an_address_survives_being_written_down(name: str) -> None:
 # Whole or not at all
 
 
-def test_nothing_half_written_is_seen(bucket: Bucket, impatient: None) -> None:
+def test_nothing_half_written_is_seen(bucket: Bucket, twice_at_most: None) -> None:
     path = bucket.root / "x.json"
     with pytest.raises(FileNotFoundError), commit.beside(path) as temporary:
         temporary.with_name("none").read_bytes() if temporary.write_bytes(b"half") else None
@@ -256,268 +236,3 @@ def test_an_upload_that_is_broken_off_leaves_no_object(
     with pytest.raises((KeyboardInterrupt, OSError)):
         (bucket.root / "large").upload(path)
     assert not (bucket.root / "large").exists()
-
-
-def test_without_time_and_tag_nothing_is_taken_from_memory(
-    people: tuple[Path, Remote], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(place, "_metadata", lambda file: {})
-    files = find(people[1]).files
-    footers(files)
-    bucket.counts()
-    footers(files)
-    assert bucket.counts() == {"HEAD": 3, "GET": 3}
-
-
-# Parquet from a store
-
-
-@pytest.fixture
-def people(bucket: Bucket, tmp_path: Path) -> tuple[Path, Remote]:
-    """Mixed files on disk and in the bucket."""
-    folder = made.mixed_files(tmp_path / "data", [300, 120, 201])
-    return folder, bucket.put_folder("data", folder)
-
-
-def test_footers_are_fetched_once_for_all_processes_and_row_groups_by_one_request(
-    people: tuple[Path, Remote], bucket: Bucket
-) -> None:
-    files = find(people[1]).files
-    bucket.counts()
-    feet = footers(files)
-    assert bucket.counts() == {"HEAD": 3, "GET": 3}
-    footers(files)
-    assert bucket.counts() == {"HEAD": 3}  # whether they are still the same
-    tail.forget()  # as in another process
-    footers(files)
-    assert bucket.counts() == {"HEAD": 3}
-    with Reader(files[0].path, "x") as reader:
-        for group in range(len(feet[0].groups)):
-            reader.read(group, [column.name for column in feet[0].columns])
-    groups = len(feet[0].groups)  # each is one GET, and a look whether the object is still the same
-    assert bucket.counts() == {"HEAD": 1 + groups, "GET": groups}
-
-
-def test_what_is_read_is_what_is_there(people: tuple[Path, Remote]) -> None:
-    local, remote = (find(root).files for root in people)
-    for one, other in zip(local, remote, strict=True):
-        with Reader(one.path) as here, Reader(other.path) as there:
-            names = here.file.schema_arrow.names
-            for mine, theirs in zip(here.all(names), there.all(names), strict=True):
-                assert theirs.table.to_pandas().equals(mine.table.to_pandas())
-
-
-@pytest.mark.slow
-def test_answers_that_fail_or_dawdle_are_asked_for_again(people: tuple[Path, Remote], bucket: Bucket) -> None:
-    file = find(people[1]).files[0]
-    expected = pq.read_table(people[0] / "part-000.parquet")
-    with Reader(file.path) as reader:
-        bucket.fail(3, "part-000")
-        got = reader.read(0, expected.column_names).table
-        assert bucket.counts()["failed"] == 3
-        bucket.slow(1, 4.0, "part-000")
-        slow = reader.read(1, expected.column_names).table
-        assert bucket.counts()["slowed"] == 1
-    whole = pa.concat_tables([got, slow]).to_pandas()
-    assert whole.equals(expected.slice(0, 200).to_pandas())
-
-
-def test_a_store_that_does_not_answer_is_never_a_damaged_file(
-    people: tuple[Path, Remote], bucket: Bucket, impatient: None
-) -> None:
-    file = find(people[1]).files[0]
-    with Reader(file.path) as reader:
-        bucket.fail(10_000, "part-000")
-        with pytest.raises(StorageError, match=r"part-000.parquet cannot be read"):
-            reader.read(0, ["number"])
-        tail.forget()
-        with pytest.raises(StorageError, match=r"part-000.parquet cannot be read"):
-            footers([file])
-
-
-def test_a_flipped_bit_is_named_and_a_bad_transfer_is_not_one(
-    people: tuple[Path, Remote], bucket: Bucket, tmp_path: Path
-) -> None:
-    path = tmp_path / "one.parquet"
-    table = pa.table({"a": np.arange(5000.0), "b": np.arange(5000)})
-    pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
-    content = bytearray(path.read_bytes())
-    content[content.index(np.float64(777).tobytes())] ^= 4
-    path.write_bytes(content)
-    bucket.put("one.parquet", path)
-    with Reader(bucket.root / "one.parquet", "one.parquet") as reader:
-        assert reader.read(0, ["b"]).table.num_rows == 5000
-        with pytest.raises(DamageError, match=r"column 'a' of one\.parquet, row group 0 is damaged"):
-            reader.read(0, ["b", "a"])
-
-
-def test_an_object_that_changes_between_plan_and_read_is_an_error(
-    people: tuple[Path, Remote], bucket: Bucket, tmp_path: Path
-) -> None:
-    config = made.config(people[0], tmp_path / "store", split={"method": "none"})
-    config = config.model_copy(update={"data": config.data.model_copy(update={"path": str(people[1])})})
-    file = ensure(config).parts["train"][0]
-    file.reader().__exit__(None, None, None)
-    other = made.mixed_files(tmp_path / "other", [300], seed=1) / "part-000.parquet"
-    bucket.put("data/part-000.parquet", other)
-    with pytest.raises(DataError, match="changed or went since the data were split"):
-        file.reader()
-    with pytest.raises(DataError, match="changed or went since the data were split"):
-        file.check()
-    (bucket.root / "data/part-000.parquet").unlink()
-    with pytest.raises(DataError, match="changed or went since the data were split"):
-        file.reader()
-
-
-def test_an_object_that_changes_or_goes_while_it_is_open_is_an_error(
-    people: tuple[Path, Remote], bucket: Bucket, tmp_path: Path
-) -> None:
-    same_layout = made.mixed_files(tmp_path / "other", [300], seed=1) / "part-000.parquet"
-    shorter = made.mixed_files(tmp_path / "short", [7], seed=1) / "part-000.parquet"
-    original = people[0] / "part-000.parquet"
-    for change in (same_layout, shorter, None):
-        bucket.put("data/part-000.parquet", original)
-        with Reader(people[1] / "part-000.parquet") as reader:
-            reader.read(0, ["id"])
-            if change is None:
-                (people[1] / "part-000.parquet").unlink()
-            else:
-                bucket.put("data/part-000.parquet", change)
-            with pytest.raises(DataError, match="changed or went") as caught:
-                reader.read(1, ["id"])
-            assert not isinstance(caught.value, DamageError)
-
-
-def test_a_config_that_a_store_does_not_give_is_the_stores_fault(bucket: Bucket, impatient: None) -> None:
-    bucket.fail(100)
-    with pytest.raises(StorageError, match="cannot be read"):
-        config.load(f"{bucket.root}/job.toml")
-
-
-# The whole job
-
-
-def weights(run: Place) -> dict[str, Any]:
-    """The model of a run."""
-    return dict(load((run / "model.safetensors").read_bytes()))
-
-
-@pytest.mark.slow
-def test_a_job_in_a_store_is_the_job_on_a_disk_to_the_bit(
-    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = small_job(tmp_path)
-    expected = on_disk(retrain(config))
-    bucket.put_folder("data", tmp_path / "data")
-    changes = [f"data.path={bucket.root}/data", f"store={bucket.root}/runs"]
-    remote = parse(config.model_dump(mode="json"), changes)
-    for tier in ("ram", "disk", "none"):
-        bucket.fail(2)  # whichever comes; they are asked for again
-        run = retrain(parse(remote.model_dump(mode="json"), [f"train.cache={tier}"]))
-        assert str(run).startswith(f"{bucket.root}/runs/small-")
-        mine, theirs = weights(expected), weights(run)
-        assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
-        assert (run / "metrics.json").read_bytes() == (expected / "metrics.json").read_bytes()
-    assert not (run / "checkpoints").exists()
-    assert artifact.open_run(str(run)).id == run.name
-    assert bucket.counts()["failed"] == 6
-
-    told = score(str(run), f"{bucket.root}/data", f"{bucket.root}/scored")
-    here = score(expected, tmp_path / "data", tmp_path / "scored")
-    assert (told["rows"], told["positive_decisions"]) == (here["rows"], here["positive_decisions"])
-    again = score(str(run), f"{bucket.root}/data", f"{bucket.root}/scored")
-    assert again["scored_before"] == 5
-    for path in (tmp_path / "scored").glob("*.parquet"):
-        reader = Reader(bucket.root / "scored" / path.name)
-        mine_table = pq.read_table(path)
-        rows = pa.concat_tables([part.table for part in reader.all(["id", "probability"])])
-        assert rows.equals(mine_table.select(["id", "probability"]))
-
-
-@pytest.mark.slow
-def test_a_run_is_resumed_from_its_checkpoint_in_the_store(bucket: Bucket, tmp_path: Path) -> None:
-    config = small_job(tmp_path)
-    bucket.put_folder("data", tmp_path / "data")
-    changes = [f"data.path={bucket.root}/data", f"store={bucket.root}/runs"]
-    remote = parse(config.model_dump(mode="json"), changes)
-    expected = weights(retrain(remote))
-    from binclf.solvers import minibatch
-
-    run = artifact.begin(remote)
-    from binclf import train
-
-    class Killed(BaseException):
-        pass
-
-    real, seen = minibatch._Run._keep, list[int]()
-
-    def killed(self: Any, epoch: int, position: int) -> None:
-        real(self, epoch, position)
-        seen.append(epoch)
-        raise Killed
-
-    minibatch._Run._keep = killed  # type: ignore[method-assign]
-    try:
-        with pytest.raises(Killed):
-            train.train(run)
-    finally:
-        minibatch._Run._keep = real  # type: ignore[method-assign]
-    assert list((run / "checkpoints").glob("at-*.safetensors")) != []
-    resumed = retrain(remote, resume=run)
-    assert resumed == run
-    assert all(np.array_equal(expected[name], weights(run)[name]) for name in expected)
-
-
-def command(arguments: list[str]) -> tuple[int, str, str, float]:
-    """Run `binclf`; its code, both outputs, and how long it took."""
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "binclf", *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
-    return done.returncode, done.stdout, done.stderr, time.monotonic() - began
-
-
-@pytest.mark.slow
-def test_commands_on_a_store_end_with_their_own_codes(bucket: Bucket, tmp_path: Path) -> None:
-    config = small_job(tmp_path, train={"epochs": 2})
-    bucket.put_folder("data", tmp_path / "data")
-    path = tmp_path / "job.toml"
-    path.write_text(as_toml(config))
-    there = [f"data.path={bucket.root}/data", f"store={bucket.root}/runs"]
-    for verb in ("check", "plan", "split"):
-        code, _, words, _ = command([verb, str(path), *there])
-        assert code == 0, words
-    code, out, words, _ = command(["retrain", str(path), *there, "--ranks", "2", "--json"])
-    assert code == 0, words
-    run = json.loads(out)["run"]
-    code, _, words, _ = command(["evaluate", run, f"{bucket.root}/data"])
-    assert code == 0, words
-    code, _, words, _ = command(["score", run, f"{bucket.root}/data/*.parquet", f"{bucket.root}/scored"])
-    assert code == 0, words
-    frame = ds.dataset(f"{bucket.root.key}/scored", filesystem=_filesystem(bucket)).to_table()
-    assert frame.num_rows == 1031
-    code, _, words, _ = command(["evaluate", run, f"{bucket.root}/nowhere"])
-    assert (code, "does not exist" in words) == (10, True)
-    bucket.fail(100_000, "part-2")
-    code, _, words, _ = command(["split", str(path), *there, "split.seed=7", "data.on_bad_file=quarantine"])
-    assert (code, "cannot be read" in words) == (13, True), words
-
-
-def _filesystem(bucket: Bucket) -> Any:
-    from binclf.storage.remote import filesystem
-
-    return filesystem(bucket.root)
-
-
-def test_moving_the_local_home_loses_nothing(people: tuple[Path, Remote], tmp_path: Path) -> None:
-    files = find(people[1]).files
-    first = footers(files)
-    for path in (tmp_path / "home" / "footers").iterdir():
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)  # a damaged shortcut is none
-    tail.forget()
-    assert footers(files) == first
-    shutil.rmtree(tmp_path / "home")
-    tail.forget()
-    assert footers(files) == first

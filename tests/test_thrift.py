@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.kernels import IS_COMPILED, chunks, elements, library
@@ -19,6 +19,7 @@ from binclf.kernels.chunks import DICTIONARY, UNTOLD, VALUES
 from binclf.parquet import Reader
 from binclf.parquet.rowgroup import RowGroup
 from binclf.parquet.tail import Tail
+from tests.laws import examples
 
 ROW_GROUPS = 4  # the field of a footer
 
@@ -166,7 +167,7 @@ def test_files_of_no_and_of_many_row_groups(tmp_path: Path, rows: int) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(300, keeps_fixtures=True)
 def test_damaged_records_are_walked_alike_by_both(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "a.parquet"
     if not path.exists():
@@ -180,7 +181,7 @@ def test_damaged_records_are_walked_alike_by_both(tmp_path: Path, data: st.DataO
 
 
 @given(st.binary(max_size=60), st.integers(0, 9))
-@settings(deadline=None, max_examples=500)
+@examples(500)
 def test_any_bytes_are_walked_alike_and_never_beyond_their_end(record: bytes, field: int) -> None:
     found = found_in(record, field)
     assert found == in_numpy(record, field)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,15 @@ import pytest
 from safetensors.numpy import load_file
 
 from binclf import artifact, commit
-from binclf.errors import DataError
+from binclf.config import load
+from binclf.retrain import retrain
+from tests.mishaps import (
+    STILL_EPOCH,
+    kill_rank_1_once,
+    raise_in_rank_1,
+    stand_still_at_once,
+    stand_still_in_the_third_epoch,
+)
 from tests.ranks import (
     as_toml,
     at_the_start_of_each_rank,
@@ -32,16 +38,18 @@ from tests.ranks import (
     small_job,
     wait_until,
 )
+from tests.trained import on_disk
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = 40
+EPOCHS = 6
+PATIENCE = 120.0  # s; far less than a rank stands still
 TRAIN = [sys.executable, "-m", "binclf", "train"]
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A config file of 40 epochs, a checkpoint after each step: as TOML, every setting spelled out."""
+    """A config file of six epochs, a checkpoint after each step: as TOML, every setting spelled out."""
     folder = tmp_path_factory.mktemp("job")
     train = {"epochs": EPOCHS, "batch_rows": 64, "checkpoint_seconds": 0.0}
     config = small_job(folder, split={"validation_fraction": 0.0}, train=train)
@@ -53,9 +61,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(job: Path) -> npt.NDArray[np.float64]:
     """The weights of one rank that nobody disturbed."""
-    done = finished([*TRAIN, str(job), "--ranks", "1", "--json"])
-    assert done.returncode == 0, done.stderr
-    return weights_of(json.loads(done.stdout))
+    return weights_of({"run": on_disk(retrain(load(job, ["train.ranks=1"])))})
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +72,7 @@ def _leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def finished(command: list[str], seconds: float = 90) -> subprocess.CompletedProcess[str]:
+def finished(command: list[str], seconds: float = PATIENCE) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
 
 
@@ -82,11 +88,8 @@ def started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def torchrun(*arguments: str) -> list[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    agent = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    return [*agent, "--master-addr", "127.0.0.1", "--master-port", str(port), *arguments]
+    """On one machine, torchrun finds a free port itself."""
+    return [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *arguments]
 
 
 def weights_of(summary: dict[str, Any]) -> npt.NDArray[np.float64]:
@@ -114,40 +117,53 @@ def reached(run: Path) -> int:
     return max((int(name.split("-")[1]) for name in names), default=0)
 
 
+@contextmanager
+def befalls(mishap: Callable[[], None], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ranks that are started meanwhile begin with this."""
+    with monkeypatch.context() as patch:
+        patch.setenv("BINCLF_TEST_MARKS", str(folder))
+        at_the_start_of_each_rank(mishap, folder, patch)
+        yield
+
+
+def both_are_asleep(folder: Path) -> bool:
+    """Whether both ranks that `stand_still_at_once` do."""
+    return all((folder / f"asleep-{rank}").exists() for rank in (0, 1))
+
+
 def in_the_middle(job: Path, before: set[Path], process: subprocess.Popen[str]) -> Path:
-    """Wait until the command is past its second epoch; returns its run."""
+    """Wait until the command is in its third epoch; returns its run."""
 
     def begun() -> Path | None:
         assert process.poll() is None, process.communicate()
         for run in runs_of(job) - before:
-            if reached(run) >= 2:
+            if reached(run) >= STILL_EPOCH:
                 return run
         return None
 
-    return Path(wait_until(begun, 60, "two epochs are done"))
+    return Path(wait_until(begun, PATIENCE, "two epochs are done"))
 
 
 def test_a_rank_killed_in_an_epoch_ends_the_command_and_any_other_number_of_ranks_goes_on(
-    job: Path, undisturbed: npt.NDArray[np.float64]
+    job: Path, undisturbed: npt.NDArray[np.float64], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = runs_of(job)
-    with started([*TRAIN, str(job), "--ranks", "2", "--json"]) as process:
+    with (
+        befalls(stand_still_in_the_third_epoch, tmp_path, monkeypatch),
+        started([*TRAIN, str(job), "--ranks", "2", "--json"]) as process,
+    ):
         run = in_the_middle(job, before, process)
-        began = time.monotonic()
         os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
-        output, errors = process.communicate(timeout=20)
-        assert time.monotonic() - began < 10
+        output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 14, errors
     assert output == ""
     assert "binclf: error: rank 1 of 2 was killed by SIGKILL" in errors
     assert f"--resume {run}" in errors
     assert not (run / artifact.MANIFEST).exists()
-    epochs = reached(run)
-    assert 2 <= epochs < EPOCHS
 
     done = finished([*TRAIN, str(job), "--ranks", "1", "--resume", str(run), "--json"])
     assert done.returncode == 0, done.stderr
-    assert f"going on in epoch {epochs + 1}, after" in done.stderr
+    assert f"going on in epoch {STILL_EPOCH + 1}, after" in done.stderr
     summary = json.loads(done.stdout)
     assert summary["run"] == str(run)
     assert (run / artifact.MANIFEST).exists()
@@ -157,30 +173,40 @@ def test_a_rank_killed_in_an_epoch_ends_the_command_and_any_other_number_of_rank
     assert weights_of(summary) == pytest.approx(undisturbed, abs=1e-5)
 
 
-def test_sigterm_ends_the_command_with_143_and_its_ranks(job: Path) -> None:
+def test_sigterm_ends_the_command_with_143_and_its_ranks(
+    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = runs_of(job)
-    with started([*TRAIN, str(job), "--ranks", "2"]) as process:
+    with (
+        befalls(stand_still_in_the_third_epoch, tmp_path, monkeypatch),
+        started([*TRAIN, str(job), "--ranks", "2"]) as process,
+    ):
         run = in_the_middle(job, before, process)
         pids = ranks_of(process.pid).values()
         assert len(pids) == 2
         process.terminate()
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
     assert not any(map(is_alive, pids))
     assert (output, "Traceback" in errors) == ("", False)
     assert not (run / artifact.MANIFEST).exists()
 
 
-def test_ctrl_c_ends_the_command_with_130_and_its_ranks(job: Path) -> None:
+def test_ctrl_c_ends_the_command_with_130_and_its_ranks(
+    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = runs_of(job)
-    with started([*TRAIN, str(job), "--ranks", "2"]) as process:
-        run = in_the_middle(job, before, process)
+    command = [*TRAIN, str(job), "--ranks", "2"]
+    with befalls(stand_still_at_once, tmp_path, monkeypatch), started(command) as process:
+        wait_until(lambda: both_are_asleep(tmp_path), PATIENCE, "two ranks are there")
         pids = ranks_of(process.pid).values()
+        assert len(pids) == 2
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert not any(map(is_alive, pids))
     assert "Traceback" not in errors
+    (run,) = runs_of(job) - before
     assert not (run / artifact.MANIFEST).exists()
 
 
@@ -207,45 +233,26 @@ def test_torchrun_seals_one_run_and_prints_its_result_once(
     assert weights_of(summary) == pytest.approx(undisturbed, abs=1e-5)
 
 
-def test_kill_9_of_torchruns_agent_leaves_no_rank(job: Path) -> None:
+def test_kill_9_of_torchruns_agent_leaves_no_rank(
+    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Torchrun puts each rank in a session of its own, where it would train on for ever."""
-    before = runs_of(job)
-    with started([*torchrun("-m", "binclf", "train"), str(job), f"train.epochs={EPOCHS * 100}"]) as agent:
-        run = in_the_middle(job, before, agent)
+    command = [*torchrun("-m", "binclf", "train"), str(job)]
+    with befalls(stand_still_at_once, tmp_path, monkeypatch), started(command) as agent:
+        wait_until(lambda: both_are_asleep(tmp_path), PATIENCE, "two ranks are there")
         pids = ranks_of(agent.pid).values()
         assert len(pids) == 2
         agent.kill()
-        wait_until(lambda: not any(map(is_alive, pids)), 3, "the ranks die with the agent")
-    assert not (run / artifact.MANIFEST).exists()
+        wait_until(lambda: not any(map(is_alive, pids)), 30, "the ranks die with the agent")
 
 
-def raise_in_rank_1() -> None:
-    import binclf.train as module
-
-    def wrong(*_: object) -> None:
-        raise DataError("c.parquet, row group 2: these are rank 1's own words")
-
-    if os.environ["RANK"] == "1":
-        module.learn_features = wrong  # type: ignore[assignment]
-
-
-def kill_rank_1_once() -> None:
-    import binclf.train as module
-
-    def die(*_: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
-        module.learn_features = die  # type: ignore[assignment]
-
-
-@pytest.mark.parametrize("verb", ["train", "retrain"])
 def test_the_words_of_a_rank_come_through_torchrun(
-    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With the other name of the verb."""
     at_the_start_of_each_rank(raise_in_rank_1, tmp_path, monkeypatch)
     before = runs_of(job)
-    done = finished([*torchrun("-m", "binclf", verb), str(job)])
+    done = finished([*torchrun("-m", "binclf", "retrain"), str(job)])
     assert done.returncode == 1
     assert done.stdout == ""
     assert "binclf: error: c.parquet, row group 2: these are rank 1's own words" in done.stderr
@@ -259,7 +266,9 @@ def test_a_restart_by_torchrun_meets_again_and_finishes(
 ) -> None:
     """Without a prefix for each attempt, a restarted rank reads the address of its dead peer."""
     at_the_start_of_each_rank(kill_rank_1_once, tmp_path, monkeypatch)
-    command = torchrun("--max-restarts", "1", "-m", "binclf", "train", str(job), "train.epochs=2", "--json")
+    path = tmp_path / "exact.toml"
+    path.write_text(as_toml(small_job(tmp_path, train={"solver": "newton"})))
+    command = torchrun("--max-restarts", "1", "-m", "binclf", "train", str(path), "--json")
     done = finished(command)
     assert done.returncode == 0, done.stderr
     assert "SIGKILL" in done.stderr or "-9" in done.stderr  # it was killed indeed

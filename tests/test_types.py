@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from binclf.config import Config, parse
@@ -24,6 +24,7 @@ from binclf.parquet import Column, Found, Reader, Rows, footer
 from binclf.parquet.kinds import kind_of
 from binclf.split import plan
 from tests import made
+from tests.laws import examples
 
 TABLE = Path(__file__).parents[1] / "docs" / "types.md"
 CANNOT_BE_MADE = {"INTERVAL_MONTHS", "INTERVAL_DAY_TIME"}  # pyarrow has names for them and nothing else
@@ -185,7 +186,7 @@ def decoded(values: Any, tmp_path: Path) -> tuple[Any, float]:
     return block.residuals[:, 0].astype(np.float64) + block.centre[0], float(block.centre[0])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     middle=st.integers(-(2**52), 2**52),
     bits=st.integers(0, 51),

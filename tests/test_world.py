@@ -110,7 +110,7 @@ def folded(size: int) -> tuple[list[int], int]:
 @on_ranks(2)
 def test_rank_0_alone_prepares_and_the_others_wait_for_it(tmp_path: Path) -> None:
     def prepare() -> str:
-        time.sleep(1.0)
+        time.sleep(0.3)
         (tmp_path / f"by-{os.environ['RANK']}").touch()
         return "Ávila"
 
@@ -140,7 +140,7 @@ def one_never_comes() -> None:
     if os.environ["RANK"] == "0":
         with join("cpu"):
             pass
-    time.sleep(60)
+    time.sleep(600)
 
 
 def one_is_killed() -> None:
@@ -158,10 +158,8 @@ def test_the_helper_surfaces_the_words_of_the_rank_that_raised() -> None:
 
 @pytest.mark.slow
 def test_the_helper_makes_a_failure_of_a_deadlock_and_says_where_it_was() -> None:
-    began = time.monotonic()
     with pytest.raises(AssertionError, match=r"(?s)rank 0 of 2:.*init_process_group"):
-        run(2, one_never_comes, seconds=8)  # a busy machine takes seconds to get there
-    assert time.monotonic() - began < 30
+        run(2, one_never_comes, seconds=3)
 
 
 @pytest.mark.slow

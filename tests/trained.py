@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import binclf
 from binclf import artifact
 from binclf.config import Config, parse
 from binclf.features import Decoding, Features, roles
 from binclf.loader import HeldRows, Source
+from binclf.predict import Model
 from binclf.retrain import retrain
 from binclf.split import Split, ensure
 from binclf.storage import Place
 from binclf.train import learn_features
-from binclf.world import World
+from binclf.world import World, join
 
 CITIES = ("Aachen", "Bremen", "Celle", "Düren", "Erfurt")
 
@@ -156,3 +159,16 @@ def on_disk(place: Place) -> Path:
     """A place that is known to be a local path."""
     assert isinstance(place, Path)
     return place
+
+
+@pytest.fixture(scope="session")
+def model(trained_run: Path) -> Model:
+    """The trained run, loaded."""
+    return binclf.load(trained_run)
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[World]:
+    """A world of one."""
+    with join("cpu") as met:
+        yield met

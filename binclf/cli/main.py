@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from binclf import launch
+from binclf import launch, world
 from binclf.cli.options import parse
 from binclf.cli.verbs import Result
 from binclf.errors import BinclfError
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     computes = options.verb in ("rank", "train", "retrain")
-    is_rank = launch.is_rank() and computes
+    is_rank = world.is_rank() and computes
     if computes:
         launch.one_heap()
     try:

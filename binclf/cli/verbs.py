@@ -8,10 +8,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from binclf import artifact, launch
+from binclf import artifact
 from binclf.config import Config, load
 from binclf.errors import ConfigError
 from binclf.storage import place_of
+from binclf.world import is_rank, join
 
 log = logging.getLogger(__name__)
 
@@ -71,16 +72,15 @@ def train(options: argparse.Namespace) -> Result | None:
 
     config = _config(options)
     resume = place_of(options.resume) if options.resume else None
-    if options.strict and (launch.is_rank() or not config.registry.is_on):
+    if options.strict and (is_rank() or not config.registry.is_on):
         raise ConfigError(
             "--strict has no effect where nothing is registered (registry.uri = 'off', or under torchrun): "
             "remove it."
         )
-    if not launch.is_rank():
+    if not is_rank():
         return _gated(carry_out(config, resume=resume), is_strict=options.strict)
     from binclf import train
     from binclf.evaluate import of_parts
-    from binclf.world import join
 
     with join(config.train.device, lambda: str(begin(config, resume))) as world:
         run_dir = place_of(world.prepared)

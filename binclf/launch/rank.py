@@ -16,11 +16,6 @@ BYSTANDER = ("connection closed by peer", "connection reset by peer", "broken pi
 BYSTANDER_SECONDS = 2.0  # they are kept back: who fails first, by whole seconds, torchrun takes for guilty
 
 
-def is_rank() -> bool:
-    """Whether a launcher (ours or torchrun) started this process as a rank."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
-
-
 def write_error(error: BaseException, trace: str) -> bool:
     """Called by a rank: write its error where its launcher (or torchrun's agent) looks for it.
 

@@ -13,7 +13,7 @@ from binclf.solvers import checkpoint
 from binclf.storage import Place
 from binclf.world import World
 
-MOST_WEIGHTS = 2048  # of which auto takes a Hessian, 32 MiB: beyond, minutes a pass go to small effects
+UNASKED_WEIGHTS = 2048  # of which auto takes a Hessian, 32 MiB: beyond, minutes a pass go to small effects
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,10 @@ def unaffordable(job: Job, tier: Tier, features: Features, world: World) -> str:
 
 def _lacking(job: Job, tier: Tier, features: Features) -> str:
     size = features.width + features.table_size + 1
-    if size > MOST_WEIGHTS:
-        return f"a Hessian of {size:,} weights takes long: up to {MOST_WEIGHTS:,} one is worked out unasked"
+    if size > UNASKED_WEIGHTS:
+        return (
+            f"a Hessian of {size:,} weights takes long: up to {UNASKED_WEIGHTS:,} one is worked out unasked"
+        )
     try:
         curved = choose(replace(job, shape=replace(job.shape, is_curved=True)))
     except ConfigError:
