@@ -232,12 +232,12 @@ def test_a_streaming_reader_asks_for_no_more_memory_than_was_foreseen(
         for module in (pages, stream):
             patch.setattr(module, "PAGE", 7)
         patch.setattr(pages, "STRIDE", 3)
-        patch.setattr(pages, "AHEAD", 1.0)
+        patch.setattr(Pages, "capacity", Pages.most)  # nothing beyond what must be there
         for rank in range(ranks):
             store = store_of("none", learnt, Path())
             assert isinstance(store, StreamedRows)
             reader = StreamReader(store, plan, rank, ranks)
-            assert len(reader._arena.bytes) == 7 * (Pages.of(plan, rank, ranks).most + 1)
+            assert len(reader._arena.bytes) == 7 * Pages.of(plan, rank, ranks).most
             for first in range(seed % plan.rows, plan.rows, 17):
                 end = min(first + 17, plan.rows)
                 encoded, rows = reader.read(first, end)  # which fails where a page is missing

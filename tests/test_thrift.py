@@ -109,7 +109,7 @@ def test_files_of_one_form_are_told_from_others(tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(300, keeps_fixtures=True)
 def test_a_damaged_record_is_none_or_says_something_and_nothing_beyond_it_is_looked_at(
     tmp_path: Path, data: st.DataObject
 ) -> None:

@@ -17,9 +17,9 @@ from binclf.epoch import EpochPlan, Visits
 
 I64 = npt.NDArray[np.int64]
 
-PAGE = 1024  # rows that are given back together
-STRIDE = 1024  # rows of each lane that are asked for together, at most
-AHEAD = 1.15  # pages that a reader has, over those that it must have
+PAGE = 512  # rows that are given back together
+STRIDE = 512  # rows of each lane that are asked for together, at most
+AHEAD = 1.05  # pages that a reader has, over those that it needs
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,14 @@ class Pages:
 
     @property
     def capacity(self) -> int:
-        """The pages that a reader has."""
-        return capacity(self.most)
+        """The pages that a reader has: all, or a few more than it must have.
+
+        In a small set, whose lanes are hardly longer than their windows, as many as in a large one.
+        """
+        plan = self.plan
+        lanes = len(np.unique(self.visits.lane))
+        usual = lanes * (plan.window_rows + max(plan.group_rows, default=0) // 2) // PAGE
+        return min(int(AHEAD * max(self.most, usual)) + 1, len(self.rows))
 
     @cached_property
     def by_lane(self) -> tuple[I64, I64]:
@@ -80,8 +86,3 @@ class Pages:
         offsets = self.offset[own]
         first, last = np.searchsorted(offsets, low, side="right") - 1, np.searchsorted(offsets, high)
         return own[first:last]
-
-
-def capacity(most: int) -> int:
-    """The pages that a reader has who must hold so many: a few more, to be ahead."""
-    return int(AHEAD * most) + 1
