@@ -297,13 +297,15 @@ def test_what_is_undefined_is_told_as_such(hostile: Facts) -> None:
     assert "only one class has rows with weight" in text
 
 
-def test_where_rows_hang_together_the_intervals_are_said_to_be_too_narrow(
+def test_where_rows_hang_together_the_intervals_are_said_to_be_of_groups(
     hostile: Facts, parsed: Page
 ) -> None:
     config = hostile.run.config
     grouped = config.model_copy(update={"data": config.data.model_copy(update={"group": "customer"})})
-    told = Page(page.html(replace(hostile, run=replace(hostile.run, config=grouped))))
+    found = {part: {**own, "units": 41.7} for part, own in hostile.metrics.items()}
+    told = Page(page.html(replace(hostile, run=replace(hostile.run, config=grouped), metrics=found)))
     assert "Rows with one value of customer hang together" in told.text("metrics")
+    assert "tell as much as 42 of equal weight" in told.text("metrics")
     assert "hang together" not in parsed.text("metrics")
 
 
