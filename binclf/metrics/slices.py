@@ -22,7 +22,7 @@ from binclf.parquet import Texts
 F64 = npt.NDArray[np.float64]
 
 MOST_LEVELS = 200
-BINS = 2**13  # of a slice's histogram
+BINS = 2**12  # of a slice's histogram
 LEFT_OUT = (
     "gains",
     "gains_bound",
