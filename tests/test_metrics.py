@@ -307,6 +307,17 @@ def test_the_bounds_hold_whatever_the_edges(data: Rows, seed: int) -> None:
     assert_within_bounds(metrics(tally), data)
 
 
+def test_tied_scores_are_exact_however_many_rows_they_have() -> None:
+    """As many distinct scores as bins, and hundreds of times as many rows: nothing is joined."""
+    random, count = np.random.default_rng(8), 30_000
+    logits = random.integers(0, 64, count) / 8
+    labels = (random.random(count) < probability(logits - 4)).astype(np.int8)
+    for most, is_exact in ((64, True), (63, False)):
+        found = metrics(over((logits, labels, np.ones(count)), looked_at(logits[:99], labels[:99]), most))
+        assert (found["roc_auc_bound"] == found["pr_auc_bound"] == 0) == is_exact
+        assert_within_bounds(found, (logits, labels, np.ones(count)))
+
+
 @pytest.mark.parametrize("positives_first", [True, False])
 def test_the_bounds_are_near_where_joining_hides_an_order(positives_first: bool) -> None:
     random = np.random.default_rng(7)
