@@ -8,26 +8,47 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from binclf import artifact, predict, registry
+from binclf import artifact, hashing, predict, registry
 from binclf.config import Rule
-from binclf.errors import DataError
+from binclf.errors import together
 from binclf.features import slice_columns
-from binclf.labels import LabelRule, plain, read_weights, shown, weight_quantum
-from binclf.metrics import MOST_LEVELS, Slices, Tally, choose, metrics, pictures
-from binclf.parquet import Column, Footer, feature_codes, find, footers
+from binclf.labelled import Needed, refuse_unlabelled
+from binclf.labels import LabelRule, plain, read_weights, weight_quantum
+from binclf.metrics import (
+    BINS,
+    BLOCKS,
+    MOST_BINS,
+    MOST_LEVELS,
+    Clusters,
+    Histogram,
+    Slices,
+    Tally,
+    choose,
+    edges_of,
+    left_open,
+    metrics,
+    pictures,
+)
+from binclf.parquet import Column, feature_codes, find, footers
 from binclf.predict import Model
 from binclf.scored import Labels, RowGroup, Scored, each, row_groups
 from binclf.split import PART_NAMES
+from binclf.split.checks import third_values
 from binclf.storage import Place
 from binclf.world import Lone, World
 
 log = logging.getLogger(__name__)
 
-UNSLICED = ("moment", "duration", "other")  # kinds that no levels are read from
+LEFT_OPEN = 1e-6  # of an area, by scores that were joined: more is gone over again
+LOOK_ROWS, LOOK_GROUPS = 2**18, 4  # at least
+RANKS = 512  # cells of the score in which the rows of clusters are counted
+SLICE_BLOCKS = 128  # of clusters
+GROUPS = hashing.key("evaluate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +56,46 @@ class Judge:
     """What rows are judged by, and what of them is told."""
 
     model: Model
-    answer: Labels
-    slices: tuple[Column, ...]
+    needed: Needed
+    group: Column | None
     world: World
 
-    def of(self, places: Sequence[RowGroup], weight: float) -> Judgement:
-        """The judgement of row groups, whose rows weigh so much together; all ranks get it."""
-        quantum = weight_quantum(weight) if self.answer.weight else 0.0
-        mine = Judgement.empty(self, quantum)
+    def of(self, places: Sequence[RowGroup], rows: int, weight: float) -> Judgement:
+        """The judgement of row groups, with so many rows of such weight together; all ranks get it.
+
+        One pass. Only where scores may have to be joined some row groups are looked at before, and only if
+        joining left more open of an area than is stated there is another pass.
+        """
+        quantum = weight_quantum(weight) if self.needed.weight else 0.0
+        known, left, before = self._look(places, rows, quantum), 0.0, math.inf
+        while True:
+            judged = self._pass(places, Judgement.empty(self, quantum, known))
+            known, before = judged.whole.histogram(), left or before
+            left = left_open(known)
+            if left < LEFT_OPEN or left > before / 2:  # a pass that gains little is the last
+                return judged
+            if self.world.rank == 0:
+                log.info("going over the rows once more: of their crowded scores too many were joined")
+
+    def _look(self, places: Sequence[RowGroup], rows: int, quantum: float) -> Histogram | None:
+        """The scores of some row groups, evenly chosen; None where nothing is to be learnt from them."""
+        if not rows or (rows <= MOST_BINS and not self.group and not (self.needed.slices and rows > BINS)):
+            return None
+        chosen = max(-(-LOOK_ROWS * len(places) // rows), LOOK_GROUPS)
+        some = places[:: max(len(places) // chosen, 1)]
+        plain = replace(self, needed=replace(self.needed, slices=()), group=None)
+        found = plain._pass(some, Judgement.empty(plain, quantum, None)).whole.histogram()
+        return found if len(found.scores) else None
+
+    def _pass(self, places: Sequence[RowGroup], mine: Judgement) -> Judgement:
+        """All row groups, each by one of the ranks."""
         share = (self.world.rank, self.world.size)
-        each(self.model, places, self.answer, mine.add, also=self.slices, share=share)
+        also = (*self.needed.slices, *([self.group] if self.group else []))
+        answer = Labels(self.needed.label, self.needed.weight)
+        each(self.model, places, answer, mine.add, also=also, share=share)
         if self.world.size == 1:
             return mine
-        total = Judgement.empty(self, quantum)
+        total = replace(mine, whole=mine.whole.empty(), slices=mine.slices.empty())
         total.whole.merge_packed(self.world.fold(mine.whole.pack, mine.whole.merge_packed))
         total.slices.merge_packed(self.world.fold(mine.slices.pack, mine.slices.merge_packed))
         return total
@@ -62,22 +110,31 @@ class Judgement:
     """What was added up of some rows, and of their slices."""
 
     columns: tuple[Column, ...]  # of the slices
+    group: Column | None
     whole: Tally
     slices: Slices
 
     @classmethod
-    def empty(cls, judge: Judge, quantum: float) -> Judgement:
-        """Of no rows."""
-        threshold, names = judge.model.threshold, [column.name for column in judge.slices]
-        return cls(judge.slices, Tally(threshold, quantum), Slices(names, threshold, quantum))
+    def empty(cls, judge: Judge, quantum: float, known: Histogram | None) -> Judgement:
+        """Of no rows; cells are laid by what is known of the scores."""
+        edges = {size: None if known is None else edges_of(known, size) for size in (MOST_BINS, BINS, RANKS)}
+        of_whole, of_slice = None, None
+        if judge.group:
+            of_whole, of_slice = Clusters(BLOCKS, edges[RANKS]), Clusters(SLICE_BLOCKS, None)
+        threshold = judge.model.threshold
+        whole = Tally(threshold, quantum, MOST_BINS, edges[MOST_BINS], of_whole)
+        sliced = Tally(threshold, quantum, BINS, edges[BINS], of_slice)
+        slices = Slices([column.name for column in judge.needed.slices], sliced)
+        return cls(judge.needed.slices, judge.group, whole, slices)
 
     def add(self, scored: Scored) -> None:
         """Add the rows of a row group."""
         own = (scored.logits, scored.labels, scored.weights)
-        self.whole.add(*own)
+        groups = scored.rows.hashes(self.group.name, GROUPS) if self.group else None
+        self.whole.add(*own, groups)
         for column in self.columns:
             codes, texts = feature_codes(scored.rows, column)
-            self.slices.add(column.name, (codes, texts), own)
+            self.slices.add(column.name, (codes, texts), own, groups)
 
     def told(self) -> dict[str, Any]:
         """Metrics as `metrics.json` has them, slices within."""
@@ -101,16 +158,13 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
         {"threshold": {threshold, rule, reason}, "metrics": {part: metrics}, "pictures": {part: points}};
         reason is what is amiss with a threshold that validation was to choose, else empty.
     """
-    split, weight = run.split, run.config.data.weight
-    judge = Judge(
-        predict.of_run(run),
-        Labels(split.label, weight),
-        slice_columns(run.config, split.columns)[0],
-        world or Lone(),
-    )
+    split, needed = run.split, _needed(run)
+    judge = Judge(predict.of_run(run), needed, needed.clusters(split.columns), world or Lone())
     rule, histogram = Rule.parse(run.config.evaluate.threshold), None
     if rule.is_chosen:
-        validation = judge.of(row_groups(split.parts["validation"]), split.weight("validation"))
+        validation = judge.of(
+            row_groups(split.parts["validation"]), split.rows("validation"), split.weight("validation")
+        )
         histogram = validation.whole.histogram()
     threshold, reason = choose(rule, histogram)
     judge = judge.with_threshold(threshold)
@@ -121,7 +175,7 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {"metrics": {}, "pictures": {}}
     for part in PART_NAMES:
         if split.parts.get(part):
-            judged = judge.of(row_groups(split.parts[part]), split.weight(part))
+            judged = judge.of(row_groups(split.parts[part]), split.rows(part), split.weight(part))
             if judged.whole.rows != split.rows(part):
                 raise AssertionError(f"{judged.whole.rows} {part} rows were judged of {split.rows(part)}")
             found["metrics"][part] = judged.told()
@@ -143,65 +197,36 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
     if data is None:
         return {"run": run.id, **json.loads(run.contents["metrics.json"])}
     model, split = predict.of_run(run), run.split
-    weight = run.config.data.weight
-    slices, _ = slice_columns(run.config, split.columns)
+    needed = _needed(run)
     feet = footers(find(data).files)
-    needed = [split.label.column, weight]
     for foot in feet:
         model.check(foot.columns, foot.relative)
-        _check_columns(foot, split.label, needed)
-        _check_slices(foot, slices)
+        if problems := needed.lacking(foot.columns, foot.relative, "evaluation"):
+            raise together(problems)
     places = [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
     unlabelled = _check_labels(places, split.label)
-    if unlabelled and run.config.data.on_null_label == "error":
-        raise DataError(
-            f"label '{split.label.column}' of {data} holds {unlabelled} nulls: bring their labels, or remove "
-            "the rows. (The run was trained with data.on_null_label = 'error'.)"
-        )
-    total = _total_weight(places, weight) if weight else 0.0
-    judged = Judge(model, Labels(split.label, weight), slices, Lone()).of(places, total)
+    refuse_unlabelled(run.config, unlabelled, str(data))
+    total = _total_weight(places, needed.weight) if needed.weight else 0.0
+    rows = sum(sum(foot.groups) for foot in feet)
+    clusters = needed.clusters(feet[0].columns if feet else ())
+    judged = Judge(model, needed, clusters, Lone()).of(places, rows, total)
     return {"run": run.id, "data": judged.told(), "dropped_null_label": unlabelled}
 
 
-def _check_columns(foot: Footer, label: LabelRule, needed: Iterable[str]) -> None:
-    for name in filter(None, needed):
-        column = foot.column(name)
-        if column is None:
-            raise DataError(f"{foot.relative} lacks column '{name}', which evaluation needs.")
-        if name == label.column and column.kind != label.kind:
-            raise DataError(
-                f"label '{name}' of {foot.relative} is {column.type}, and the run learnt {label.kind}: "
-                "cast it."
-            )
-
-
-def _check_slices(foot: Footer, slices: Iterable[Column]) -> None:
-    for wanted in slices:
-        column = foot.column(wanted.source)
-        if column is None:
-            raise DataError(
-                f"{foot.relative} lacks column '{wanted.source}', which the run's evaluate.slices names."
-            )
-        is_fit = column.kind == "moment" if wanted.part else column.kind not in UNSLICED
-        if not is_fit and column.type != "null":
-            raise DataError(
-                f"column '{column.name}' of {foot.relative} is {column.type}, and the run's evaluate.slices "
-                f"has '{wanted.name}', which was {wanted.type}: cast it."
-            )
+def _needed(run: artifact.Run) -> Needed:
+    data, split = run.config.data, run.split
+    return Needed(split.label, data.weight, data.group, slice_columns(run.config, split.columns)[0])
 
 
 def _check_labels(places: Iterable[RowGroup], label: LabelRule) -> int:
     """Rows without a label; over all files there are at most two values."""
-    unlabelled, seen = 0, set[str]()
+    unlabelled, values_of = 0, dict[str, set[str]]()
     for place in places:
         labels, values = label.read(place.read([label.column]))
         unlabelled += int((labels < 0).sum())
-        seen |= {plain(value) for value in values}
-        if len(seen) > 2:
-            raise DataError(
-                f"label '{label.column}' of {place.name} brings a third value ({shown(sorted(seen))}): "
-                "a binary label has two."
-            )
+        values_of.setdefault(place.name, set()).update(map(plain, values))
+    if wrong := third_values(label.column, ((name, sorted(own)) for name, own in values_of.items())):
+        raise together(wrong)
     return unlabelled
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from binclf.split import PartFile
 from binclf.storage import Place, Stamp
 
 F64 = npt.NDArray[np.float64]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +87,21 @@ def each(
     """
     read = _reader(model, answer, also)
     numbers = range(share[0], len(places), share[1])
-    threads = max(min(_cores(), len(numbers)), 1)
-    failed = threading.Event()
+    for _ in in_threads(lambda number: add(read(number, places[number])), numbers):
+        pass
 
-    def some(first: int) -> None:
-        for number in numbers[first::threads]:
-            if failed.is_set():
-                break
-            try:
-                add(read(number, places[number]))
-            except BaseException:
-                failed.set()
-                raise
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="score") as pool:
-        list(pool.map(some, range(threads)))
+def in_threads(work: Callable[[T], R], given: Sequence[T], threads: int = 0) -> Iterator[R]:
+    """What work gives of each, in their order; after a failure no more are begun.
+
+    Args:
+        work: called by several threads at once.
+        given: what of.
+        threads: 0: one for each core of this process, which of several ranks on a machine has its own.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(threads or max(min(cores, len(given)), 1), thread_name_prefix="score") as pool:
+        yield from pool.map(work, given)
 
 
 def _reader(model: Model, answer: Labels, also: Sequence[Column]) -> Callable[[int, RowGroup], Scored]:
@@ -117,8 +119,3 @@ def _reader(model: Model, answer: Labels, also: Sequence[Column]) -> Callable[[i
         return Scored(number, rows, model.logits(rows), labels, read_weights(rows, answer.weight))
 
     return read
-
-
-def _cores() -> int:
-    """Cores of this process: of several ranks on a machine each has its own."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

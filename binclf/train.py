@@ -23,7 +23,7 @@ from binclf.loader.process import Peak
 from binclf.loader.source import Look
 from binclf.loader.tier import AnyStore, Job, Room, Tier, attach, choose, open_stores, told
 from binclf.plan import foresee
-from binclf.probabilities import check_calibration, mend
+from binclf.probabilities import mend
 from binclf.solvers import schedule
 from binclf.solvers.choice import choice_of, unaffordable
 from binclf.solvers.distance import judged
@@ -64,7 +64,6 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     how = Decoding(
         roles(config, split.columns), split.label, config.data.weight, tuple(config.features.log1p)
     )
-    check_calibration(config, split)
     kept, how_kept = downsampled(config, split, how, world)
     sources = {"train": Source(kept.parts["train"], how_kept)}
     if "validation" in split.parts:

@@ -23,6 +23,7 @@ from binclf.compare.populations import Pairs
 from binclf.compare.tally import Tally
 from binclf.compare.verdict import Judgement, Level, judge
 from binclf.errors import ConfigError
+from binclf.metrics import intervals
 from tests.gates import BETTER, decided, gate, judged, pairs, promoted
 from tests.laws import examples
 
@@ -117,9 +118,9 @@ def test_without_weights_the_interval_is_the_paired_t_interval() -> None:
 
 @given(z=st.floats(-4, 4), freedom=st.floats(49, 1e7))
 def test_students_tails_are_scipys_and_undone_exactly(z: float, freedom: float) -> None:
-    t = inference._student_of(z, freedom)
+    t = intervals.student_of(z, freedom)
     assert t == pytest.approx(stats.t.isf(stats.norm.sf(z), freedom), rel=1e-3, abs=1e-12)
-    assert inference._normal_of(abs(t), freedom) == pytest.approx(abs(z), rel=1e-7, abs=1e-9)
+    assert intervals.normal_of(abs(t), freedom) == pytest.approx(abs(z), rel=1e-7, abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -449,6 +450,33 @@ def test_of_many_slices_without_difference_few_are_called_worse_and_a_bad_one_is
     spoilt = np.where(p.slices["city"][0] == 7, p.champion + 1.0, p.challenger)
     found = levels_of(judged_by_slices(replace(p, challenger=spoilt)))
     assert [level.level for level in found if level.finding == "worse"] == ["city-7"]
+
+
+@pytest.mark.parametrize(("weighted", "clusters"), [(False, 0), (True, 0), (True, 500)])
+def test_a_slice_that_is_tested_has_enough_of_either_class(weighted: bool, clusters: int) -> None:
+    p = sliced(made(4000, 22, weighted=weighted, clusters=clusters), 4)
+    codes = p.slices["city"][0]
+    few = (codes == 1) & (np.arange(4000) % 40 > 0)  # in this slice some 25 positives of 1000 rows
+    p = replace(p, labels=np.where(few, 0, p.labels).astype(np.int8))
+    rarer = judged_populations(p)
+    for level in levels_of(judged_by_slices(at(p, np.arange(1900)), at(p, np.arange(1900, 4000)))):
+        mine = codes == int((level.level or "").removeprefix("city-"))
+        units = []
+        for label in (0, 1):
+            own = np.where(mine & (p.labels == label), p.weights, 0.0)
+            sums = own if p.clusters is None else np.bincount(p.clusters.astype(np.int64), own)
+            units.append(own.sum() ** 2 / (sums**2).sum())
+        assert rarer[level.level] == pytest.approx(min(units))
+        assert (level.finding == "not tested") == (min(units) < 50) == (level.level == "city-1")
+
+
+def judged_populations(p: Pairs) -> dict[str | None, float]:
+    """Units of the rarer class of each level."""
+    total = Tally((0.5, 0.5), ["city"], is_clustered=p.clusters is not None)
+    total.add(p)
+    found = total.slices["city"]
+    assert found is not None
+    return {name: float(found.units()[place]) for name, place in found.place_of.items()}
 
 
 def test_a_slice_of_few_rows_is_not_tested_and_too_many_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

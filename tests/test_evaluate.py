@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from binclf.retrain import retrain
 from binclf.world import join
 from tests.ranks import run as run_ranks
 from tests.trained import on_disk, people, settings, write
+
+evaluation = sys.modules["binclf.evaluate"]  # the name is the function's
 
 
 def expected(model: binclf.Model, table: pa.Table) -> dict[str, float]:
@@ -197,17 +200,68 @@ def test_validation_chooses_the_threshold_and_test_is_judged_by_it(sliced_run: P
     )
 
 
-def judged(run_dir: str) -> str:
-    """In each rank: everything that evaluation tells."""
-    with join("cpu") as world:
+@pytest.fixture(scope="module")
+def grouped_run(people_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose rows are taken to hang together by city."""
+    made: dict[str, dict[str, Any]] = {
+        "data": {"group": "city"},
+        "evaluate": {"slices": ["member"]},
+    }
+    return on_disk(retrain(settings(people_dir, tmp_path_factory.mktemp("store"), **made)))
+
+
+def test_intervals_are_of_groups_where_the_data_have_them(grouped_run: Path) -> None:
+    """Each city is in one part, so few of them tell little."""
+    found = json.loads((grouped_run / "metrics.json").read_text())
+    cities = len(pc.unique(pc.utf8_lower(part_of(grouped_run, "train").column("city"))))
+    assert 1 < found["train"]["units"] <= cities
+    for own in (found["train"], *found["train"]["slices"]["member"]):
+        low, high = own["intervals"]["log_loss"]
+        assert low < own["log_loss"] < high
+        assert own["units"] <= cities
+    assert "roc_auc" in found["train"]["intervals"]
+    assert "roc_auc" not in found["train"]["slices"]["member"][0]["intervals"]
+
+
+def judged(run_dir: str, most: int = evaluation.MOST_BINS) -> str:
+    """In each rank: everything that evaluation tells, with so many bins."""
+    with join("cpu") as world, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "MOST_BINS", most)
         return json.dumps(of_parts(artifact.open_run(run_dir), world))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_ranks_tell_the_same_bits_as_one_process(ranks: int, sliced_run: Path) -> None:
-    alone = json.dumps(of_parts(artifact.open_run(sliced_run)))
-    assert run_ranks(ranks, judged, run_dir=str(sliced_run)) == [alone] * ranks
+@pytest.mark.parametrize(
+    ("ranks", "kind", "most"),
+    [(2, "sliced_run", 2**21), (3, "sliced_run", 64), (3, "grouped_run", 2**21)],
+)
+def test_ranks_tell_the_same_bits_as_one_process(
+    ranks: int, kind: str, most: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = request.getfixturevalue(kind)
+    monkeypatch.setattr(evaluation, "MOST_BINS", most)
+    alone = json.dumps(of_parts(artifact.open_run(run)))
+    assert run_ranks(ranks, judged, run_dir=str(run), most=most) == [alone] * ranks
+
+
+def test_crowded_scores_are_gone_over_again_until_enough_is_known(
+    sliced_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    exact = json.loads((sliced_run / "metrics.json").read_text())["train"]
+    found = {}
+    for most, wanted in ((64, 0.05), (64, 1e-6), (512, 1e-6)):
+        monkeypatch.setattr(evaluation, "MOST_BINS", most)
+        monkeypatch.setattr(evaluation, "LEFT_OPEN", wanted)
+        with caplog.at_level("INFO", "binclf.evaluate"):
+            found[most, wanted] = of_parts(artifact.open_run(sliced_run))["metrics"]["train"]
+        again = caplog.text.count("going over the rows once more")
+        assert (again > 0) == (wanted == 1e-6)
+        caplog.clear()
+    for own in found.values():
+        for name in ("roc_auc", "pr_auc"):
+            assert own[f"{name}_bound"] > 0
+            assert abs(own[name] - exact[name]) <= own[f"{name}_bound"]
+        assert own["log_loss"] == exact["log_loss"]
 
 
 def test_a_precision_that_is_not_reached_decides_nothing_yes(people_dir: Path, tmp_path: Path) -> None:

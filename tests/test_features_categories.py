@@ -42,6 +42,7 @@ def test_levels_are_sorted_and_rare_ones_share_a_place(tmp_path: Path) -> None:
     data, features = levels_of(tmp_path, [texts[i] for i in order])
     (column,) = features.categorical
     assert column.levels == ("", "a", "b", "ü")
+    assert column.level_rows == (12, 10, 30, 11)
     assert (column.rare_levels, column.rare_rows, column.missing, column.distinct) == (2, 11, 5, 6)
     assert not column.is_hashed
     assert features.table_size == 2 + 4

@@ -14,7 +14,7 @@ import pytest
 import binclf
 from binclf import artifact, registry
 from binclf.config import Config, parse
-from binclf.errors import ArtifactError, ConfigError
+from binclf.errors import ArtifactError, DataError
 from binclf.probabilities.part import BUCKETS, Part
 from binclf.retrain import fit, retrain
 from binclf.scored import Scored
@@ -198,7 +198,7 @@ def test_calibration_without_validation_rows_in_the_data_is_told(tmp_path: Path)
             "train": {"calibration": "platt", "device": "cpu", "ranks": 1},
         }
     )  # fmt: skip
-    with pytest.raises(ConfigError, match=r"split\.column = 'part' gives no validation rows: remove it"):
+    with pytest.raises(DataError, match=r"train\.calibration = 'platt' goes by validation rows, and .*none"):
         retrain(made)
 
 

@@ -82,7 +82,7 @@ def test_a_third_label_value_in_another_row_group_is_refused(tmp_path: Path) -> 
     place = table.column_names.index("label")
     other = made.write(tmp_path / "b.parquet", table.set_column(place, "label", [words]), group_rows=100)
     with pytest.raises(
-        DataError, match=r"label 'label' of .*b\.parquet brings a third value \(maybe, no, yes\)"
+        DataError, match=r"label 'label' of .*b\.parquet holds 'yes', a third value beside maybe, no"
     ):
         evaluate(run, other)
 

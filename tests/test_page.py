@@ -25,7 +25,8 @@ from binclf.config import parse
 from binclf.evaluate import of_parts
 from binclf.features import CategoricalColumn
 from binclf.parquet import Column
-from binclf.report import card, page
+from binclf.report import card, changes, page
+from binclf.report.blocks import Table
 from binclf.report.facts import Facts, gather, previous_run
 from binclf.report.numbers import UNKNOWN
 from binclf.report.svg import ALONE
@@ -297,13 +298,15 @@ def test_what_is_undefined_is_told_as_such(hostile: Facts) -> None:
     assert "only one class has rows with weight" in text
 
 
-def test_where_rows_hang_together_the_intervals_are_said_to_be_too_narrow(
+def test_where_rows_hang_together_the_intervals_are_said_to_be_of_groups(
     hostile: Facts, parsed: Page
 ) -> None:
     config = hostile.run.config
     grouped = config.model_copy(update={"data": config.data.model_copy(update={"group": "customer"})})
-    told = Page(page.html(replace(hostile, run=replace(hostile.run, config=grouped))))
+    found = {part: {**own, "units": 41.7} for part, own in hostile.metrics.items()}
+    told = Page(page.html(replace(hostile, run=replace(hostile.run, config=grouped), metrics=found)))
     assert "Rows with one value of customer hang together" in told.text("metrics")
+    assert "tell as much as 42 of equal weight" in told.text("metrics")
     assert "hang together" not in parsed.text("metrics")
 
 
@@ -372,6 +375,48 @@ def test_a_run_is_set_beside_the_one_before_it(tmp_path: Path) -> None:
     assert float(shift) == pytest.approx(np.log(8) / first.features.numeric[1].deviation, rel=0.1)
     (runs[0] / "model.json").write_text("{}")
     assert "cannot be read" in previous_run(run)[1]
+
+
+def counted(levels: dict[str, int], rare: int, missing: int) -> CategoricalColumn:
+    """A column `wide` with so many rows of each level."""
+    column, names = Column("wide", "text", "string"), tuple(levels)
+    return CategoricalColumn(
+        "wide", "text", column, names, 0, False, missing, rare, int(rare > 0), len(levels), 0,
+        tuple(levels.values()),
+    )  # fmt: skip
+
+
+def set_beside(hostile: Facts, now: CategoricalColumn, then: CategoricalColumn, rows: int) -> list[str]:
+    """What the report tells of `wide`, whose levels weigh 1, 2 ...; cell by cell."""
+    features = [
+        replace(hostile.run.features, categorical=(own,), numeric=(), rows=rows) for own in (now, then)
+    ]
+    entry = {"levels": {n: k + 1.0 for k, n in enumerate(now.levels)}, "missing": -1.0, "other": 0.5}
+    record = {**hostile.run.record, "categorical": {"wide": entry}, "numeric": {}}
+    run = replace(hostile.run, features=features[0], record=record)
+    facts = replace(hostile, run=run, previous=replace(hostile.run, features=features[1]))
+    (table,) = [block for block in changes.section(facts).blocks if isinstance(block, Table)]
+    (row,) = table.rows
+    return [f"{cell.text} {cell.note}".strip() + f"{'!' if cell.mark else ''}" for cell in row]
+
+
+def test_shares_of_levels_that_moved_are_told_and_what_that_adds_to_the_score(hostile: Facts) -> None:
+    now, then = counted({"a": 500, "c": 300}, 100, 100), counted({"a": 700, "b": 200}, 50, 50)
+    told = set_beside(hostile, now, then, 1000)
+    pairs = [(0.5, 0.7), (0.3, 0.0005), (0.0005, 0.2), (0.1, 0.05), (0.1, 0.05)]
+    index = sum((a - b) * np.log(a / b) for a, b in pairs)
+    adds = (0.5 - 0.7) * 1 + 0.3 * 2 - 0.2 * 0.5 + 0.05 * 0.5 - 0.05
+    assert told == [
+        "wide", "", f"{index:.2f}!", "+30 points c", f"+{adds:.3f}".rstrip("0") + "!", "10.0%", "5.00%",
+        "1 c", "1 b",
+    ]  # fmt: skip
+
+
+def test_shares_that_stayed_have_an_index_of_none_and_unknown_ones_are_not_told(hostile: Facts) -> None:
+    same = counted({"a": 500, "b": 400}, 0, 100)
+    assert set_beside(hostile, same, same, 1000)[2:5] == ["0", "", "0"]
+    old = replace(same, level_rows=())  # of a run that did not count them
+    assert set_beside(hostile, same, old, 1000)[2:5] == ["", "", ""]
 
 
 def test_a_rule_for_the_threshold_is_told_with_its_costs(hostile: Facts) -> None:

@@ -29,15 +29,12 @@ def begin(config: Config, resume: Place | None = None) -> Place:
 
     Raises:
         ArtifactError: the run to resume is finished, or is of another config or other data.
-        DataError: a threshold is to be chosen on validation rows, and there are none.
+        DataError: something is to be chosen on validation rows, and the data give none.
     """
     config = parse(config.model_dump())  # a form's relative paths become absolute: the run may be moved
     split = ensure(config)
-    if Rule.parse(config.evaluate.threshold).is_chosen and not split.rows("validation"):
-        raise DataError(
-            f"evaluate.threshold = '{config.evaluate.threshold}' is chosen on validation rows, and "
-            f"{config.data.path} gives none: have some in the split, or set a number."
-        )
+    if not split.rows("validation"):
+        _refuse_without_validation(config)
     if resume is not None:
         _check_resumable(resume, config, split)
         commit.write_json(resume / "config.json", config.model_dump(mode="json"))  # ranks may differ
@@ -48,6 +45,22 @@ def begin(config: Config, resume: Place | None = None) -> Place:
     commit.write_json(path / "split.json", split.as_json())
     commit.write_json(path / "config.json", config.model_dump(mode="json"))
     return path
+
+
+def _refuse_without_validation(config: Config) -> None:
+    """Settings that go by validation rows, where the split, as the data have it, gives none."""
+    asked = {
+        "evaluate.threshold": config.evaluate.threshold
+        if Rule.parse(config.evaluate.threshold).is_chosen
+        else "",
+        "train.calibration": config.train.calibration if config.train.calibration != "none" else "",
+    }
+    for key, value in asked.items():
+        if value:
+            raise DataError(
+                f"{key} = '{value}' goes by validation rows, and {config.data.path} gives none: have some in "
+                "the split, or remove it."
+            )
 
 
 def began(run_id: str) -> datetime.datetime:

@@ -15,8 +15,8 @@ from binclf.compare.stream import How, Outcome, stream
 from binclf.compare.verdict import judge
 from binclf.errors import ConfigError, DataError, together
 from binclf.features import slice_columns
-from binclf.parquet import Column, closest, find, footers
-from binclf.scored import Labels
+from binclf.labelled import Needed, refuse_unlabelled
+from binclf.parquet import Column, find, footers
 from binclf.storage import Place
 
 log = logging.getLogger(__name__)
@@ -54,22 +54,16 @@ def compare(
             f"registry.margin = {margin}: it is a difference of log-loss, finite and at least 0."
         )
     _refuse_other_questions(champion, challenger)
-    how = How(
-        (predict.of_run(champion), predict.of_run(challenger)),
-        Labels(challenger.split.label, challenger.config.data.weight),
-        challenger.config.data.group,
-        slice_columns(challenger.config, challenger.split.columns)[0],
-    )
+    data_of, split = challenger.config.data, challenger.split
+    slices, _ = slice_columns(challenger.config, split.columns)
+    needed = Needed(split.label, data_of.weight, data_of.group, slices)
+    how = How((predict.of_run(champion), predict.of_run(challenger)), needed)
     histories = (History(champion), History(challenger))
     files = _test_files(challenger, how, histories) if data is None else _other_files(data, how, histories)
     owner = histories[1] if data is None else None
     known = [(seen(histories[0], file, owner), seen(histories[1], file, owner)) for file in files]
     outcome = stream(how, list(zip(files, known, strict=True)), threads)
-    if outcome.unlabelled and challenger.config.data.on_null_label == "error":
-        raise DataError(
-            f"label '{how.answer.rule.column}' of {data} holds {outcome.unlabelled} nulls: bring their "
-            "labels, or remove the rows. (The challenger was trained with data.on_null_label = 'error'.)"
-        )
+    refuse_unlabelled(challenger.config, outcome.unlabelled, str(data))
     told = "the challenger's test part" if data is None else str(data)
     found = _record((champion, challenger), how, told, outcome, margin, Counter(one.how for one, _ in known))
     log.info("%s", found.headline())
@@ -88,8 +82,8 @@ def _record(
         champion=runs[0].id,
         challenger=runs[1].id,
         data=data,
-        weight_column=how.answer.weight,
-        group=how.group,
+        weight_column=how.needed.weight,
+        group=how.needed.group,
         judgement=judge(outcome.tally, margin),
         read=outcome.rows,
         unlabelled=outcome.unlabelled,
@@ -142,19 +136,6 @@ def _check(how: How, histories: Sequence[History], columns: Sequence[Column], pl
             model.check(columns, place)
         except DataError as error:
             problems.append(error)
-    known = {column.name: column for column in columns}
-    for name in how.own:
-        if name not in known:
-            close = closest(name, known)
-            hint = f" (it has '{close}')" if close else ""
-            problems.append(DataError(f"{place} lacks column '{name}'{hint}, which the comparison needs."))
-    label = known.get(how.answer.rule.column)
-    if label is not None and label.kind != how.answer.rule.kind:
-        problems.append(
-            DataError(
-                f"label '{label.name}' of {place} is {label.type}, and {how.answer.rule.kind} was learnt: "
-                "cast it."
-            )
-        )
+    problems += how.needed.lacking(columns, place, "the comparison")
     if problems:
         raise together(problems)

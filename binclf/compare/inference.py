@@ -7,9 +7,8 @@ not count, and a row of weight k is k copies of it in one cluster: copies tell n
 for numbers of independent rows would make intervals too narrow by the root of whatever the weights are
 scaled by, and a gate on them would promise nothing.)
 
-Tails are Student's t with u - 1 degrees of freedom, by Wallace's transformation to the normal (1959, "Bounds
-on normal approximations to Student's and the chi-square distributions"; less than 0.1 % off at 49 degrees),
-which is its own inverse here: an interval leaves out 0 exactly where the p-value is below 5 %.
+Tails are Student's t with u - 1 degrees of freedom, by a transformation to the normal that has an inverse
+(`metrics.intervals`): an interval leaves out 0 exactly where the p-value is below 5 %.
 """
 
 from __future__ import annotations
@@ -21,6 +20,9 @@ from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
+
+from binclf.metrics import delong, intervals
+from binclf.metrics.delong import ALONE
 
 F64 = npt.NDArray[np.float64]
 
@@ -48,14 +50,14 @@ class Estimate:
         """Two-sided, of no difference."""
         if self.standard_error == 0:
             return 1.0 if self.difference == 0 else 0.0
-        z = _normal_of(abs(self.difference) / self.standard_error, self.units - 1)
+        z = intervals.normal_of(abs(self.difference) / self.standard_error, self.units - 1)
         return 2 * _NORMAL.cdf(-z)
 
 
 def estimate(difference: float, variance: float, units: float) -> Estimate:
     """A difference with its interval; `units` is above 1."""
     error = math.sqrt(max(variance, 0.0))
-    reach = _student_of(_Z, units - 1) * error
+    reach = intervals.student_of(_Z, units - 1) * error
     return Estimate(difference, error, units, difference - reach, difference + reach)
 
 
@@ -67,11 +69,11 @@ def mean_difference(moments: F64) -> Estimate | None:
             its weight and its w d the weighted sum of its rows' differences.
     """
     weight, first, squares, cross, second = (float(value) for value in moments)
-    if weight <= 0 or (units := weight**2 / squares) <= 1 + 1e-9:
+    if weight <= 0:
         return None
     mean = first / weight
-    scatter = max(second - 2 * mean * cross + mean**2 * squares, 0.0)
-    return estimate(mean, scatter / weight**2 * units / (units - 1), units)
+    variance, units = intervals.variance_of(mean, weight, squares, cross, second)
+    return estimate(mean, variance, units) if units > ALONE else None
 
 
 def further_rows(found: Estimate, distance: float, rows: int) -> int | None:
@@ -94,7 +96,7 @@ def further_rows(found: Estimate, distance: float, rows: int) -> int | None:
     power = _NORMAL.inv_cdf(POWER)
     total = unit * (_Z + power) ** 2
     for _ in range(100):
-        reach = _student_of(_Z, max(found.units * total / rows - 1, 1.0))
+        reach = intervals.student_of(_Z, max(found.units * total / rows - 1, 1.0))
         total = max(unit * (reach + power * math.sqrt(max(1 - rows / total, 0.0))) ** 2, 1.0)
     floor = rows * LEAST_UNITS / found.units
     needed = max(total, floor) - rows
@@ -126,12 +128,10 @@ def auc_difference(
     weights: F64,
     clusters: npt.NDArray[np.uint64] | None,
 ) -> tuple[float, float, Estimate | None] | None:
-    """ROC-AUC of two models on the same rows, and the difference by DeLong, DeLong, Clarke-Pearson (1988).
+    """ROC-AUC of two models on the same rows, and the difference by `delong`.
 
-    The influence of a row on the difference is its weight times what its placement (its share of the other
-    class on the right side, ties half) differs between the models, from the mean of its class; weighted, and
-    summed over clusters where there are any (Obuchowski 1997). Without weights and clusters this is DeLong's
-    own variance.
+    The influence of a row on the difference is its weight times what its placement differs between the
+    models, from the mean of its class, over the weight of its class.
 
     Args:
         scores: of champion and challenger, float64 [n] each.
@@ -151,7 +151,7 @@ def auc_difference(
     difference = areas[1] - areas[0]
     influence = weights * (placed[1] - placed[0] - difference) / total
     variance, units = _spread(influence, positive, weights, clusters)
-    found = estimate(difference, variance, units) if units > 1 + 1e-9 else None
+    found = estimate(difference, variance, units) if units > ALONE else None
     return areas[0], areas[1], found
 
 
@@ -159,41 +159,21 @@ def _spread(
     influence: F64, positive: npt.NDArray[np.bool_], weights: F64, clusters: npt.NDArray[np.uint64] | None
 ) -> tuple[float, float]:
     """Variance of a sum of influences, and the units of the rarer class that it rests on."""
+    sides = (positive, ~positive)
     if clusters is None:
-        kish = [_kish(weights[which]) for which in (positive, ~positive)]
-        if min(kish) <= 1 + 1e-9:
-            return 0.0, min(kish)
-        squares = [float((influence[which] ** 2).sum()) for which in (positive, ~positive)]
-        return sum(s * u / (u - 1) for s, u in zip(squares, kish, strict=True)), min(kish)
+        kish = [delong.kish(float(w.sum()), float((w**2).sum())) for w in (weights[side] for side in sides)]
+        return delong.of_rows([float((influence[side] ** 2).sum()) for side in sides], kish)
     _, place = np.unique(clusters, return_inverse=True)
-    of_clusters = np.bincount(place, influence)
-    units = min(_kish(np.bincount(place, weights * which).astype(float)) for which in (positive, ~positive))
-    if units <= 1 + 1e-9:
-        return 0.0, units
-    count = len(of_clusters)
-    return float((of_clusters**2).sum()) * count / (count - 1), units
+    of_class = np.stack([np.bincount(place, weights * side) for side in sides], axis=1).astype(np.float64)
+    return delong.of_clusters(np.bincount(place, influence).astype(np.float64), of_class)
 
 
 def _placements(scores: F64, positive: npt.NDArray[np.bool_], weights: F64) -> F64:
     """Of each row the share of the other class that it is on the right side of, ties half; float64 [n]."""
     values, place = np.unique(scores, return_inverse=True)
-    of_yes = np.bincount(place, np.where(positive, weights, 0.0), len(values))
-    of_no = np.bincount(place, np.where(positive, 0.0, weights), len(values))
-    below = np.cumsum(of_no) - of_no / 2
-    above = of_yes.sum() - np.cumsum(of_yes) + of_yes / 2
-    placed: F64 = np.where(positive, (below / of_no.sum())[place], (above / of_yes.sum())[place])
-    return placed
-
-
-def _kish(weights: F64) -> float:
-    """Kish's effective number of units."""
-    return float(weights.sum()) ** 2 / float((weights**2).sum())
-
-
-def _student_of(z: float, freedom: float) -> float:
-    stretched = z * (8 * freedom + 3) / (8 * freedom + 1)
-    return math.copysign(math.sqrt(freedom * math.expm1(min(stretched**2 / freedom, 700.0))), z)
-
-
-def _normal_of(t: float, freedom: float) -> float:
-    return (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t**2 / freedom))
+    of_class = [
+        np.bincount(place, np.where(side, weights, 0.0), len(values)).astype(np.float64)
+        for side in (positive, ~positive)
+    ]
+    of_yes, of_no = delong.placements(*of_class)
+    return np.asarray(np.where(positive, of_yes[place], of_no[place]))

@@ -22,8 +22,8 @@ _PENDING = 2**21  # cluster sums that wait to be joined
 
 ROWS, WEIGHT, POSITIVE, LOSS, DIFFERENCE = range(5)  # columns of `Populations.sums`
 
-Clusters: TypeAlias = tuple[I64, hashing.U64, F64]  # level, cluster, and its sums of w and w d [n, 2]
-_NO_CLUSTERS: Clusters = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64), np.zeros((0, 2)))
+Clusters: TypeAlias = tuple[I64, hashing.U64, F64]  # level, cluster, and its sums of w, w d and w y [n, 3]
+_NO_CLUSTERS: Clusters = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64), np.zeros((0, 3)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ class Populations:
         self.place_of: dict[str | None, int] = {}  # None: rows where the column is null
         self.is_clustered = is_clustered
         self.sums = np.zeros((0, 5))  # rows, weight, positive weight, w champion's loss, w d
-        self.squares = np.zeros((0, 3))  # w^2, w^2 d, w^2 d^2 of rows; where rows are clustered, unused
+        self.squares = np.zeros(
+            (0, 4)
+        )  # w^2, w^2 d, w^2 d^2, w^2 y of rows; where rows are clustered, unused
         self._clusters: list[Clusters] = []
         self._waiting, self._most = 0, _PENDING
 
@@ -62,12 +64,14 @@ class Populations:
         columns = (None, w, w * pairs.labels, w * champion, w * d)
         sums = _by_level(codes, columns, size)
         found = np.flatnonzero(sums[:, ROWS])
-        squares, clusters = np.zeros((size, 3)), _NO_CLUSTERS
+        squares, clusters = np.zeros((size, 4)), _NO_CLUSTERS
         if pairs.clusters is None:
-            per_row = (w**2, w**2 * d, (w * d) ** 2)
+            per_row = (w**2, w**2 * d, (w * d) ** 2, w**2 * pairs.labels)
             squares = _by_level(codes, per_row, size)
         else:
-            clusters = _joined(codes.astype(np.int64), pairs.clusters, np.stack([w, w * d], axis=1))
+            clusters = _joined(
+                codes.astype(np.int64), pairs.clusters, np.stack([w, w * d, w * pairs.labels], axis=1)
+            )
         names = [levels[int(place)] for place in found]
         compact = np.zeros(size, dtype=np.int64)
         compact[found] = np.arange(len(found))
@@ -81,11 +85,23 @@ class Populations:
         """Of each level, as `inference.mean_difference` takes them: float64 [L, 5]."""
         head = self.sums[:, [WEIGHT, DIFFERENCE]]
         if not self.is_clustered:
-            return np.concatenate([head, self.squares], axis=1)
+            return np.concatenate([head, self.squares[:, :3]], axis=1)
         level, _, sums = self._joined_clusters()
-        w, wd = sums.T
+        w, wd, _ = sums.T
         per_cluster = (w**2, w * wd, wd**2)
         return np.concatenate([head, _by_level(level, per_cluster, len(head))], axis=1)
+
+    def units(self) -> F64:
+        """Of each level, how many rows or clusters of equal weight the rarer class tells as much as: [L]."""
+        weight = np.stack([self.sums[:, POSITIVE], self.sums[:, WEIGHT] - self.sums[:, POSITIVE]], axis=1)
+        if self.is_clustered:
+            level, _, sums = self._joined_clusters()
+            per_cluster = (sums[:, 2] ** 2, (sums[:, 0] - sums[:, 2]) ** 2)
+            squares = _by_level(level, per_cluster, len(weight))
+        else:
+            squares = np.stack([self.squares[:, 3], self.squares[:, 0] - self.squares[:, 3]], axis=1)
+        units = np.divide(weight**2, squares, out=np.zeros_like(weight), where=(weight > 0) & (squares > 0))
+        return np.asarray(units.min(axis=1))
 
     def _put(self, names: Sequence[str | None], sums: F64, squares: F64, clusters: Clusters) -> None:
         places = np.array(
@@ -93,7 +109,7 @@ class Populations:
         )
         grown = len(self.place_of) - len(self.sums)
         self.sums = np.concatenate([self.sums, np.zeros((grown, 5))])
-        self.squares = np.concatenate([self.squares, np.zeros((grown, 3))])
+        self.squares = np.concatenate([self.squares, np.zeros((grown, 4))])
         self.sums[places] += sums
         self.squares[places] += squares
         if len(clusters[0]):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,10 +12,11 @@ from binclf.compare.membership import Judged, Seen
 from binclf.compare.populations import Pairs
 from binclf.compare.tally import Tally
 from binclf.errors import DataError, together
+from binclf.labelled import Needed
 from binclf.labels import plain, read_weights
 from binclf.parquet import Column, Rows, feature_codes
 from binclf.predict import Model
-from binclf.scored import Labels
+from binclf.scored import in_threads
 from binclf.split import deal
 from binclf.split.checks import third_values
 
@@ -29,30 +28,24 @@ class How:
     """What is read of each row, and by whom it is judged."""
 
     models: tuple[Model, Model]  # champion, challenger
-    answer: Labels
-    group: str  # rows that share a value are not independent; empty: all are
-    slices: tuple[Column, ...]
+    needed: Needed
 
     def columns(self, seen: Sequence[Seen]) -> list[str]:
         """Each column once."""
         names = [
-            *self.models[0].columns(), *self.models[1].columns(), *self.own,
+            *self.models[0].columns(), *self.models[1].columns(), *self.needed.names,
             *(name for one in seen for name in one.columns),
         ]  # fmt: skip
         return list(dict.fromkeys(filter(None, names)))
-
-    @property
-    def own(self) -> list[str]:
-        """The columns beside those of the models."""
-        names = [self.answer.rule.column, self.answer.weight, self.group]
-        return [name for name in (*names, *(name for slice_ in self.slices for name in slice_.reads)) if name]
 
     @property
     def texts(self) -> tuple[str, ...]:
         """Columns that are read as dictionaries."""
         learnt = [c for model in self.models for c in model.features.categorical if c.kind == "text"]
         return tuple(
-            dict.fromkeys([*(c.name for c in learnt), *(c.name for c in self.slices if c.kind == "text")])
+            dict.fromkeys(
+                [*(c.name for c in learnt), *(c.name for c in self.needed.slices if c.kind == "text")]
+            )
         )
 
 
@@ -99,11 +92,10 @@ def stream(how: How, judged: Sequence[tuple[Judged, tuple[Seen, Seen]]], threads
             places.append(_Place(file, seen, group, first, number))
             first, number = first + rows, number + rows
     total = Outcome(_tally(how))
-    with ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="compare") as pool:
-        for outcome in pool.map(lambda place: _one(how, place), places):
-            total.merge(outcome)
+    for outcome in in_threads(lambda place: _one(how, place), places, threads):
+        total.merge(outcome)
     if wrong := third_values(
-        how.answer.rule.column, ((name, sorted(v)) for name, v in total.label_values.items())
+        how.needed.label.column, ((name, sorted(v)) for name, v in total.label_values.items())
     ):
         raise together(wrong)
     return total
@@ -123,7 +115,7 @@ class _Place:
 def _one(how: How, place: _Place) -> Outcome:
     """Both models on one row group."""
     rows = place.file.row_group(place.group).read(how.columns(place.seen), how.texts)
-    labels, values = how.answer.rule.read(rows)
+    labels, values = how.needed.label.read(rows)
     codes = [seen.codes(rows, place.first) for seen in place.seen]
     if {len(code) for code in codes} != {len(rows)}:
         raise DataError(f"{rows.place} has other rows than its split counted: split again.")
@@ -154,9 +146,9 @@ def _pairs(
         champion=champion,
         challenger=challenger,
         labels=labels[kept],
-        weights=read_weights(rows, how.answer.weight)[kept],
-        clusters=rows.hashes(how.group, 0)[kept] if how.group else None,
-        slices={column.name: _levels(rows, column, kept) for column in how.slices},
+        weights=read_weights(rows, how.needed.weight)[kept],
+        clusters=rows.hashes(how.needed.group, 0)[kept] if how.needed.group else None,
+        slices={column.name: _levels(rows, column, kept) for column in how.needed.slices},
     )
 
 
@@ -170,4 +162,6 @@ def _levels(
 
 def _tally(how: How) -> Tally:
     thresholds = (how.models[0].threshold, how.models[1].threshold)
-    return Tally(thresholds, [column.name for column in how.slices], is_clustered=bool(how.group))
+    return Tally(
+        thresholds, [column.name for column in how.needed.slices], is_clustered=bool(how.needed.group)
+    )

@@ -54,7 +54,7 @@ class Level:
     rows: int
     weight: float
     log_loss: Measured
-    p_value: float | None  # None: fewer than 50 independent rows, not tested
+    p_value: float | None  # None: fewer than 50 independent rows of the rarer class, not tested
     q_value: float | None  # adjusted for all slices that are tested
 
     @property
@@ -145,8 +145,7 @@ def judge(found: Tally, margin: float) -> Judgement:
         undefined |= dict.fromkeys(("log_loss", "roc_auc", "verdict"), reason)
     roc_auc, ranked = (Measured(None, None, None), 0) if reason else _roc_auc(found, undefined)
     estimate = None if reason else inference.mean_difference(found.all.moments()[0])
-    of_class = roc_auc.found.units / found.kept_share if roc_auc.found else 1.0
-    units = min(estimate.units, of_class) if estimate else 1.0
+    units = min(estimate.units, float(found.all.units()[0])) if estimate else 1.0
     if not reason and units < LEAST_UNITS:
         undefined["verdict"] = (
             f"they tell as much as {units:.0f} independent {'clusters' if found.is_clustered else 'rows'} of "
@@ -223,11 +222,11 @@ def _slices(found: Tally, undefined: dict[str, str]) -> dict[str, tuple[Level, .
         if population is None:
             undefined[f"slices.{column}"] = f"it has more than {MOST_LEVELS} values"
             continue
-        moments = population.moments()
+        moments, rarer = population.moments(), population.units()
         for name, place in population.place_of.items():
             rows, weight, _, loss, _ = (float(value) for value in population.sums[place])
             estimate = inference.mean_difference(moments[place])
-            is_tested = estimate is not None and estimate.units >= LEAST_UNITS
+            is_tested = estimate is not None and min(estimate.units, rarer[place]) >= LEAST_UNITS
             p_value = estimate.p_value if is_tested and estimate else None
             measured = _measured(loss, weight, estimate) if weight else Measured(None, None, None)
             levels.append((column, Level(name, int(rows), weight, measured, p_value, None)))

@@ -161,8 +161,9 @@ def _categorical(
     laid: list[CategoricalColumn] = []
     for column, count in zip(roles.categorical, counts, strict=True):
         is_hashed = count.filled is not None
-        rare = {v: n for v, n in count.rows.items() if n < config.features.min_count}
-        levels = tuple(sorted(value for value in count.rows if value not in rare))
+        rows = count.rows
+        rare = {v: n for v, n in rows.items() if n < config.features.min_count}
+        levels = tuple(sorted(value for value in rows if value not in rare))
         laid.append(
             CategoricalColumn(
                 name=column.name,
@@ -176,6 +177,7 @@ def _categorical(
                 rare_levels=len(rare),
                 distinct=count.distinct,
                 buckets=int(count.filled.sum()) if count.filled is not None else 0,
+                level_rows=tuple(rows[level] for level in levels),
             )
         )
         offset += 0 if is_hashed else FIRST_LEVEL + len(levels)

@@ -46,6 +46,7 @@ class CategoricalColumn:
     rare_levels: int
     distinct: int  # values in train; where hashed, the linear-counting estimate from the buckets
     buckets: int  # where hashed, buckets that train fills
+    level_rows: tuple[int, ...] = ()  # rows of train of each level; empty in runs that did not count them
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class Features:
                             **column,
                             "column": Column(**column["column"]),
                             "levels": tuple(column["levels"]),
+                            "level_rows": tuple(column.get("level_rows", ())),
                         }
                     )
                     for column in record["categorical"]

@@ -1,21 +1,28 @@
 """Metrics from tallies that add up: over row groups, threads and ranks, in memory independent of the rows."""
 
+from binclf.metrics.clusters import BLOCKS, Clusters
 from binclf.metrics.decisions import NEVER, choose
-from binclf.metrics.histogram import MOST_BINS, Histogram, Scores
+from binclf.metrics.edges import edges_of
+from binclf.metrics.histogram import MOST_BINS, Histogram
+from binclf.metrics.ranking import left_open
 from binclf.metrics.reliability import log_losses, probability, softplus
-from binclf.metrics.slices import MOST_LEVELS, Slices
+from binclf.metrics.slices import BINS, MOST_LEVELS, Slices
 from binclf.metrics.summary import metrics, pictures
 from binclf.metrics.tally import Tally
 
 __all__ = [
+    "BINS",
+    "BLOCKS",
     "MOST_BINS",
     "MOST_LEVELS",
     "NEVER",
+    "Clusters",
     "Histogram",
-    "Scores",
     "Slices",
     "Tally",
     "choose",
+    "edges_of",
+    "left_open",
     "log_losses",
     "metrics",
     "pictures",

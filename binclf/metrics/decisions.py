@@ -106,8 +106,6 @@ def _between(histogram: Histogram, cut: int) -> float:
         return 0.0
     if cut == len(histogram.scores):
         return NEVER
-    low, high = map(float, probability(histogram.scores[cut - 1 : cut + 1]))
-    if histogram.grain:
-        return high  # the lower edge of a joined bin
+    low, high = map(float, probability(np.array([histogram.highest[cut - 1], histogram.scores[cut]])))
     middle = (low + high) / 2
     return middle if low < middle else high

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from binclf.hashing import U64
 from binclf.metrics.summary import metrics
 from binclf.metrics.tally import Tally
 from binclf.parquet import Texts
@@ -21,10 +22,12 @@ from binclf.parquet import Texts
 F64 = npt.NDArray[np.float64]
 
 MOST_LEVELS = 200
-BINS = 2**14  # of a slice's histogram
+BINS = 2**12  # of a slice's histogram
 LEFT_OUT = (
     "gains",
+    "gains_bound",
     "ks",
+    "ks_bound",
     "ks_threshold",
     "pr_auc_bound",
     "brier_within",
@@ -36,17 +39,22 @@ Levels = dict[str | None, Tally]  # None: rows where the column is null
 class Slices:
     """A tally for each value of each column."""
 
-    def __init__(self, columns: Sequence[str], threshold: float, quantum: float) -> None:
-        """Nothing yet; threshold and quantum are the tallies'."""
-        self._threshold, self._quantum = threshold, quantum
+    def __init__(self, columns: Sequence[str], empty: Tally) -> None:
+        """Nothing yet; each value gets a tally like the empty one."""
+        self._empty = empty
         self._lock = threading.Lock()
         self._levels: dict[str, Levels | None] = {name: {} for name in columns}  # None: too many values
+
+    def empty(self) -> Slices:
+        """The same of no rows."""
+        return Slices(list(self._levels), self._empty)
 
     def add(
         self,
         column: str,
         values: tuple[npt.NDArray[np.int32], Texts],
         scored: tuple[F64, npt.NDArray[np.int8], F64],
+        groups: U64 | None = None,
     ) -> None:
         """Add the rows of one row group; threads may add at once.
 
@@ -54,6 +62,7 @@ class Slices:
             column: one of the columns.
             values: codes int32 [n] into its values as text, -1 for null.
             scored: logits, labels and weights, as `Tally.add` takes them.
+            groups: hashes of groups, likewise.
         """
         codes, texts = values
         if self._levels[column] is None or not len(codes):
@@ -65,7 +74,7 @@ class Slices:
             if tally is None:
                 return
             logits, labels, weights = scored
-            tally.add(logits[rows], labels[rows], weights[rows])
+            tally.add(logits[rows], labels[rows], weights[rows], None if groups is None else groups[rows])
 
     def merge(self, other: Slices) -> None:
         """Add another's rows."""
@@ -120,5 +129,5 @@ class Slices:
                 if len(levels) == MOST_LEVELS:
                     self._levels[column] = None
                     return None
-                levels[level] = Tally(self._threshold, self._quantum, BINS)
+                levels[level] = self._empty.empty()
             return levels[level]

@@ -17,7 +17,10 @@ MEANS = (
     "brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within", "ece",
 )  # fmt: skip
 LOSSES = ("log_loss", "skill")
-RANKED = ("roc_auc", "roc_auc_bound", "pr_auc", "pr_auc_bound", "ks", "ks_threshold", "gains")
+RANKED = (
+    "roc_auc", "roc_auc_bound", "pr_auc", "pr_auc_bound", "ks", "ks_bound", "ks_threshold", "gains",
+    "gains_bound",
+)  # fmt: skip
 LINE = ("calibration_slope", "calibration_intercept")
 
 
@@ -25,22 +28,24 @@ def metrics(tally: Tally) -> dict[str, Any]:
     """The metrics of some rows; an undefined one is None, and `undefined` tells why.
 
     `excess` is mean prediction minus positive rate, `skill` the log-loss of telling the base rate to everyone
-    minus the model's. `intervals` are of 95 %, rows taken as independent.
+    minus the model's. `intervals` are of 95 %: rows are taken as independent, or clusters where the tally has
+    them; `units` says how many of equal weight that would be.
     """
     sums, wide = tally.total()
-    found: dict[str, Any] = {"rows": tally.rows, "weight": sums["w"]}
+    found: dict[str, Any] = {"rows": tally.rows, "weight": sums["w"], "units": 0.0}
     found |= dict.fromkeys((*MEANS, *RANKED, *LINE)) | {"intervals": {}, "undefined": {}}
     undefined: dict[str, str] = found["undefined"]
     if sums["w"] > 0:
         histogram = tally.histogram()
         found |= _means(sums, wide, histogram)
-        found["intervals"] = _intervals(sums, found)
+        found |= _of_units(tally, sums, found)
         for name in LOSSES:
             if not math.isfinite(found[name]):  # a score from a value such as the largest float
                 found[name], undefined[name] = None, "the log-loss of a row is beyond any number"
         if histogram.has_both:
             found |= _ranks(histogram)
-            found["intervals"]["roc_auc"] = ranking.roc_auc_interval(histogram)
+            area = found["roc_auc"]
+            found["intervals"]["roc_auc"] = ranking.roc_auc_interval(histogram, area, tally.clusters)
             line = reliability.line(histogram)
             if line is None:
                 undefined |= dict.fromkeys(LINE, "the scores part the classes, or are all the same")
@@ -91,7 +96,40 @@ def _means(sums: dict[str, float], wide: reliability.F64, histogram: Histogram) 
     }
 
 
-def _intervals(sums: dict[str, float], found: dict[str, Any]) -> dict[str, intervals.Interval | None]:
+def _of_units(tally: Tally, sums: dict[str, float], found: dict[str, Any]) -> dict[str, Any]:
+    """How many units of equal weight there are, rows or clusters, and the intervals of the means."""
+    if tally.clusters is None:
+        units = intervals.effective_rows(sums["w"], sums["w2 y"] + sums["w2 (1-y)"])
+        return {"units": units, "intervals": _of_rows(sums, found)}
+    blocks = tally.clusters.total()
+    units = intervals.effective_rows(sums["w"], float((blocks["w"] ** 2).sum()))
+    return {"units": units, "intervals": _of_clusters(blocks, found)}
+
+
+def _of_clusters(blocks: dict[str, reliability.F64], found: dict[str, Any]) -> dict[str, Any]:
+    """Intervals of the means where groups hang together, from the sums of each block of groups."""
+    weights, yes, rate = blocks["w"], blocks["w y"], found["positive_rate"]
+    own = _base_losses(rate)
+    gain = own[1] * yes + own[0] * (weights - yes) - blocks["w l"]
+
+    def of(name: str, sums: reliability.F64) -> intervals.Interval | None:
+        return intervals.of_clusters(found[name], weights, sums)
+
+    return {
+        "positive_rate": intervals.of_clustered_rate(rate, weights, yes),
+        "excess": of("excess", blocks["w p"] - yes),
+        "log_loss": of("log_loss", blocks["w l"]),
+        "skill": of("skill", gain),
+        "brier": of("brier", blocks["w d2"]),
+    }
+
+
+def _base_losses(rate: float) -> tuple[float, float]:
+    """Log-loss of a negative and of a positive row to which the base rate is told."""
+    return (-math.log1p(-rate) if rate < 1 else 0.0, -math.log(rate) if rate > 0 else 0.0)
+
+
+def _of_rows(sums: dict[str, float], found: dict[str, Any]) -> dict[str, intervals.Interval | None]:
     """Of the means; of `skill` the base rate is taken as known, which to first order changes nothing.
 
     (The base's loss is least at the rate of these very rows: its slope there is 0.)
@@ -100,10 +138,7 @@ def _intervals(sums: dict[str, float], found: dict[str, Any]) -> dict[str, inter
     yes, no = sums["w2 y"], sums["w2 (1-y)"]
     squares = yes + no
     once, twice = sums["w2 l y"] + sums["w2 l (1-y)"], sums["w2 l2 y"] + sums["w2 l2 (1-y)"]
-    own = {  # base loss of a positive and of a negative row
-        1: -math.log(rate) if rate > 0 else 0.0,
-        0: -math.log1p(-rate) if rate < 1 else 0.0,
-    }
+    own = _base_losses(rate)
     gain = own[1] * yes + own[0] * no - once
     gain2 = (
         own[1] ** 2 * yes + own[0] ** 2 * no + twice
@@ -125,15 +160,18 @@ def _intervals(sums: dict[str, float], found: dict[str, Any]) -> dict[str, inter
 def _ranks(histogram: Histogram) -> dict[str, Any]:
     area, area_bound = ranking.roc_auc(histogram)
     precision, precision_bound = ranking.pr_auc(histogram)
-    distance, threshold = ranking.kolmogorov_smirnov(histogram)
+    distance, threshold, distance_bound = ranking.kolmogorov_smirnov(histogram)
+    captured, captured_bound = ranking.gains(histogram)
     return {
         "roc_auc": area,
         "roc_auc_bound": area_bound,
         "pr_auc": precision,
         "pr_auc_bound": precision_bound,
         "ks": distance,
+        "ks_bound": distance_bound,
         "ks_threshold": threshold,
-        "gains": ranking.gains(histogram),
+        "gains": captured,
+        "gains_bound": captured_bound,
     }
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load, save
 
+from binclf.hashing import U64
+from binclf.metrics.clusters import SUMMED, Clusters
 from binclf.metrics.histogram import MOST_BINS, SQUARE_UNIT, Histogram, Scores
 from binclf.metrics.reliability import WIDE_BINS, log_losses, probability
 from binclf.metrics.unrounded import Unrounded
@@ -32,41 +34,65 @@ WIDTH = len(SUMS) + 3 * WIDE_BINS
 class Tally:
     """What has been added up of some rows, such as a part's or a slice's."""
 
-    def __init__(self, threshold: float, quantum: float, most: int = MOST_BINS) -> None:
+    def __init__(
+        self,
+        threshold: float,
+        quantum: float,
+        most: int = MOST_BINS,
+        edges: F64 | None = None,
+        clusters: Clusters | None = None,
+    ) -> None:
         """Nothing yet.
 
         Args:
             threshold: probability from which a row is decided yes.
             quantum: a power of two that turns weights into integers; 0: all rows weigh 1.
-            most: bins of the histogram.
+            most: distinct scores that have a bin each.
+            edges: of the cells that scores are joined in if there are more; None: they never are.
+            clusters: what is to be added up by blocks; None: rows are independent.
         """
-        self.threshold, self.quantum, self.most = threshold, quantum or 1.0, most
+        self.threshold, self.quantum, self.most, self.edges = threshold, quantum or 1.0, most, edges
+        self.clusters = clusters
         self.is_weighted = quantum != 0
         self.rows = 0
         self.confusion = np.zeros((2, 2), dtype=np.int64)  # [label, decision] in units of 1 / quantum
         self._sums = Unrounded(WIDTH)
-        self._scores = Scores(4 if self.is_weighted else 2, most)
+        self._scores = Scores(4 if self.is_weighted else 2, most, edges)
         self._lock = threading.Lock()
 
-    def add(self, logits: F64, labels: I8, weights: F64) -> None:
-        """Add rows: logits float64 [n], labels int8 [n] of 0 and 1, weights float64 [n].
+    def empty(self) -> Tally:
+        """The same of no rows."""
+        clusters = self.clusters.empty() if self.clusters else None
+        quantum = self.quantum if self.is_weighted else 0.0
+        return Tally(self.threshold, quantum, self.most, self.edges, clusters)
+
+    def add(self, logits: F64, labels: I8, weights: F64, groups: U64 | None = None) -> None:
+        """Add rows: logits float64 [n], labels int8 [n] of 0 and 1, weights float64 [n], hashes of groups.
 
         Threads may add to one tally: what takes time is done before it is touched.
         """
         p = probability(logits)
-        sums = _sums(logits, p, labels, weights)
+        parts = _parts(logits, p, labels, weights)
         units = np.rint(weights * self.quantum).astype(np.int64)
         decided = p >= self.threshold
         confusion = [
             [units[(labels == label) & (decided == decision)].sum() for decision in (False, True)]
             for label in (0, 1)
         ]
-        histogram = self._scores.sorted(logits, self._sided(units, labels, weights))
+        sided = self._sided(units, labels, weights)
+        histogram, sums = self._scores.sorted(logits, sided), _sums(parts, p)
+        blocks = None
+        if self.clusters is not None:
+            if groups is None:
+                raise AssertionError("rows without their groups")
+            blocks = self.clusters.counted(logits, sided, groups)
         with self._lock:
             self.rows += len(logits)
             self._sums.add(sums)
             self.confusion += np.array(confusion, dtype=np.int64)
             self._scores.push(histogram)
+            if self.clusters is not None and blocks is not None:
+                self.clusters.add(*blocks, np.stack([parts[SUMS.index(name)] for name in SUMMED]))
 
     def _sided(self, units: I64, labels: I8, weights: F64) -> I64:
         """Units of each row by class; where there are weights, of its square too: int64 [n, 2 or 4].
@@ -88,6 +114,8 @@ class Tally:
         self.confusion += other.confusion
         self._sums.merge(other._sums)
         self._scores.merge(other._scores)
+        if self.clusters is not None and other.clusters is not None:
+            self.clusters.merge(other.clusters)
 
     def histogram(self) -> Histogram:
         """The scores of all rows so far."""
@@ -100,43 +128,50 @@ class Tally:
 
     def pack(self) -> bytes:
         """For another rank."""
-        histogram, digits = self.histogram(), self._sums.digits
+        cells, rest = self._scores.parts()
         return save(
             {
                 "confusion": self.confusion,
-                "scores": histogram.scores,
-                "units": histogram.units,
-                "places": np.array(list(digits), dtype=np.int64),
-                "digits": np.array(list(digits.values()), dtype=np.int64).reshape(-1, WIDTH),
-                "beyond": self._sums.beyond,
                 "rows": np.array([self.rows], dtype=np.int64),
-                "grain": np.array([histogram.grain]),
+                "cells": np.stack([cells.scores, cells.highest]),
+                "cells.units": cells.units,
+                "scores": rest.scores,
+                "units": rest.units,
+                **self._sums.pack(),
+                **(self.clusters.pack() if self.clusters else {}),
             }
         )
 
     def merge_packed(self, content: bytes) -> None:
         """Add what another rank packed."""
         arrays = load(content)
-        other = Tally(self.threshold, self.quantum if self.is_weighted else 0, self.most)
-        other.rows, other.confusion = int(arrays["rows"][0]), arrays["confusion"]
-        other._scores.pending = [Histogram(arrays["scores"], arrays["units"], float(arrays["grain"][0]))]
-        other._sums.beyond = arrays["beyond"]
-        other._sums.digits = dict(zip(arrays["places"].tolist(), arrays["digits"], strict=True))
-        self.merge(other)
+        self.rows += int(arrays["rows"][0])
+        self.confusion += arrays["confusion"]
+        self._sums.merge_packed(arrays)
+        self._scores.add_parts(
+            Histogram(arrays["cells"][0], arrays["cells"][1], arrays["cells.units"]),
+            Histogram(arrays["scores"], arrays["scores"], arrays["units"]),
+        )
+        if self.clusters is not None:
+            self.clusters.merge_packed(arrays)
 
 
-def _sums(logits: F64, p: F64, labels: I8, weights: F64) -> F64:
-    """The sums of some rows, float64 [WIDTH]; what is beyond any float is infinite or not a number."""
+def _parts(logits: F64, p: F64, labels: I8, weights: F64) -> Sequence[F64]:
+    """What each row adds to SUMS, float64 [n] each."""
     losses = log_losses(logits, labels)
     away, squares, yes = p - labels, weights**2, labels.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        parts: Sequence[F64] = (
+        return (
             weights, weights * yes, weights * p, weights * losses, weights * away**2, squares * yes,
             squares * (1 - yes), squares * losses * yes, squares * losses * (1 - yes),
             squares * losses**2 * yes, squares * losses**2 * (1 - yes),
             squares * away, squares * away**2, squares * away**4,
         )  # fmt: skip
+
+
+def _sums(parts: Sequence[F64], p: F64) -> F64:
+    """The sums of some rows, float64 [WIDTH]; what is beyond any float is infinite or not a number."""
     bins = np.minimum((p * WIDE_BINS).astype(np.int64), WIDE_BINS - 1)
-    wide = [np.bincount(bins, weights=of, minlength=WIDE_BINS) for of in (parts[0], parts[2], parts[1])]
     with np.errstate(over="ignore", invalid="ignore"):
+        wide = [np.bincount(bins, weights=of, minlength=WIDE_BINS) for of in (parts[0], parts[2], parts[1])]
         return np.concatenate([[part.sum() for part in parts], *wide])

@@ -7,6 +7,7 @@ added up as integers, which is exact in any order, and the total is rounded once
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,20 @@ class Unrounded:
             wholes = [whole + (own << shift) for whole, own in zip(wholes, digit.tolist(), strict=True)]
         unit = 1 << (-BITS * LOWEST)  # the division of integers rounds to the nearest float
         return np.where(self.beyond, np.nan, np.array([whole / unit for whole in wholes]))
+
+    def pack(self) -> dict[str, npt.NDArray[np.generic]]:
+        """For another process."""
+        return {
+            "places": np.array(list(self.digits), dtype=np.int64),
+            "digits": np.array(list(self.digits.values()), dtype=np.int64).reshape(-1, len(self.beyond)),
+            "beyond": self.beyond,
+        }
+
+    def merge_packed(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Add what another process packed."""
+        self.beyond |= arrays["beyond"].astype(np.bool_)
+        for place, digit in zip(arrays["places"].tolist(), arrays["digits"].astype(np.int64), strict=True):
+            self._put(place, digit)
 
     def _put(self, place: int, digit: I64) -> None:
         self.digits[place] = self.digits[place] + digit if place in self.digits else digit

@@ -10,6 +10,6 @@ holds here holds for what users see, and nothing depends on how rows were kept f
 pass of exact sums in bins, the same bits for any number of ranks, in memory that does not grow with the rows.
 """
 
-from binclf.probabilities.mend import check_calibration, mend
+from binclf.probabilities.mend import mend
 
-__all__ = ["check_calibration", "mend"]
+__all__ = ["mend"]

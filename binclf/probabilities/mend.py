@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from binclf.config import Config
-from binclf.errors import ConfigError
 from binclf.predict import of_weights
 from binclf.probabilities.calibrate import calibrate
 from binclf.probabilities.correct import Correction, correct
@@ -18,15 +17,6 @@ from binclf.split import Split
 from binclf.world import World
 
 log = logging.getLogger(__name__)
-
-
-def check_calibration(config: Config, split: Split) -> None:
-    """Raise ConfigError if a calibration is asked for and the split, as the data have it, gives no rows."""
-    if config.train.calibration != "none" and not split.rows("validation"):
-        raise ConfigError(
-            f"train.calibration = '{config.train.calibration}' has no effect, as split.column = "
-            f"'{config.split.column}' gives no validation rows: remove it, or bring some."
-        )
 
 
 def mend(config: Config, split: Split, problem: Problem, solution: Solution, world: World) -> Solution:

@@ -1,10 +1,18 @@
 """What changed in the training data since the run before, in units of the score where that can be told.
 
 Of a number: how far its mean went, in standard deviations of then, and what that shift adds to the mean
-log-odds by today's coefficient. Of a category: levels that came and went.
+log-odds by today's coefficient. Of a category: levels that came and went, the population stability index of
+all shares, the share that moved most, and what the shares' shifts add to the mean log-odds.
+
+The index is the sum of (a - b) log(a / b) over shares now and then (J divergence, Kullback and Leibler 1951;
+by custom 0.1 is some change and 0.25 much), where a level of no row is taken for half of one.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
 
 from binclf import artifact
 from binclf.features import CategoricalColumn, NumericColumn
@@ -16,12 +24,15 @@ from binclf.report.text import plain
 
 TITLE = "Since the run before"
 HEADS = (
-    "Column", "Mean moved, in standard deviations", "Adds to the log-odds", "Missing", "Missing then",
-    "Levels that came", "Levels that went",
+    "Column", "Mean moved, in standard deviations", "Stability index", "Share moved most",
+    "Adds to the log-odds", "Missing", "Missing then", "Levels that came", "Levels that went",
 )  # fmt: skip
 MOST_ROWS = 100
-FAR = 0.25  # standard deviations, or log-odds, from which a shift is marked
+FAR = 0.25  # standard deviations, log-odds, or of the stability index, from which a shift is marked
 EMPTY = Cell("", order=0)
+MISSING, RARE = "missing", "rare or unseen"
+
+Key = tuple[str, bool]  # a level; or MISSING or RARE, which are none
 
 
 def section(facts: Facts) -> Section:
@@ -79,7 +90,7 @@ def _rows(run: artifact.Run, previous: artifact.Run) -> list[tuple[float, list[C
             if column.is_log1p == old.is_log1p:
                 found.append(_number(run, column, old, whole))
         elif isinstance(column, CategoricalColumn) and isinstance(old, CategoricalColumn):
-            found.append(_category(column, old, whole))
+            found.append(_category(run, column, old, whole))
     return found
 
 
@@ -96,6 +107,8 @@ def _number(
     return size, [
         Cell(plain(column.name), is_data=True),
         Cell(shown, order=by or 0.0, mark=mark),
+        EMPTY,
+        EMPTY,
         Cell(_shift(adds), order=adds, mark="care" if abs(adds) >= FAR else ""),
         *_missing(column, old, whole),
         EMPTY,
@@ -109,19 +122,68 @@ def _shift(value: float) -> str:
 
 
 def _category(
-    column: CategoricalColumn, old: CategoricalColumn, whole: tuple[int, int]
+    run: artifact.Run, column: CategoricalColumn, old: CategoricalColumn, whole: tuple[int, int]
 ) -> tuple[float, list[Cell]]:
     came = [level for level in column.levels if level not in set(old.levels)]
     went = [level for level in old.levels if level not in set(column.levels)]
     gone = abs(column.missing / whole[0] - old.missing / whole[1])
     size = gone + (len(came) + len(went)) / max(len(column.levels), len(old.levels), 1)
+    cells = [EMPTY, EMPTY, EMPTY]
+    if _is_counted(column) and _is_counted(old):
+        now, then = shares(column, whole[0]), shares(old, whole[1])
+        index = stability(now, then, whole)
+        moved = {key: now.get(key, 0.0) - then.get(key, 0.0) for key in {**then, **now}}
+        most = max(moved, key=lambda key: (abs(moved[key]), key))
+        weights = run.record["categorical"][column.name]
+        adds = math.fsum(by * _weight(weights, key) for key, by in moved.items())
+        size = max(size, index, abs(adds))
+        told = plain(most[0], 40) if most[1] else most[0]
+        cells = [
+            Cell(numbers.number(round(index, 4)), order=index, mark="care" if index >= FAR else ""),
+            Cell(f"{_shift(100 * moved[most])} points", note=told, order=moved[most], is_data=True)
+            if moved[most]
+            else EMPTY,
+            Cell(_shift(adds), order=adds, mark="care" if abs(adds) >= FAR else ""),
+        ]
     return size, [
         Cell(plain(column.name), is_data=True),
         EMPTY,
-        EMPTY,
+        *cells,
         *_missing(column, old, whole),
         *(Cell(f"{len(names):,}", note=listed(names), order=len(names)) for names in (came, went)),
     ]
+
+
+def _is_counted(column: CategoricalColumn) -> bool:
+    """Whether the rows of each level are known: of hashed columns, and in older runs, they are not."""
+    return not column.is_hashed and len(column.level_rows) == len(column.levels)
+
+
+def shares(column: CategoricalColumn, rows: int) -> dict[Key, float]:
+    """Of the rows of train, the share of each level, of the rare ones together, and of missing values."""
+    own: dict[Key, int] = {
+        (level, True): count for level, count in zip(column.levels, column.level_rows, strict=True)
+    }
+    own |= {(RARE, False): column.rare_rows, (MISSING, False): column.missing}
+    return {key: count / rows for key, count in own.items()}
+
+
+def stability(now: Mapping[Key, float], then: Mapping[Key, float], whole: tuple[int, int]) -> float:
+    """Population stability index of two sets of shares, of so many rows; see the module."""
+    total = 0.0
+    for key in {**then, **now}:
+        a, b = (max(own.get(key, 0.0), 0.5 / rows) for own, rows in zip((now, then), whole, strict=True))
+        if now.get(key) or then.get(key):
+            total += (a - b) * math.log(a / b)
+    return total
+
+
+def _weight(weights: Mapping[str, Any], key: Key) -> float:
+    """Today's log-odds of a level; one that today's training knows nothing of is scored as the rare ones."""
+    level, is_level = key
+    if not is_level:
+        return float(weights["missing" if level == MISSING else "other"])
+    return float(weights["levels"].get(level, weights["other"]))
 
 
 def _missing(

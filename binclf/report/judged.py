@@ -37,8 +37,8 @@ METRICS = (
 # forms of what has no interval
 WHOLE: Mapping[str, Callable[[Any], str]] = {"count": numbers.count, "exactly": numbers.exactly}
 HANG = (
-    "Rows with one value of {} hang together, and intervals take rows as independent: they are too narrow, "
-    "and what is called beyond chance, of slices too, may be chance."
+    "Rows with one value of {} hang together: intervals, and what is called beyond chance, go by groups of "
+    "them, which here tell as much as {} of equal weight."
 )
 TOP_SHARE = 0.1  # of rows, told of the gains
 
@@ -56,10 +56,9 @@ def metrics(facts: Facts) -> Section:
     if any(facts.metrics[part].get("intervals") for part in parts):
         caption += ", with intervals of 95%"
     table = Table("metrics-table", f"{caption}.", ("Metric", judged, *parts[1:]), rows)
-    group = facts.run.config.data.group
-    return Section(
-        "metrics", "How good it is", [table, *([Words([HANG.format(plain(group))])] if group else [])]
-    )
+    group, units = facts.run.config.data.group, facts.metrics[facts.part].get("units")
+    hang = [Words([HANG.format(plain(group), numbers.count(round(units)))])] if group and units else []
+    return Section("metrics", "How good it is", [table, *hang])
 
 
 def _metric(found: Mapping[str, Any], name: str, form: str) -> Cell:

@@ -8,7 +8,8 @@ called so.
 
 A slice is off where predicted and observed share lie further apart than chance does once in ODDS S times. The
 variance of the sum of N draws with mean p is at most N p (1 - p), so that claim too errs on the quiet side.
-Where rows have weights, fewer rows than there are speak: so the 95 % interval, made as wide, must agree.
+Where rows have weights, or hang together in groups, fewer than there are speak: so the 95 % interval, made as
+wide for as many units as it rests on, must agree.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
+from binclf.metrics.intervals import Z95, student_of
 from binclf.report import numbers
 from binclf.report.blocks import Block, Cell, Section, Table, Words, cut
 from binclf.report.text import plain
 
-Z95 = NormalDist().inv_cdf(0.975)
 ODDS = 1000.0  # of all slices together, one in so many runs of a right model
 MOST_ROWS = 200
 NONE = "No slices were asked for. Name columns in evaluate.slices, and a bad one cannot hide."
@@ -104,12 +105,12 @@ def _reach(many: int) -> float:
 
 
 def _is_beyond(found: Mapping[str, Any], name: str, many: int) -> bool:
-    """Whether a metric's interval, made as wide, holds no 0; so it is where there is none."""
-    interval = found.get("intervals", {}).get(name)
-    if not interval:
-        return True
+    """Whether a metric's interval, made as wide, holds no 0; where none can be, there must be two units."""
+    interval, units = found.get("intervals", {}).get(name), found.get("units", found["rows"])
+    if not interval or units <= 1 + 1e-9:
+        return bool(units > 1 + 1e-9)
     middle, half = (interval[0] + interval[1]) / 2, (interval[1] - interval[0]) / 2
-    return bool(abs(middle) > half * _reach(many) / Z95)
+    return bool(abs(middle) > half * student_of(_reach(many), units - 1) / Z95)
 
 
 def section(metrics: Mapping[str, Any], part: str) -> Section:
