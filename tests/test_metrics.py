@@ -296,7 +296,7 @@ def test_of_scores_of_any_shape_the_areas_are_known_within_twice_the_inverse_of_
     assert_within_bounds(found, rows)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(rows(fewest=20), st.integers(0, 10**6))
 def test_the_bounds_hold_whatever_the_edges(data: Rows, seed: int) -> None:
     logits, y, w = data
@@ -335,7 +335,7 @@ def test_the_bounds_are_near_where_joining_hides_an_order(positives_first: bool)
         assert abs(off) - 1e-12 <= found[f"{name}_bound"] <= 3 * abs(off)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.floats(-1.7e308, 1.7e308), min_size=1, max_size=60), st.integers(8, 64))
 def test_edges_are_few_and_ascending_for_any_scores(scores: list[float], cells: int) -> None:
     tally = Tally(0.5, 0.0)
