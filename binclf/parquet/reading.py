@@ -74,6 +74,8 @@ class Reader:
             )
         # those of an object come by ranges that pyarrow fetches together
         self._pages = Pages(place, coded) if isinstance(place, Path) else None
+        # a file of ours was written by pyarrow, whose dictionaries have each value once
+        self._read_at = None if digest else self._source.read_at
         if self._tail.places is None:
             _ = self.file  # which says what is wrong
 
@@ -145,7 +147,8 @@ class Reader:
         try:
             plain, coded = self._pages.read(file, own, columns) if self._pages else nothing
             rest = [name for name in columns if name not in plain and name not in coded]
-            table = read_group(file, own, rest, 0 if isinstance(self.place, Remote) else promised)
+            rows = 0 if isinstance(self.place, Remote) else promised
+            table = read_group(file, own, rest, rows, self._read_at)
         except _DAMAGE as error:
             if self.coded and _NO_CODES in str(error):
                 self.coded, self._run = [], range(0)
@@ -194,7 +197,7 @@ class Reader:
             raise self._damage(self._cut, group, columns, error) from error
         with self._copied(group) as file:
             try:
-                return read_group(file, self._group(group)[1], columns, 0)
+                return read_group(file, self._group(group)[1], columns, 0, self._read_at)
             except _DAMAGE as again:
                 raise self._damage(file, group, columns, again) from again
 
@@ -215,7 +218,7 @@ class Reader:
     def _damage(self, file: Any, group: int, columns: Sequence[str], error: BaseException) -> DamageError:  # noqa: ANN401
         for column in columns:
             try:
-                read_group(file, self._group(group)[1], [column], 0)
+                read_group(file, self._group(group)[1], [column], 0, self._read_at)
             except _DAMAGE:
                 break
         else:
