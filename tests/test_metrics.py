@@ -37,6 +37,15 @@ def rows(draw: st.DrawFn, fewest: int = 1) -> Rows:
     return logits, labels, weights
 
 
+@st.composite
+def crowded(draw: st.DrawFn) -> Rows:
+    """Logits so near each other, or so far out, that their probabilities are often the same floats."""
+    logits, labels, weights = draw(rows(fewest=4))
+    anchor = draw(st.sampled_from([0.0, 0.7, -3.0, 30.0, 36.5, -36.5, 40.0, 800.0, -800.0]))
+    steps = np.rint(logits * draw(st.sampled_from([1, 5])))
+    return anchor + steps * max(np.spacing(anchor), 2.0**-53), labels, weights
+
+
 def tallied(data: Rows, groups: list[int], threshold: float = 0.5) -> Tally:
     """A tally over row groups that end at these rows."""
     logits, labels, weights = data
@@ -436,14 +445,15 @@ def test_intervals_are_left_out_where_a_row_is_alone() -> None:
     "rule", ["max_f1", "precision>=0.6", "recall>=0.7", "cost(fp=1,fn=5)", "cost(fp=3,fn=0.5)"]
 )
 @settings(max_examples=25, deadline=None)
-@given(data=rows(fewest=4))
+@given(data=st.one_of(rows(fewest=4), crowded()))
 def test_a_rule_chooses_the_best_of_all_thresholds(rule: str, data: Rows) -> None:
+    """Of all that can decide anything: between log-odds whose probabilities are the same none can."""
     logits, y, w = data
     threshold, amiss = choose(Rule.parse(rule), tallied(data, []).histogram())
     if not (w * y).any() or not (w * (1 - y)).any():
         assert (threshold, amiss) == (NEVER, "only one class has rows with weight")
         return
-    p = probabilities(logits)
+    p = probability(logits)
 
     def worth(cut: float) -> float:
         """What the rule wants most; of what it does not allow, less than anything."""
@@ -464,6 +474,17 @@ def test_a_rule_chooses_the_best_of_all_thresholds(rule: str, data: Rows) -> Non
         assert best == -1.0
     else:
         assert worth(threshold) == pytest.approx(best, abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.one_of(rows(fewest=4), crowded()))
+def test_thresholds_that_are_drawn_decide_what_is_said_of_them(data: Rows) -> None:
+    logits, y, w = data
+    p = probability(logits)
+    for row in pictures(tallied(data, []))["thresholds"]:
+        yes = p >= row["threshold"]
+        assert row["tp"] == pytest.approx((w * y)[yes].sum(), abs=1e-9)
+        assert row["fp"] == pytest.approx((w * (1 - y))[yes].sum(), abs=1e-9)
 
 
 @pytest.mark.parametrize("rule", ["recall>=0.28", "precision>=0.28"])
