@@ -436,6 +436,17 @@ def test_the_interval_of_the_auc_is_not_lost_where_a_row_is_a_billionth(rows_in_
     assert width(rows_in_all) == pytest.approx(width(2e4), rel=0.05)
 
 
+@settings(max_examples=15, deadline=None)
+@given(data=rows(), power=st.sampled_from([-78, -40, 40, 76]))
+def test_the_unit_of_weights_does_not_matter(data: Rows, power: int) -> None:
+    """Times a power of two, nearly as far as weights go: the same bits, but for what counts weight."""
+    logits, labels, weights = data
+    scaled = metrics(tallied((logits, labels, (weights + 1) * 2.0**power), []))
+    plain = metrics(tallied((logits, labels, weights + 1), []))
+    for name in ("log_loss", "roc_auc", "pr_auc", "brier", "ece", "intervals", "precision", "undefined"):
+        assert plain[name] == scaled[name], name
+
+
 def test_intervals_are_left_out_where_a_row_is_alone() -> None:
     found = metrics(tallied((np.array([0.3]), np.array([1], dtype=np.int8), np.ones(1)), []))
     assert set(found["intervals"]) == {"positive_rate"}
