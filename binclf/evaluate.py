@@ -47,6 +47,7 @@ class Judge:
         each(self.model, places, self.answer, mine.add, also=self.slices, share=share)
         if self.world.size == 1:
             return mine
+        self.world.meet()
         total = Judgement.empty(self, quantum)
         total.whole.merge_packed(self.world.fold(mine.whole.pack, mine.whole.merge_packed))
         total.slices.merge_packed(self.world.fold(mine.slices.pack, mine.slices.merge_packed))

@@ -86,7 +86,7 @@ def train(options: argparse.Namespace) -> Result | None:
         run_dir = place_of(world.prepared)
         with artifact.working(run_dir) if world.rank == 0 else nullcontext():
             train.train_in(world, config, run_dir)
-            world.gather(b"")  # the model is written
+            world.meet()  # the model is written
             found = of_parts(artifact.open_run(run_dir, sealed=False), world)
             if world.rank == 0:
                 conclude(run_dir, found)

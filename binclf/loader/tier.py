@@ -143,8 +143,9 @@ def attach(stores: Mapping[str, AnyStore], features: Features, world: World) -> 
     train = stores["train"]
     if isinstance(train, HeldRows):
         if train.is_shared and world.local_size < world.size:
-            world.gather(b"")  # a machine's ranks fill in what others have learnt: not while those encode it
+            world.meet()  # a machine's ranks fill in what others have learnt: not while those encode it
         train.fill(_share(train, world) if train.is_shared else range(len(train.source.group_rows)))
+        world.meet()
         train.share(world.sum_integers(train.lacking.astype(np.int64)) > 0)
 
 
