@@ -538,6 +538,27 @@ def test_a_damaged_database_is_told(make: Make, store: Path) -> None:
 
 def test_a_password_is_never_shown() -> None:
     assert Server("https://me:secret@mlflow/x").shown == "https://mlflow/x"
+    assert Server("mysql://db/x?user=me&password=secret").shown == "mysql://db/x?user=me&password=***"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://me:secret@mlflow", "https://secret@mlflow", "postgresql://me:secret@db/x",
+        "postgresql://db/x?user=me&password=secret", "mssql://db/x?PWD=secret;a=b",
+        "HTTPS://me:secret@mlflow", "https:secret?token=secret",
+    ],
+)  # fmt: skip
+def test_a_password_is_refused_without_repeating_it(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"registry\.uri") as caught:
+        config_of("/runs", uri=uri)
+    assert "secret" not in str(caught.value).replace("https:secret", "")
+    assert "secret" not in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("uri", ["postgresql://me@db:5432/x?sslkey=/k.pem", "http://mlflow:5000/a:b@c"])
+def test_what_is_no_password_is_taken(uri: str) -> None:
+    assert config_of("/runs", uri=uri).registry.uri == uri
 
 
 def test_what_pickles_are_is_known_to_the_test_above() -> None:
