@@ -308,10 +308,19 @@ def test_cut_off_at_any_step_and_called_again_it_is_done_once(
 def test_without_a_champion_the_base_rate_is_to_be_beaten(make: Make, trained_run: Path) -> None:
     worse = metrics_of(trained_run, log_loss=0.7, base_log_loss=0.69)
     undefined = metrics_of(trained_run, log_loss=None)
+    better = {"log_loss": 0.68, "base_log_loss": 0.69}
+    by_chance = metrics_of(trained_run, **better, intervals={"skill": [-0.001, 0.021]})
+    alone = metrics_of(trained_run, **better, intervals={})
     parts = json.loads((trained_run / "metrics.json").read_text())
     for number, (metrics, verdict, words) in enumerate(
         [
             (worse, "keep", "is not below 0.690000 of the base rate"),
+            (
+                by_chance,
+                "inconclusive",
+                "not beyond noise (by 0.010000, 95 % interval -0.001000 to",
+            ),
+            (alone, "inconclusive", "of too few rows to have an interval"),
             (undefined, "inconclusive", "its log-loss on test is undefined"),
             ({"train": parts["train"]}, "inconclusive", "no test or validation rows to judge by"),
         ]
