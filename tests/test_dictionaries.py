@@ -82,6 +82,32 @@ def test_it_is_the_comparison_that_tells(tmp_path: Path, monkeypatch: pytest.Mon
     assert read(path) == [TEXTS[0], *[TEXTS[2]], *[TEXTS[3]] * 4]  # without a word
 
 
+def test_of_an_object_the_page_is_fetched_only_where_its_last_value_is_not_in_use(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    asked: list[int] = []
+
+    def read(rows: int) -> int:
+        asked.clear()
+        with pa.OSFile(str(path)) as source:
+
+            def read_at(size: int, begin: int) -> bytes:
+                asked.append(size)
+                return bytes(source.read_at(size, begin))
+
+            groups.read_group(pq.ParquetFile(source, read_dictionary=["text"]), 0, ["text"], rows, read_at)
+        return len(asked)
+
+    write(path, [*TEXTS[:5], TEXTS[0]], compression="none")
+    assert (read(0), read(6)) == (0, 1)  # of an object, which comes at once; of a local file
+    codes = bytes.fromhex("884600")  # 0 1 2 3 4 0, three bits each
+    assert rows_of(path).endswith(codes)
+    path.write_bytes(path.read_bytes().replace(codes, bytes.fromhex("881001")))  # 0 1 2 0 1 2
+    assert (read(0), read(6)) == (1, 1)
+    repeat(path, TEXTS[0], TEXTS[1])
+    with pytest.raises(pa.ArrowInvalid, match="has one twice"):
+        read(0)
+
+
 @given(st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whole_files_are_read(tmp_path: Path, seed: int) -> None:

@@ -3,6 +3,12 @@
 Where a value comes twice in a page of distinct values pyarrow drops the second and does not number the others
 anew: rows would get other texts, in silence. No writer that is known makes such pages, but a page may be
 damaged so. It is unpacked once more and compared to the byte.
+
+Of an object that would be a request for each column. Writers number values as they come, so that the last
+of them is in use: if one came twice, a row's code is beyond what pyarrow has, which `groups` sees. So a page
+is fetched only where the last value is not in use, or where a dictionary is so large that a writer may have
+given up on it, and texts that came row by row follow it. (What escapes: an object whose page has just as many
+values twice as it has at its end that no row uses.)
 """
 
 from __future__ import annotations
@@ -14,10 +20,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from binclf import kernels
 
 FIRST_BYTES = 2**16  # of a column that are asked for at once: most pages of distinct values fit
+LARGE_BYTES = 2**18  # of distinct values
 HEADER_BYTES = 1024  # that a page's header has at most
 _TYPE, _RAW, _PACKED, _DICTIONARY = 1, 2, 3, 2  # fields of a page's header; the type of such a page
 _CODECS = {"LZ4": "lz4_raw", "LZ4_RAW": "lz4_raw"}  # where pyarrow's name is not Parquet's in lower case
@@ -42,6 +50,7 @@ def refuse_other_dictionaries(read_at: ReadAt, at_once: int, meta: Any, table: A
         name: column.chunk(0).dictionary
         for name, column in zip(table.column_names, table.columns, strict=True)
         if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type) and column.num_chunks
+        if at_once == 1 or not _is_all_in_use(column.chunk(0))
     }
     if not arrays:
         return
@@ -57,6 +66,12 @@ def refuse_other_dictionaries(read_at: ReadAt, at_once: int, meta: Any, table: A
 
 def _is_text(kind: Any) -> bool:  # noqa: ANN401 - pyarrow.DataType
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_all_in_use(array: Any) -> bool:  # noqa: ANN401 - pyarrow.DictionaryArray
+    """Whether the last value comes in a row, of a dictionary that no writer gives up on."""
+    values = array.dictionary
+    return values.nbytes < LARGE_BYTES and pc.max(array.indices).as_py() == len(values) - 1
 
 
 def _is_same(read_at: ReadAt, chunk: Any, values: Any) -> bool:  # noqa: ANN401 - pyarrow
