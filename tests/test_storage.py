@@ -40,6 +40,7 @@ from binclf.storage import (
     sha256_of,
     stamp_of,
 )
+from binclf.storage.credentials import CREDENTIALS
 from tests import made
 from tests.bucket import Bucket
 from tests.ranks import as_toml, small_job
@@ -521,3 +522,24 @@ def test_moving_the_local_home_loses_nothing(people: tuple[Path, Remote], tmp_pa
     shutil.rmtree(tmp_path / "home")
     tail.forget()
     assert footers(files) == first
+
+
+def test_who_has_no_credentials_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("AWS_SHARED_CREDENTIALS_FILE", raising=False)
+    monkeypatch.delenv("AWS_CONFIG_FILE", raising=False)
+
+    def told(uri: str) -> str:
+        with pytest.raises(StorageError) as caught, remote.problem(Remote.parse(uri), "listed"):
+            raise OSError("AWS Error ACCESS_DENIED during ListObjectsV2 operation")
+        return str(caught.value)
+
+    lacking = "No credentials are set here: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    assert lacking in told("s3://bucket/data")
+    assert "?anonymous=true" in told("s3://bucket/data")
+    for uri in ("s3://bucket/data?anonymous=true", "gs://bucket/data"):
+        assert lacking not in told(uri)
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    assert lacking not in told("s3://bucket/data")
