@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from binclf import artifact, predict, registry
+from binclf.compare.overlap import overlap
 from binclf.config import Rule
 from binclf.errors import DataError
 from binclf.features import slice_columns
@@ -136,6 +137,8 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
 def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) -> dict[str, Any]:
     """Metrics of a finished run: on its own parts as sealed, or on other labelled data.
 
+    Of other data `fitted_on` counts the rows that the run was fitted on, whose metrics flatter it.
+
     Raises:
         ArtifactError: there is no such run.
         DataError: the data lack a column, or hold a label that is neither of the two.
@@ -161,7 +164,23 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
         )
     total = _total_weight(places, weight) if weight else 0.0
     judged = Judge(model, Labels(split.label, weight), slices, Lone()).of(places, total)
-    return {"run": run.id, "data": judged.told(), "dropped_null_label": unlabelled}
+    fitted_on = overlap(run, feet)
+    if words := _flattered(run, fitted_on, judged.whole.rows):
+        log.warning("%s", words)
+    return {"run": run.id, "data": judged.told(), "dropped_null_label": unlabelled, "fitted_on": fitted_on}
+
+
+def _flattered(run: artifact.Run, fitted_on: Mapping[str, Any], rows: int) -> str:
+    """What to warn of; empty where all rows are new to the run."""
+    if "reason" in fitted_on:
+        return f"whether {run.id} was fitted on these rows is not known: {fitted_on['reason']}"
+    told = [f"{count:,} in {part}" for part, count in fitted_on.items() if count]
+    if not told:
+        return ""
+    return (
+        f"of these {rows:,} rows {run.id} has seen {' and '.join(told)}: their metrics flatter it. "
+        "Judge it on its test part, or on rows that are new to it."
+    )
 
 
 def _check_columns(foot: Footer, label: LabelRule, needed: Iterable[str]) -> None:
