@@ -199,6 +199,19 @@ def test_labels_of_a_third_value_over_all_files_are_told(tmp_path: Path) -> None
     ]
 
 
+def test_a_name_that_is_not_there_is_told_once_and_not_again_in_what_follows(data: Path) -> None:
+    """A mistyped time column would else be a feature of no sort, and a mistyped feature be told twice."""
+    told = problems_of(
+        data,
+        data={"time": "tme", "exclude": ["who", "w"], "label": "labl"},
+        features={"categorical": ["wordd", "nothing_like_it"], "log1p": ["numbr"]},
+    )
+    assert [line.split("'")[1] for line in told] == ["labl", "tme", "wordd", "nothing_like_it", "numbr"]
+    assert "did you mean 'time'?" in told[1]
+    (other,) = problems_of(data, data={"exclude": ["who", "w"]})
+    assert "columns 'time' (timestamp[us]) are neither" in other  # the negative control
+
+
 def test_one_class_no_weight_and_cuts_that_cannot_be_are_told(data: Path) -> None:
     late = {"method": "time", "test_from": "2024-01-01", "validation_from": "2024-01-02"}
     assert "validation begins at" in problems_of(data, split=late, data={"time": "time"})[0]

@@ -20,8 +20,8 @@ from binclf.errors import SHOWN, BinclfError, ConfigError, DamageError, DataErro
 from binclf.features.columns import Roles, sort_columns
 from binclf.labels import LabelRule
 from binclf.parquet import Footer, Listing, find
-from binclf.split.checks import refuse_straddling_groups, third_values
-from binclf.split.intake import Intake, take_in
+from binclf.split.checks import as_meant, refuse_straddling_groups, third_values
+from binclf.split.intake import Intake, known_names, take_in
 from binclf.split.plan import by_time
 from binclf.split.scan import Scan, deciding_columns, scan
 from binclf.storage import Remote, place_of
@@ -104,7 +104,8 @@ def _look_at(config: Config, listing: Listing, found: Found) -> None:
         f"column '{w.column}' is {w.narrow} in {w.files} files, such as {w.first}: taken as {w.wide}"
         for w in intake.schema.widened
     ]
-    used, wrong = sort_columns(config, intake.schema.columns)
+    meant = as_meant(config, known_names(intake.feet))
+    used, wrong = sort_columns(meant, intake.schema.columns)
     # where some file lacks a column, what names that column is not at fault too
     found.problems += [one for one in wrong if isinstance(one, DataError) or not intake.schema.problems]
     if not intake.problems:
