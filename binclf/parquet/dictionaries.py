@@ -71,7 +71,7 @@ def _is_text(kind: Any) -> bool:  # noqa: ANN401 - pyarrow.DataType
 def _is_all_in_use(array: Any) -> bool:  # noqa: ANN401 - pyarrow.DictionaryArray
     """Whether the last value comes in a row, of a dictionary that no writer gives up on."""
     values = array.dictionary
-    return values.nbytes < LARGE_BYTES and pc.max(array.indices).as_py() == len(values) - 1
+    return bool(values.nbytes < LARGE_BYTES and pc.max(array.indices).as_py() == len(values) - 1)
 
 
 def _is_same(read_at: ReadAt, chunk: Any, values: Any) -> bool:  # noqa: ANN401 - pyarrow
