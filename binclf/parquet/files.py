@@ -75,7 +75,8 @@ def find(path: str | Place, ignore: str | Place = "") -> Listing:
         else:
             files.append(Found(relative, candidate))
     if not files:
-        seen = f" ({len(skipped)} others are passed over: {_some(sorted(skipped))})" if skipped else ""
+        count = "another is" if len(skipped) == 1 else f"{len(skipped)} others are"
+        seen = f" ({count} passed over: {_some(sorted(skipped))})" if skipped else ""
         convert = _how_to_convert([candidate.name for candidate in candidates])
         raise DataError(f"{path} holds no Parquet files{seen}: files end in .parquet or .pq.{convert}")
     by_name = sorted(files, key=lambda file: file.relative)
