@@ -81,6 +81,7 @@ def test_rows_that_the_run_was_fitted_on_are_counted_under_any_name_and_warned_o
     assert f"of these 1,040 rows {trained_run.name} has seen {of_file['train']} in train and" in told
 
 
+@pytest.mark.slow
 def test_whether_rows_were_fitted_on_is_not_guessed(
     people_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
