@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from binclf import artifact, hashing, predict, registry
+from binclf.compare.overlap import flattered, overlap
 from binclf.config import Rule
 from binclf.errors import together
 from binclf.features import slice_columns
@@ -95,6 +96,7 @@ class Judge:
         each(self.model, places, answer, mine.add, also=also, share=share)
         if self.world.size == 1:
             return mine
+        self.world.meet()
         total = replace(mine, whole=mine.whole.empty(), slices=mine.slices.empty())
         total.whole.merge_packed(self.world.fold(mine.whole.pack, mine.whole.merge_packed))
         total.slices.merge_packed(self.world.fold(mine.slices.pack, mine.slices.merge_packed))
@@ -189,6 +191,8 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
 def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) -> dict[str, Any]:
     """Metrics of a finished run: on its own parts as sealed, or on other labelled data.
 
+    Of other data `fitted_on` counts the rows that the run was fitted on, whose metrics flatter it.
+
     Raises:
         ArtifactError: there is no such run.
         DataError: the data lack a column, or hold a label that is neither of the two.
@@ -210,7 +214,10 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
     rows = sum(sum(foot.groups) for foot in feet)
     clusters = needed.clusters(feet[0].columns if feet else ())
     judged = Judge(model, needed, clusters, Lone()).of(places, rows, total)
-    return {"run": run.id, "data": judged.told(), "dropped_null_label": unlabelled}
+    fitted_on = overlap(run, feet)
+    if words := flattered(run.id, fitted_on, judged.whole.rows):
+        log.warning("%s", words)
+    return {"run": run.id, "data": judged.told(), "dropped_null_label": unlabelled, "fitted_on": fitted_on}
 
 
 def _needed(run: artifact.Run) -> Needed:

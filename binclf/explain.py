@@ -15,6 +15,7 @@ What a contribution is measured against:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,12 +66,23 @@ class Explanation:
         ]
 
     def as_frame(self) -> pd.DataFrame:
-        """One line for each row and column: row, column, value, state, log_odds; without the intercept."""
+        """One line for each row and column: row, column, value, state, log_odds.
+
+        Before the columns of a row stands a line of state "intercept"; after them one of state "logit", their
+        sum, and one of state "probability", that of the calibrated logit, in `value`.
+        """
         import pandas as pd
 
         names = ("column", "value", "state", "log_odds")
-        lines = [{"row": row, **_entry(one, row)} for row in range(len(self)) for one in self.contributions]
+        lines = [{"row": row, **line} for row in range(len(self)) for line in self._lines(row)]
         return pd.DataFrame(lines, columns=["row", *names])
+
+    def _lines(self, row: int) -> Iterator[dict[str, Any]]:
+        yield {"column": None, "value": None, "state": "intercept", "log_odds": self.intercept}
+        yield from (_entry(one, row) for one in self.contributions)
+        yield {"column": None, "value": None, "state": "logit", "log_odds": float(self.logits[row])}
+        probability = float(self.probabilities[row])
+        yield {"column": None, "value": probability, "state": "probability", "log_odds": None}
 
 
 def _entry(one: Contribution, row: int) -> dict[str, Any]:

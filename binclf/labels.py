@@ -18,6 +18,8 @@ from binclf.config import Config
 from binclf.errors import ConfigError, DataError
 from binclf.parquet import Column, Kind, Rows, parse_value
 
+LIGHTEST, HEAVIEST = 1e-24, 1e24  # weights that are none: float32 holds sums and inverses of 10^10 of them
+
 I8 = npt.NDArray[np.int8]
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
@@ -103,7 +105,7 @@ def read_weights(rows: Rows, column: str) -> F64:
     """Row weights as float64 [N]; all ones where there is no weight column.
 
     Raises:
-        DataError: a weight is negative, missing or infinite.
+        DataError: a weight is negative, missing or infinite, or neither 0 nor within 1e-24 and 1e24.
     """
     if not column:
         return np.ones(len(rows))
@@ -114,6 +116,14 @@ def read_weights(rows: Rows, column: str) -> F64:
         raise DataError(
             f"weight column '{column}' of {rows.place} holds {int(bad.sum())} values that are negative "
             f"or missing, the first in row {first}: weights are finite and at least 0."
+        )
+    if len(weights) and (weights.max() > HEAVIEST or weights.min(where=weights > 0, initial=1.0) < LIGHTEST):
+        beyond = (weights > HEAVIEST) | ((weights > 0) & (weights < LIGHTEST))
+        first = int(beyond.argmax())
+        raise DataError(
+            f"weight column '{column}' of {rows.place} holds {int(beyond.sum())} values beyond what is added "
+            f"up, the first in row {first} ({weights[first]:g}): a weight is 0, or between {LIGHTEST:g} and "
+            f"{HEAVIEST:g}. Multiply all by one number, or write 0."
         )
     return weights
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -52,13 +52,13 @@ class Model:
     """A run, ready to score."""
 
     id: str
-    features: Features
-    weight: F64  # [F] per standardised unit
-    table: F64  # [V]
+    features: Features = field(repr=False)
+    weight: F64 = field(repr=False)  # [F] per standardised unit
+    table: F64 = field(repr=False)  # [V]
     bias: float
     threshold: float
-    lookups: tuple[Lookup, ...]  # of each categorical column
-    calibration: Calibration = AS_THEY_ARE  # of the log-odds
+    lookups: tuple[Lookup, ...] = field(repr=False)  # of each categorical column
+    calibration: Calibration = field(default=AS_THEY_ARE, repr=False)  # of the log-odds
 
     def predict_proba(self, frame: object) -> F64:
         """Probability of yes, float64 [N], for a pandas DataFrame, a pyarrow Table, or a dict of one row.

@@ -81,6 +81,9 @@ class Rank:
     def __init__(self, together: Together, rank: int) -> None:
         self.together, self.rank = together, rank
 
+    def meet(self) -> None:
+        """As `Exchange`."""
+
     def sum_floats(self, values: F64) -> F64:
         """As `Exchange`."""
         return np.sum(self.together.everyone(self.rank, values), axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binclf.check import check, text_of
+from binclf.check import check, samples, text_of
 from binclf.cli import main
 from binclf.config import Config
 from binclf.errors import BinclfError, ConfigError, DataError
@@ -199,6 +200,19 @@ def test_labels_of_a_third_value_over_all_files_are_told(tmp_path: Path) -> None
     ]
 
 
+def test_a_name_that_is_not_there_is_told_once_and_not_again_in_what_follows(data: Path) -> None:
+    """A mistyped time column would else be a feature of no sort, and a mistyped feature be told twice."""
+    told = problems_of(
+        data,
+        data={"time": "tme", "exclude": ["who", "w"], "label": "labl"},
+        features={"categorical": ["wordd", "nothing_like_it"], "log1p": ["numbr"]},
+    )
+    assert [line.split("'")[1] for line in told] == ["labl", "tme", "wordd", "nothing_like_it", "numbr"]
+    assert "did you mean 'time'?" in told[1]
+    (other,) = problems_of(data, data={"exclude": ["who", "w"]})
+    assert "columns 'time' (timestamp[us]) are neither" in other  # the negative control
+
+
 def test_one_class_no_weight_and_cuts_that_cannot_be_are_told(data: Path) -> None:
     late = {"method": "time", "test_from": "2024-01-01", "validation_from": "2024-01-02"}
     assert "validation begins at" in problems_of(data, split=late, data={"time": "time"})[0]
@@ -233,11 +247,91 @@ def test_what_is_odd_and_no_obstacle_is_a_warning(data: Path) -> None:
     found = check(config_for(data))
     assert found["ok"]
     warnings = "\n".join(found["warnings"])
-    assert "column 'account' looks like an id: all 100 values that were looked at differ" in warnings
+    assert "column 'account' looks like an id: 750 of 750 values that were looked at differ" in warnings
     assert "cents" not in warnings
     assert "3 of 3 files, such as part-000.parquet, have no checksums" in warnings
     assert "1 of 3 files have one label only, such as part-001.parquet ('label' is always False)" in warnings
     assert "column 'small' is int16 in 2 files, such as part-000.parquet: taken as int64" in warnings
+
+
+def written(root: Path, columns: dict[str, Any], *, rows: int = 500, files: int = 3) -> Path:
+    """Files of `mixed` rows with columns that a call of each makes, given rows and the first's id."""
+    for number in range(files):
+        table = made.mixed(rows, first=number * rows)
+        for name, values in columns.items():
+            table = table.append_column(name, pa.array(values(rows, number * rows)))
+        made.write(root / f"{number}.parquet", table, group_rows=100)
+    return root
+
+
+def dates(form: str) -> Any:
+    return lambda rows, first: [
+        (datetime.datetime(2020, 1, 1) + datetime.timedelta(hours=first + i)).strftime(form)
+        for i in range(rows)
+    ]
+
+
+LOOKS = {
+    "number_in_order": (lambda rows, first: np.arange(first, first + rows), "looks like an id: 800 of 800"),
+    "given": (
+        lambda rows, first: np.random.default_rng(1).permutation(rows) + 1.0 + first,
+        "looks like an id",
+    ),
+    "far": (lambda rows, first: np.random.default_rng(first).integers(0, 2**40, rows), "looks like an id"),
+    "day": (dates("%Y-%m-%d"), "holds dates as text, such as '2020-01-0"),
+    "moment": (dates("%Y-%m-%dT%H:%M:%S.250Z"), "holds dates as text"),
+    "american": (dates("%m/%d/%Y"), "holds dates as text"),
+    "german": (dates("%d.%m.%y"), "holds dates as text"),
+    "compact": (dates("%Y%m%d"), "holds dates as text"),
+    "prose": (
+        lambda rows, first: [f"they said {i} things" for i in range(first, first + rows)],
+        "free text or",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_columns_that_are_hardly_features_are_told_by_what_they_look_like(tmp_path: Path, name: str) -> None:
+    data = written(tmp_path / "data", {name: LOOKS[name][0]})
+    found = check(config_for(data))
+    assert found["ok"]
+    (told,) = [words for words in found["warnings"] if f"'{name}'" in words]
+    assert LOOKS[name][1] in told
+    assert told.endswith("(8 of 15 row groups were looked at)")
+    assert "data.exclude" in told
+    assert found["sample"] == {"rows": 800, "row_groups": 8, "of_row_groups": 15}
+    assert "looked at      800 rows in 8 of 15 row groups" in text_of(found)
+    assert check(config_for(data))["warnings"] == found["warnings"]  # always the same row groups
+
+
+def test_columns_that_are_features_are_not_warned_of(tmp_path: Path) -> None:
+    """Measurements never come twice, amounts seldom do, and codes may look like years."""
+    columns = {
+        "measured": lambda rows, first: np.random.default_rng(first).normal(size=rows),
+        "amount": lambda rows, first: np.random.default_rng(first).integers(0, 10**6, rows),
+        "year": lambda rows, first: np.random.default_rng(first).integers(1990, 2025, rows).astype(str),
+        "code": lambda rows, first: [f"{i % 48}-{i % 3}" for i in range(rows)],
+    }
+    warnings = check(config_for(written(tmp_path / "data", columns)))["warnings"]
+    assert not [words for words in warnings if "looked at" in words]
+
+
+def test_infinite_values_are_a_problem_beside_others(tmp_path: Path) -> None:
+    data = written(tmp_path / "data", {"bad": lambda rows, first: [np.inf, *range(rows - 1)]})
+    told = problems_of(data, features={"categorical": ["number"]})
+    assert len(told) == 2
+    assert "column 'bad' of 0.parquet, row group 0 holds 1 infinite values" in told[1]
+    assert problems_of(data, data={"exclude": ["who", "time", "w", "bad"]}) == []
+
+
+def test_large_row_groups_are_looked_at_only_as_far_as_the_bound_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = written(tmp_path / "data", {})
+    monkeypatch.setattr(samples, "MOST_CELLS", 7 * 250)  # 7 columns: two row groups of 100 rows
+    assert check(config_for(data))["sample"] == {"rows": 200, "row_groups": 2, "of_row_groups": 15}
+    monkeypatch.setattr(samples, "MOST_CELLS", 1)
+    assert check(config_for(data))["sample"]["row_groups"] == 1
 
 
 def test_row_groups_that_are_read_slowly_are_told(tmp_path: Path) -> None:

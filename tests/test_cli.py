@@ -58,7 +58,25 @@ def test_a_run_evaluated_reported_and_scored_from_the_command_line(
     again = json.loads(capsys.readouterr().out)
     assert {name: again[name] for name in ("train", "validation", "test")} == told["metrics"]
     assert run("evaluate", told["run"], people_dir, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["data"]["rows"] == 3000
+    caught = capsys.readouterr()
+    again = json.loads(caught.out)
+    assert again["data"]["rows"] == 3000
+    train, validation = (told["metrics"][part]["rows"] for part in ("train", "validation"))
+    assert again["fitted_on"] == {"train": train, "validation": validation}
+    seen = f"has seen {train:,} in train and {validation:,} in validation: their metrics flatter it"
+    assert seen in caught.err
+    assert run("evaluate", told["run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["train", "validation", "test"]
+    assert lines[3].split() == ["rows", *(f"{told['metrics'][part]['rows']:,}" for part in told["metrics"])]
+    assert [line.split()[0] for line in lines[3:]][:4] == [
+        "rows",
+        "positive_rate",
+        "log_loss",
+        "base_log_loss",
+    ]
+    assert run("evaluate", told["run"], people_dir) == 0
+    assert capsys.readouterr().out.splitlines()[2].split() == ["data"]
     assert run("report", told["run"]) == 0
     shown = capsys.readouterr().out
     assert shown.replace("\n", " ").startswith(told["verdict"])

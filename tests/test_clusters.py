@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from binclf import hashing
 from binclf.labels import weight_quantum
 from binclf.metrics import Clusters, Tally, metrics, probability
+from tests.laws import examples
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -89,7 +90,7 @@ def test_cells_that_are_too_few_to_tell_leave_the_interval_out() -> None:
     assert "roc_auc" not in judged(made(300, 25, 0), np.zeros(1))["intervals"]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 10**6), st.permutations(range(5)))
 def test_any_partition_gives_the_same_bits(seed: int, order: list[int]) -> None:
     rows = made(60, 12, seed)

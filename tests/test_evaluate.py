@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,41 @@ def test_judging_a_run_again_gives_what_was_sealed(trained_run: Path) -> None:
     again = evaluate(trained_run)
     assert again.pop("run") == trained_run.name
     assert again == json.loads((trained_run / "metrics.json").read_text())
+
+
+def test_rows_that_the_run_was_fitted_on_are_counted_under_any_name_and_warned_of(
+    trained_run: Path, people_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    split = artifact.open_run(trained_run).split
+    of_file = {
+        part: sum(file.rows for file in split.parts[part] if file.relative == "part-2.parquet")
+        for part in ("train", "validation")
+    }
+    data = tmp_path / "data"
+    write(data / "new.parquet", people(40, seed=77))
+    assert evaluate(trained_run, data)["fitted_on"] == {"train": 0, "validation": 0}
+    assert not [record for record in caplog.records if "flatter" in record.message]
+    shutil.copy(people_dir / "part-2.parquet", data / "another-name.parquet")
+    assert evaluate(trained_run, data)["fitted_on"] == of_file
+    assert of_file["train"] > of_file["validation"] > 0
+    (told,) = [record.message for record in caplog.records if "flatter" in record.message]
+    assert f"of these 1,040 rows {trained_run.name} has seen {of_file['train']} in train and" in told
+
+
+@pytest.mark.slow
+def test_whether_rows_were_fitted_on_is_not_guessed(
+    people_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that was written anew in its place tells nothing."""
+    data = tmp_path / "data" / "part-1.parquet"
+    data.parent.mkdir()
+    shutil.copy(people_dir / data.name, data)
+    run = retrain(settings(data, tmp_path / "store", train={"epochs": 1}))
+    write(data, people(20, seed=9))
+    found = evaluate(run, data)
+    assert (found["data"]["rows"], found["fitted_on"]["train"]) == (20, None)
+    assert "part-1.parquet has other content" in found["fitted_on"]["reason"]
+    assert "is not known" in caplog.text
 
 
 def test_other_data_in_any_files_and_row_groups_give_the_same_judgement(

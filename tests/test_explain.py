@@ -71,6 +71,12 @@ def test_it_tells_what_is_missing_and_what_was_never_seen(model: Model) -> None:
         "code": None,
     }
     frame = model.explain(row).as_frame()
+    assert frame["state"].tolist()[:1] == ["intercept"]
+    assert frame["state"].tolist()[-2:] == ["logit", "probability"]
+    own = frame["log_odds"].iloc[:-2]
+    assert math.isclose(sum(own), frame["log_odds"].iloc[-2], rel_tol=1e-12)
+    assert frame["value"].iloc[-1] == model.predict_proba(row)[0]
+    frame = frame[frame["column"].notna()]
     told = dict(zip(frame["column"], frame["state"], strict=True))
     assert told == {
         "age": "missing", "income": "value", "visits": "value", "member": "missing",
@@ -133,3 +139,7 @@ def test_frames_of_every_backend_in_any_order_with_columns_beside_have_the_same_
     assert np.array_equal(model.predict_proba(frame.astype({WORD: "category"})), expected)
     assert model.predict_proba(frame.iloc[:0]).shape == (0,)
     assert np.array_equal(model.predict(frame.iloc[::-1])[::-1], expected >= model.threshold)
+
+
+def test_a_model_is_shown_in_a_line(model: Model) -> None:
+    assert repr(model) == f"Model(id={model.id!r}, bias={model.bias!r}, threshold={model.threshold!r})"

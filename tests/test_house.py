@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import flows
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "binclf").rglob("*.py"), *(ROOT / "flows").rglob("*.py")])
@@ -124,3 +128,17 @@ def test_every_room_of_the_library_is_typed_and_tells_what_it_is_for() -> None:
     assert (ROOT / "binclf" / "py.typed").exists()
     for path in SOURCES:
         assert ast.get_docstring(ast.parse(path.read_text())), name_of(path)
+
+
+def test_flows_tell_nobody_outside_of_runs_unless_somebody_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    for name in settings:
+        monkeypatch.setenv(name, "")  # so that what is set here goes afterwards
+        monkeypatch.delenv(name)
+    importlib.reload(flows)
+    assert {name: os.environ[name] for name in settings} == settings
+    monkeypatch.setenv("DO_NOT_TRACK", "0")
+    importlib.reload(flows)
+    assert os.environ["DO_NOT_TRACK"] == "0"

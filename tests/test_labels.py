@@ -135,5 +135,17 @@ def test_quanta_add_up_exactly(total: float, seed: int) -> None:
     assert np.abs(whole / quantum - parts).max() <= total * 2.0**-50
 
 
+@pytest.mark.parametrize("weight", [5e-324, 1e-300, 9e-25, 1.1e24, 1e300, 1.7e308])
+def test_weights_whose_sums_or_squares_are_no_floats_are_refused_by_row(weight: float) -> None:
+    rows = Rows(pa.table({"w": [1.0, 0.0, weight, weight]}), "a.parquet, row group 7")
+    with pytest.raises(DataError, match=r"'w' of a.parquet, row group 7 holds 2 values beyond .* in row 2"):
+        read_weights(rows, "w")
+
+
+def test_weights_up_to_the_bounds_are_taken() -> None:
+    rows = Rows(pa.table({"w": [1e-24, 0.0, -0.0, 1e24]}), "a")
+    assert read_weights(rows, "w").tolist() == [1e-24, 0.0, 0.0, 1e24]
+
+
 def test_no_weight_at_all_has_a_quantum() -> None:
     assert weight_quantum(0.0) == 1.0

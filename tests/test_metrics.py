@@ -49,6 +49,15 @@ def rows(draw: st.DrawFn, fewest: int = 1) -> Rows:
     return logits, labels, weights
 
 
+@st.composite
+def crowded(draw: st.DrawFn) -> Rows:
+    """Logits so near each other, or so far out, that their probabilities are often the same floats."""
+    logits, labels, weights = draw(rows(fewest=4))
+    anchor = draw(st.sampled_from([0.0, 0.7, -3.0, 30.0, 36.5, -36.5, 40.0, 800.0, -800.0]))
+    steps = np.rint(logits * draw(st.sampled_from([1, 5])))
+    return anchor + steps * max(np.spacing(anchor), 2.0**-53), labels, weights
+
+
 def tallied(data: Rows, groups: list[int], threshold: float = 0.5) -> Tally:
     """A tally over row groups that end at these rows."""
     logits, labels, weights = data
@@ -557,6 +566,17 @@ def test_the_interval_of_the_auc_is_not_lost_where_a_row_is_a_billionth(rows_in_
     assert width(rows_in_all) == pytest.approx(width(2e4), rel=0.05)
 
 
+@examples(15)
+@given(data=rows(), power=st.sampled_from([-78, -40, 40, 76]))
+def test_the_unit_of_weights_does_not_matter(data: Rows, power: int) -> None:
+    """Times a power of two, nearly as far as weights go: the same bits, but for what counts weight."""
+    logits, labels, weights = data
+    scaled = metrics(tallied((logits, labels, (weights + 1) * 2.0**power), []))
+    plain = metrics(tallied((logits, labels, weights + 1), []))
+    for name in ("log_loss", "roc_auc", "pr_auc", "brier", "ece", "intervals", "precision", "undefined"):
+        assert plain[name] == scaled[name], name
+
+
 def test_intervals_are_left_out_where_a_row_is_alone() -> None:
     found = metrics(tallied((np.array([0.3]), np.array([1], dtype=np.int8), np.ones(1)), []))
     assert set(found["intervals"]) == {"positive_rate"}
@@ -566,14 +586,15 @@ def test_intervals_are_left_out_where_a_row_is_alone() -> None:
     "rule", ["max_f1", "precision>=0.6", "recall>=0.7", "cost(fp=1,fn=5)", "cost(fp=3,fn=0.5)"]
 )
 @examples(25)
-@given(data=rows(fewest=4))
+@given(data=st.one_of(rows(fewest=4), crowded()))
 def test_a_rule_chooses_the_best_of_all_thresholds(rule: str, data: Rows) -> None:
+    """Of all that can decide anything: between log-odds whose probabilities are the same none can."""
     logits, y, w = data
     threshold, amiss = choose(Rule.parse(rule), tallied(data, []).histogram())
     if not (w * y).any() or not (w * (1 - y)).any():
         assert (threshold, amiss) == (NEVER, "only one class has rows with weight")
         return
-    p = probabilities(logits)
+    p = probability(logits)
 
     def worth(cut: float) -> float:
         """What the rule wants most; of what it does not allow, less than anything."""
@@ -594,6 +615,17 @@ def test_a_rule_chooses_the_best_of_all_thresholds(rule: str, data: Rows) -> Non
         assert best == -1.0
     else:
         assert worth(threshold) == pytest.approx(best, abs=1e-9)
+
+
+@examples(50)
+@given(data=st.one_of(rows(fewest=4), crowded()))
+def test_thresholds_that_are_drawn_decide_what_is_said_of_them(data: Rows) -> None:
+    logits, y, w = data
+    p = probability(logits)
+    for row in pictures(tallied(data, []))["thresholds"]:
+        yes = p >= row["threshold"]
+        assert row["tp"] == pytest.approx((w * y)[yes].sum(), abs=1e-9)
+        assert row["fp"] == pytest.approx((w * (1 - y))[yes].sum(), abs=1e-9)
 
 
 @pytest.mark.parametrize("rule", ["recall>=0.28", "precision>=0.28"])

@@ -52,6 +52,19 @@ def test_the_optimum_is_scikit_learns(known: Any, l2: float) -> None:
     assert solution.record["certificate"]["is_proven"]
 
 
+@pytest.mark.parametrize("seconds", [1e9, -1.0])
+def test_passes_are_told_to_who_waits_for_them(
+    known: Any, seconds: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(newton, "SLOW_SECONDS", seconds)
+    caplog.set_level("INFO")
+    store, features, rows = known
+    passes = newton.fit(problem_of(store, features, rows, l2=1e-2), ALONE).record["passes"]
+    lines = [record.getMessage() for record in caplog.records]
+    assert len([line for line in lines if line.startswith("pass ")]) == (passes if seconds < 0 else 0)
+    assert lines[-1].startswith(f"{passes} passes: train loss 0.")
+
+
 def test_labels_that_are_flipped_in_one_file_have_their_optimum_too(tmp_path: Path) -> None:
     """The answer to the rows as they are: scikit-learn's, with errors that tell how little is known."""
     for number in range(3):

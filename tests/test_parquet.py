@@ -122,6 +122,9 @@ def test_nothing_found_is_an_error_that_says_what_was_seen(tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"holds no Parquet files: files end in \.parquet or \.pq"):
         find(tmp_path)
     tree(tmp_path, "a.csv", "b.csv", "c.csv", "d.csv")
+    hint = r"Convert them, such as by pandas\.read_csv\('a\.csv'\)\.to_parquet\('a\.parquet', index=False\)"
+    with pytest.raises(DataError, match=hint):
+        find(tmp_path)
     with pytest.raises(
         DataError, match=r"\(4 others are passed over: a\.csv \(it does not end in .*, \.\.\.\)"
     ):

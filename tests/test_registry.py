@@ -6,6 +6,7 @@ import json
 import pickletools
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import binclf
-from binclf import artifact, registry
+from binclf import artifact, cli, registry
 from binclf.config import parse
 from binclf.errors import ArtifactError, BusyError, ConfigError, StorageError
 from binclf.parquet import from_frame
@@ -173,7 +174,7 @@ def test_a_run_is_a_version_with_all_that_was_found(make: Make, store: Path) -> 
     assert version.tags["binclf.split"] == run.split.digest
     assert version.description.startswith("promote: there was no champion")
     assert {f"binclf.{part}.fingerprint" for part in run.split.parts} <= set(logged.data.tags)
-    assert {"run/report.html", "run/card.md", "run/manifest.json"} <= files
+    assert files == {"run/report.html", "run/card.md"}
     assert logged.info.status == "FINISHED"
     assert logged.data.params["train.epochs"] == "4"
     assert logged.data.params["data.ids"] == '["id"]'
@@ -263,7 +264,7 @@ def test_a_run_is_registered_and_decided_on_once(make: Make, store: Path) -> Non
 
 
 STEPS = [
-    "create_run", "log_batch", "log_inputs", "log_artifacts", "create_logged_model", "log_model_artifacts",
+    "create_run", "log_batch", "log_inputs", "log_artifact", "create_logged_model", "log_model_artifacts",
     "finalize_logged_model", "create_model_version", "set_terminated", "update_model_version",
     "set_model_version_tag",    "set_registered_model_alias",
 ]  # fmt: skip
@@ -308,10 +309,19 @@ def test_cut_off_at_any_step_and_called_again_it_is_done_once(
 def test_without_a_champion_the_base_rate_is_to_be_beaten(make: Make, trained_run: Path) -> None:
     worse = metrics_of(trained_run, log_loss=0.7, base_log_loss=0.69)
     undefined = metrics_of(trained_run, log_loss=None)
+    better = {"log_loss": 0.68, "base_log_loss": 0.69}
+    by_chance = metrics_of(trained_run, **better, intervals={"skill": [-0.001, 0.021]})
+    alone = metrics_of(trained_run, **better, intervals={})
     parts = json.loads((trained_run / "metrics.json").read_text())
     for number, (metrics, verdict, words) in enumerate(
         [
             (worse, "keep", "is not below 0.690000 of the base rate"),
+            (
+                by_chance,
+                "inconclusive",
+                "not beyond noise (by 0.010000, 95 % interval -0.001000 to",
+            ),
+            (alone, "inconclusive", "of too few rows to have an interval"),
             (undefined, "inconclusive", "its log-loss on test is undefined"),
             ({"train": parts["train"]}, "inconclusive", "no test or validation rows to judge by"),
         ]
@@ -464,12 +474,48 @@ def test_a_model_is_loaded_by_address_and_verified(make: Make, store: Path) -> N
     for address in ("models:/people@champion", "models:/people/1"):
         assert (binclf.load(address, str(store)).logits(rows) == expected).all()
     assert registry.open_run("models:/people/1", str(store)).contents == run.contents
-    with pytest.raises(ArtifactError, match="models:/people/2 is not in the registry"):
-        binclf.load("models:/people/2", str(store))
-    with pytest.raises(ArtifactError, match="models:/people@shadow is not in the registry"):
-        binclf.load("models:/people@shadow", str(store))
-    with pytest.raises(ArtifactError, match="models:/nobody@champion is not in the registry"):
-        binclf.load("models:/nobody@champion", str(store))
+    register(make(2), keeping)
+    there = "Of people it has versions 1 to 2; @challenger is 2; @champion is 1."
+    for address, words in (
+        ("models:/people/3", there),
+        ("models:/people@shadow", there),
+        ("models:/nobody@champion", "It has people."),
+    ):
+        with pytest.raises(ArtifactError, match=rf"{address} is not in the registry .*{words}"):
+            binclf.load(address, str(store))
+
+
+def test_a_registration_copies_the_run_once(make: Make, store: Path) -> None:
+    run = make(1)
+    register(run, unasked)
+    copies = Counter(path.name for path in (store / "mlflow").rglob("*") if path.name in run.contents)
+    assert copies == dict.fromkeys(run.contents, 1) | {"report.html": 2, "card.md": 2}
+
+
+def test_compare_looks_where_the_run_was_registered_unless_told_otherwise(
+    make: Make, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make(1), make(2)
+    register(first, unasked)
+    asked: list[str] = []
+
+    def open_run(_: str, where: str = "") -> artifact.Run:
+        asked.append(where)
+        return first
+
+    monkeypatch.setattr(registry, "open_run", open_run)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def compare(*more: str) -> str:
+        with pytest.raises(SystemExit):
+            cli.main(["compare", str(second.path), "models:/people@champion", *more])
+        return asked.pop()
+
+    assert compare() == f"sqlite:///{store}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    assert compare() == "http://mlflow:5000"
+    assert compare("--registry", "elsewhere") == "elsewhere"
 
 
 def logged_run(store: Path) -> Path:
@@ -538,6 +584,27 @@ def test_a_damaged_database_is_told(make: Make, store: Path) -> None:
 
 def test_a_password_is_never_shown() -> None:
     assert Server("https://me:secret@mlflow/x").shown == "https://mlflow/x"
+    assert Server("mysql://db/x?user=me&password=secret").shown == "mysql://db/x?user=me&password=***"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://me:secret@mlflow", "https://secret@mlflow", "postgresql://me:secret@db/x",
+        "postgresql://db/x?user=me&password=secret", "mssql://db/x?PWD=secret;a=b",
+        "HTTPS://me:secret@mlflow", "https:secret?token=secret",
+    ],
+)  # fmt: skip
+def test_a_password_is_refused_without_repeating_it(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"registry\.uri") as caught:
+        config_of("/runs", uri=uri)
+    assert "secret" not in str(caught.value).replace("https:secret", "")
+    assert "secret" not in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("uri", ["postgresql://me@db:5432/x?sslkey=/k.pem", "http://mlflow:5000/a:b@c"])
+def test_what_is_no_password_is_taken(uri: str) -> None:
+    assert config_of("/runs", uri=uri).registry.uri == uri
 
 
 def test_what_pickles_are_is_known_to_the_test_above() -> None:

@@ -25,6 +25,7 @@ from binclf.storage import (
     sha256_of,
     stamp_of,
 )
+from binclf.storage.credentials import CREDENTIALS
 from tests.bucket import Bucket
 
 NAMES = [
@@ -236,3 +237,24 @@ def test_an_upload_that_is_broken_off_leaves_no_object(
     with pytest.raises((KeyboardInterrupt, OSError)):
         (bucket.root / "large").upload(path)
     assert not (bucket.root / "large").exists()
+
+
+def test_who_has_no_credentials_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("AWS_SHARED_CREDENTIALS_FILE", raising=False)
+    monkeypatch.delenv("AWS_CONFIG_FILE", raising=False)
+
+    def told(uri: str) -> str:
+        with pytest.raises(StorageError) as caught, remote.problem(Remote.parse(uri), "listed"):
+            raise OSError("AWS Error ACCESS_DENIED during ListObjectsV2 operation")
+        return str(caught.value)
+
+    lacking = "No credentials are set here: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    assert lacking in told("s3://bucket/data")
+    assert "?anonymous=true" in told("s3://bucket/data")
+    for uri in ("s3://bucket/data?anonymous=true", "gs://bucket/data"):
+        assert lacking not in told(uri)
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    assert lacking not in told("s3://bucket/data")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 
-from binclf.errors import ConfigError
-from binclf.world import World, is_rank, join
+from binclf.errors import ConfigError, RankError
+from binclf.launch.rank import was_left
+from binclf.world import World, is_rank, join, waiting
+from binclf.world.waiting import Waiting
 from tests.ranks import on_ranks, run
 
 
@@ -166,3 +172,75 @@ def test_the_helper_makes_a_failure_of_a_deadlock_and_says_where_it_was() -> Non
 def test_the_helper_names_the_rank_that_was_killed() -> None:
     with pytest.raises(AssertionError, match=r"rank 1 of 2:\nit died with code -9"):
         run(2, one_is_killed)
+
+
+def one_is_late() -> list[bytes]:
+    """A peer that is silent for a second is dead to gloo; this one works for three."""
+    with join("cpu") as world:
+        dist.distributed_c10d._set_pg_timeout(datetime.timedelta(seconds=1))
+        if world.rank == 1:
+            time.sleep(3)
+        world.meet()
+        return world.gather(b"here")
+
+
+def one_fails_before_it_comes() -> None:
+    with join("cpu") as world:
+        if world.rank == 1:
+            raise ValueError("row 7 is odd")
+        world.meet()
+
+
+@pytest.mark.slow
+def test_a_rank_that_works_for_longer_than_collectives_wait_is_waited_for() -> None:
+    assert run(2, one_is_late) == [[b"here", b"here"]] * 2
+
+
+@pytest.mark.slow
+def test_who_waits_is_told_of_a_rank_that_failed() -> None:
+    began = time.monotonic()
+    with pytest.raises(AssertionError, match=r"(?s)rank 1 of 2:.*row 7 is odd"):
+        run(2, one_fails_before_it_comes)
+    assert time.monotonic() - began < 30
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Waiting, Waiting]]:
+    """Two ranks' sides, where silence of 0.3 s is too long."""
+    monkeypatch.setattr(waiting, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(waiting, "SILENT_SECONDS", 0.3)
+    stores: Any = dist
+    store = stores.HashStore()
+    made = Waiting(store, 0, 2), Waiting(store, 1, 2)
+    yield made
+    for one in made:
+        one.end(has_failed=False)
+
+
+def test_who_gives_signs_of_life_is_waited_for_and_meetings_are_in_order(
+    both: tuple[Waiting, Waiting],
+) -> None:
+    def late() -> None:
+        time.sleep(0.7)
+        both[1].meet()
+        both[1].meet()
+
+    began, other = time.monotonic(), threading.Thread(target=late)
+    other.start()
+    both[0].meet()
+    assert time.monotonic() - began > 0.6
+    both[0].meet()
+    other.join()
+
+
+def test_who_gives_no_sign_of_life_is_not(both: tuple[Waiting, Waiting]) -> None:
+    both[1]._over.set()
+    with pytest.raises(RankError, match="timed out: rank 1 gave no sign of life for 0 s"):
+        both[0].meet()
+
+
+def test_who_failed_says_so(both: tuple[Waiting, Waiting]) -> None:
+    both[1].end(has_failed=True)
+    with pytest.raises(RankError, match="rank 1 has failed while this one waited") as found:
+        both[0].meet()
+    assert was_left(str(found.value))  # it is never the guilty one

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import numpy as np
 
 from binclf.config import Config
 from binclf.errors import BinclfError, DataError, StorageError
 from binclf.features.columns import Roles
-from binclf.parquet import Footer, Layout, Reader, layout
+from binclf.parquet import Footer, Layout, layout
 from binclf.parquet import Found as File
 from binclf.split.intake import Intake
 from binclf.split.receipt import home
@@ -19,8 +17,6 @@ from binclf.split.receipt import home
 TINY_GROUP = 1024  # rows: groups smaller than that are mostly overhead
 HUGE_GROUP = 2**30  # bytes that one row group decodes to, at 4 a cell
 EXACT = 2**53  # integers that float64 holds, each
-FINE = 2**24  # a spread of integers that float32 holds, each
-ID_ROWS = 100  # values looked at, at least, before a column is said to look like an id
 
 
 class Found:
@@ -32,8 +28,12 @@ class Found:
         self.summary: dict[str, Any] = {}
 
 
-def look_at_layouts(config: Config, intake: Intake, used: Roles, found: Found) -> None:
-    """What the files' layout says: checksums, row groups, disk, integers that are no numbers."""
+def look_at_layouts(config: Config, intake: Intake, used: Roles, found: Found) -> frozenset[str]:
+    """What the files' layout says: checksums, row groups, disk, integers that are no numbers.
+
+    Returns:
+        The columns that hold integers that are no numbers.
+    """
     feet = intake.feet
     with ThreadPoolExecutor(16, thread_name_prefix="layout") as pool:
         layouts = list(pool.map(lambda foot: layout(File(foot.relative, foot.path)), feet))
@@ -56,9 +56,13 @@ def look_at_layouts(config: Config, intake: Intake, used: Roles, found: Found) -
                 f"{foot.relative} has a row group of {max(foot.groups):,} rows, which is decoded as a whole: "
                 "write smaller row groups to save memory."
             )
-    _integers(feet, layouts, used, found)
-    if config.split.method == "none":
-        return
+    if config.split.method != "none":
+        _disk(config, layouts, found)
+    return frozenset(_integers(feet, layouts, used, found))
+
+
+def _disk(config: Config, layouts: Sequence[Layout], found: Found) -> None:
+    """Whether the store has room for the parts."""
     needed = sum(one.written_bytes for one in layouts)
     found.summary["disk_bytes"] = needed
     free = found.summary.get("free_bytes", needed)
@@ -71,8 +75,8 @@ def look_at_layouts(config: Config, intake: Intake, used: Roles, found: Found) -
         )
 
 
-def _integers(feet: Sequence[Footer], layouts: Sequence[Layout], used: Roles, found: Found) -> None:
-    """Integers that a number cannot hold, and those that look like ids."""
+def _integers(feet: Sequence[Footer], layouts: Sequence[Layout], used: Roles, found: Found) -> Iterator[str]:
+    """Columns of integers that a number cannot hold."""
     for column in used.numeric:
         if column.kind != "integer":
             continue
@@ -86,20 +90,5 @@ def _integers(feet: Sequence[Footer], layouts: Sequence[Layout], used: Roles, fo
                         "number cannot hold: name it in data.ids, data.exclude or features.categorical."
                     )
                 )
+                yield column.name
                 break
-        else:
-            wide = [foot for (low, high), foot in ranges if high - low > FINE]
-            if wide and (count := _distinct(wide[0], column.name)):
-                found.warnings.append(
-                    f"column '{column.name}' looks like an id: all {count:,} values that were looked at "
-                    f"differ, over more than 2^24, and it is taken as a number. If it is an id, name it in "
-                    "data.ids or data.exclude."
-                )
-
-
-def _distinct(foot: Footer, name: str) -> int:
-    """How many values the file's largest row group has, if all of them differ; else 0."""
-    with Reader(foot.path, foot.relative) as reader:
-        values = reader.read(int(np.argmax(foot.groups)), [name]).numbers(name)
-    values = values[~np.isnan(values)]
-    return len(values) if len(values) >= ID_ROWS and len(np.unique(values)) == len(values) else 0

@@ -1,7 +1,7 @@
 """The verb `check`: everything that would stop a run, of all files at once, and nothing written.
 
-Footers are read, then the few columns that decide a split (label, weight, time, keys). Feature columns are
-not: an infinite value or a damaged page of theirs is found by the split or the training.
+Footers are read, then the few columns that decide a split (label, weight, time, keys). Of feature columns
+some row groups are looked at: an infinite value or a damaged page elsewhere is found when it is split.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from binclf.check.layouts import Found, look_at_layouts
+from binclf.check.samples import look_at_values
 from binclf.config import Config
 from binclf.errors import SHOWN, BinclfError, ConfigError, DamageError, DataError, StorageError
 from binclf.features.columns import Roles, sort_columns
 from binclf.labels import LabelRule
 from binclf.parquet import Footer, Listing, find
-from binclf.split.checks import refuse_straddling_groups, third_values
-from binclf.split.intake import Intake, take_in
+from binclf.split.checks import as_meant, refuse_straddling_groups, third_values
+from binclf.split.intake import Intake, known_names, take_in
 from binclf.split.plan import by_time
 from binclf.split.scan import Scan, deciding_columns, scan
 from binclf.storage import Remote, place_of
@@ -34,7 +35,7 @@ def check(config: Config) -> dict[str, Any]:
     Returns:
         What JSON can hold: ok, problems and warnings (sentences), exit_code (0; 10 if any problem is of the
         data, else 2 of the config or 13 of the storage), and a summary: files, rows, positive_rate, columns
-        by role, files passed over, quarantined, types widened.
+        by role, files passed over, quarantined, types widened, and how many rows were looked at.
     """
     found = Found()
     try:
@@ -63,6 +64,9 @@ def text_of(result: dict[str, Any]) -> str:
     for key in ("files", "rows", "positive_rate", "cuts", "disk_bytes"):
         if key in result:
             lines.append(f"{key:<14} {result[key]}")
+    if sample := result.get("sample"):
+        of = f"{sample['row_groups']:,} of {sample['of_row_groups']:,} row groups"
+        lines.append(f"{'looked at':<14} {sample['rows']} rows in {of} for what features look like")
     for role, names in result.get("columns", {}).items():
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
         if names:
@@ -100,18 +104,34 @@ def _look_at(config: Config, listing: Listing, found: Found) -> None:
         f"column '{w.column}' is {w.narrow} in {w.files} files, such as {w.first}: taken as {w.wide}"
         for w in intake.schema.widened
     ]
-    used, wrong = sort_columns(config, intake.schema.columns)
+    meant = as_meant(config, known_names(intake.feet))
+    used, wrong = sort_columns(meant, intake.schema.columns)
     # where some file lacks a column, what names that column is not at fault too
     found.problems += [one for one in wrong if isinstance(one, DataError) or not intake.schema.problems]
     if not intake.problems:
         found.summary["columns"] = _columns(config, used)
     if intake.feet:
         try:
-            look_at_layouts(config, intake, used, found)
+            refused = look_at_layouts(config, intake, used, found)
         except BinclfError as error:  # a file that went or was damaged meanwhile
             found.problems.append(error)
+        else:
+            if not intake.problems:
+                _values(config, intake, used, refused, found)
     if intake.label is not None:
         _labels(config, intake, intake.label, found)
+
+
+def _values(config: Config, intake: Intake, used: Roles, refused: Collection[str], found: Found) -> None:
+    numeric = tuple(column for column in used.numeric if column.name not in refused)
+    looked = look_at_values(config, intake.feet, Roles(numeric, used.categorical))
+    found.problems += looked.problems
+    found.warnings += looked.warnings
+    found.summary["sample"] = {
+        "rows": looked.sample.rows,
+        "row_groups": len(looked.sample.groups),
+        "of_row_groups": looked.sample.of,
+    }
 
 
 def _columns(config: Config, used: Roles) -> dict[str, list[str]]:

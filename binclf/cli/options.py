@@ -84,7 +84,7 @@ def _on_runs(named: Verbs) -> None:
     added.add_argument("run_dir", metavar="RUN", help="the challenger")
     added.add_argument("champion", metavar="RUN|MODEL", help="what it is compared with")
     added.add_argument("data", metavar="DATA", nargs="?", help="labelled Parquet; else RUN's test part")
-    _registry(added)
+    _registry(added, "that of RUN's own config, else the store `runs`")
     _strict(added)
     added = _verb(named, "score", verbs.score, "New Parquet to scored Parquet.")
     _model(added)
@@ -117,8 +117,8 @@ def _model(added: argparse.ArgumentParser) -> None:
     _registry(added)
 
 
-def _registry(added: argparse.ArgumentParser) -> None:
-    text = "MLflow tracking URI, or a store; else $MLFLOW_TRACKING_URI, else the store `runs`"
+def _registry(added: argparse.ArgumentParser, last: str = "the store `runs`") -> None:
+    text = f"of a model: MLflow tracking URI, or a store; else $MLFLOW_TRACKING_URI, else {last}"
     added.add_argument("--registry", metavar="URI", default="", help=text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def train(options: argparse.Namespace) -> Result | None:
         run_dir = place_of(world.prepared)
         with artifact.working(run_dir) if world.rank == 0 else nullcontext():
             train.train_in(world, config, run_dir)
-            world.gather(b"")  # the model is written
+            world.meet()  # the model is written
             found = of_parts(artifact.open_run(run_dir, sealed=False), world)
             if world.rank == 0:
                 conclude(run_dir, found)
@@ -132,7 +133,12 @@ def evaluate(options: argparse.Namespace) -> Result:
     from binclf import registry
     from binclf.evaluate import evaluate
 
-    return evaluate(registry.open_run(options.run_dir, options.registry), options.data)
+    found = evaluate(registry.open_run(options.run_dir, options.registry), options.data)
+    if options.json:
+        return found
+    from binclf.cli.told import evaluation
+
+    return {"text": evaluation(found)}
 
 
 def report(options: argparse.Namespace) -> Result:
@@ -147,8 +153,9 @@ def compare(options: argparse.Namespace) -> Result:
     from binclf import registry
     from binclf.compare import compare
 
-    champion = registry.open_run(options.champion, options.registry)
     challenger = artifact.open_run(options.run_dir)
+    where = options.registry or os.environ.get("MLFLOW_TRACKING_URI", "")
+    champion = registry.open_run(options.champion, where or registry.tracking_uri(challenger.config))
     rule, margin = challenger.config.registry.promote, challenger.config.registry.margin
     found = compare(champion, challenger, margin=margin, data=options.data)
     is_promoted = found.is_promoted(rule)

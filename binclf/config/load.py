@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from binclf.config.sections import Config
 from binclf.errors import ConfigError, StorageError
-from binclf.storage import Place, check_uri, is_uri, place_of
+from binclf.storage import Place, check_uri, is_uri, place_of, without_secrets
 
 
 def load(path: str | Place, overrides: Iterable[str] = ()) -> Config:
@@ -130,20 +130,21 @@ def _in_words(error: ValidationError, origin: str) -> str:
 
 def _one(detail: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     key = ".".join(str(part) for part in detail["loc"])
+    value = without_secrets(repr(detail["input"]))
     if detail["type"] == "extra_forbidden":
         return f"unknown setting '{key}'{_suggestion(key)}"
     if detail["type"] == "tuple_type":
-        return f'{key} = {detail["input"]!r} must be a list, such as ["{detail["input"]}"]'
+        return f'{key} = {value} must be a list, such as ["{detail["input"]}"]'
     if detail["loc"] == ("evaluate", "threshold"):
         return (
-            f"{key} = {detail['input']!r}: it is a probability, 0 to 1, or one of max_f1, precision>=0.9, "
+            f"{key} = {value}: it is a probability, 0 to 1, or one of max_f1, precision>=0.9, "
             "recall>=0.8, cost(fp=1,fn=5)"
         )
     if detail["type"] == "missing":
         return f"'{key}' is missing: it has no default"
     if detail["type"] == "value_error" and not key:
         return str(detail["ctx"]["error"])
-    return f"{key} = {detail['input']!r}: {detail['msg']}"
+    return f"{key} = {value}: {detail['msg']}"
 
 
 def _suggestion(key: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from binclf.config.threshold import Rule
 from binclf.config.training import MEANS, READS
+from binclf.storage import options_with_secrets
 
 if TYPE_CHECKING:
     from binclf.config.sections import Config
@@ -168,8 +169,11 @@ def _registry_problems(config: Config) -> Iterator[str]:
             yield f"registry.{key} has no effect with registry.uri = 'off': remove it"
     if registry.promote in ("always", "never") and registry.margin:
         yield f"registry.margin has no effect with registry.promote = '{registry.promote}': remove it"
-    if re.match(r"[^/]+://[^/@]*:[^/@]*@", registry.uri):
+    user = re.match(r"([^/]+)://([^/@]*)@", registry.uri)
+    has_password = user is not None and (":" in user[2] or user[1].startswith("http"))
+    if has_password or options_with_secrets(registry.uri):
         yield (
             "registry.uri holds a password, which each run would keep: remove it, and set "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (before a database put `mlflow server`)"
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN (a database "
+            "takes it from its own environment, such as PGPASSWORD, or put `mlflow server` before it)"
         )

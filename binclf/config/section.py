@@ -17,7 +17,12 @@ def _number_fields(schema: dict[str, Any]) -> None:
 class Section(BaseModel):
     """What all sections share: frozen, unknown keys refused, fields shown in source order."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_number_fields)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra=_number_fields,
+        hide_input_in_errors=True,  # pydantic's own words, as Prefect tells them: there may be a password
+    )
 
     def changed(self, key: str) -> bool:
         """Whether a setting is not its default."""

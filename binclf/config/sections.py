@@ -28,7 +28,7 @@ class Data(Section):
         description="The label value that counts as yes, as text. May be left empty only where the "
         "label is boolean or holds exactly 0 and 1.",
     )
-    weight: str = Field("", description="Column with row weights (finite, at least 0); empty: all 1.")
+    weight: str = Field("", description="Column with row weights (0, or 1e-24 to 1e24); empty: all 1.")
     ids: Names = Field((), description="Columns carried to the scored output; never features.")
     time: str = Field("", description="Time column; never a feature. Needed by split method 'time'.")
     group: str = Field("", description="Rows that share a value here never straddle parts; never a feature.")

@@ -29,6 +29,9 @@ Blocks = Callable[[], Iterable[tuple[int, Block]]]
 class Exchange(Protocol):
     """What learning asks of a world of ranks."""
 
+    def meet(self) -> None:
+        """Wait for all ranks, however long one works."""
+
     def sum_floats(self, values: F64) -> F64:
         """Sum over ranks, float64, elementwise."""
 
@@ -72,6 +75,7 @@ def learn(
         moments_of[group] = block.moments
         for place, count in enumerate(counts):
             count.add(block, place)
+    exchange.meet()
     moments = statistics.merge(exchange.sum_floats(moments_of))
     rows = int(exchange.sum_integers(np.array([rows], dtype=np.int64))[0])
     fills = _fills(config, blocks, moments, weight, exchange)
@@ -107,6 +111,7 @@ def _fills(
             statistics.median_counts(
                 block.residuals, block.centre, block.weights, chosen, moments, quantum, counts
             )
+        exchange.meet()
         fills[chosen] = statistics.medians(exchange.sum_integers(counts), chosen, moments)
     return fills
 

@@ -14,7 +14,7 @@ from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
 from binclf.kernels.pages import SLACK, Values, can_decode, decode
 from binclf.kernels.rows import STEP, Field, can_record, complete, gather, interleave, record, standardise
 from binclf.kernels.texts import hash_texts
-from binclf.kernels.thrift import elements
+from binclf.kernels.thrift import elements, integers
 
 __all__ = [
     "FIELDS",
@@ -41,6 +41,7 @@ __all__ = [
     "gather",
     "hash_texts",
     "histograms",
+    "integers",
     "interleave",
     "mark",
     "mix",

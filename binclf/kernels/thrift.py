@@ -45,6 +45,28 @@ def elements(record: bytes, field: int) -> I64 | None:
     return found
 
 
+def integers(record: bytes) -> tuple[dict[int, int], int] | None:
+    """The fields of a record that are integers, by their numbers, and how many bytes the record takes.
+
+    Returns:
+        None where the bytes are not a record.
+    """
+    walk, found, field = _Walk(record), dict[int, int](), 0
+    try:
+        for kind, delta in walk.fields():
+            field = field + delta if delta else walk.number >> 1
+            if kind in _NUMBERS:
+                number = walk.varint()
+                found[field] = (
+                    number >> 1 if not number & 1 else -(number >> 1) - 1
+                )  # the lowest bit is the sign
+            else:
+                walk.skip(kind, 0)
+    except IndexError:
+        return None
+    return found, walk.at
+
+
 def _elements(walk: _Walk, wanted: int) -> I64 | None:
     field = 0
     for kind, delta in walk.fields():

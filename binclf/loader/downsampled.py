@@ -78,6 +78,7 @@ def _counted(files: tuple[PartFile, ...], how: Decoding, world: World) -> tuple[
     own = range(world.rank, len(places), world.size)
     for place, counts in zip(own, ahead(count, [places[i] for i in own], threads()), strict=True):
         found[place] = counts
+    world.meet()
     ends = np.cumsum([len(file.groups) for file in files])[:-1]
     return tuple(
         replace(

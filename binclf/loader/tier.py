@@ -143,9 +143,10 @@ def attach(stores: Mapping[str, AnyStore], features: Features, world: World) -> 
     train = stores["train"]
     if isinstance(train, HeldRows):
         if train.is_shared and world.local_size < world.size:
-            world.gather(b"")  # a machine's ranks fill in what others have learnt: not while those encode it
+            world.meet()  # a machine's ranks fill in what others have learnt: not while those encode it
         if train.is_shared:
             train.fill(_share(train, world))
+        world.meet()
         lacking = world.sum_integers(train.lacking.astype(np.int64)) > 0
         if train.is_shared:
             train.share(lacking)

@@ -1,11 +1,15 @@
 """Where to say yes: a threshold that is given, or one that validation rows choose by a rule.
 
-A row is decided yes where its probability reaches the threshold. Of a rule the cuts between distinct scores
-are tried; the threshold is the middle of the two probabilities that a cut lies between.
+A row is decided yes where its probability reaches the threshold. Of a rule the cuts between distinct
+probabilities are tried (log-odds can differ where their probabilities, rounded, do not: no threshold lies
+between those); the threshold is the middle of the two that a cut lies between. So rows that are counted for
+a cut are those that its threshold decides, unless scores were joined into bins: then a row within a rounding
+below a bin's edge may be decided yes beside those counted.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,35 +35,39 @@ def choose(rule: Rule, histogram: Histogram | None) -> tuple[float, str]:
         return rule.values[0], ""
     if histogram is None or not histogram.has_both:
         return NEVER, "only one class has rows with weight"
-    tp, fp = _at_cuts(histogram)
-    positive = tp[0]
+    return _chosen(rule, _Cuts.of(histogram))
+
+
+def _chosen(rule: Rule, cuts: _Cuts) -> tuple[float, str]:
+    tp, fp, positive = cuts.tp, cuts.fp, cuts.tp[0]
     if rule.kind == "max_f1":
         # of equals the first: the lowest threshold
-        return _between(histogram, int((2 * tp / (tp + fp + positive)).argmax())), ""
-    if rule.kind == "recall":
+        best = int((2 * tp / (tp + fp + positive)).argmax())
+    elif rule.kind == "recall":
         # a ratio, which is rounded as the rule's own number was: 11 of 20 are 0.55, and 0.55 * 20 is above 11
-        reached = np.flatnonzero(tp / positive >= rule.values[0])  # cut 0 decides all yes
-        return _between(histogram, int(reached[-1])), ""
-    if rule.kind == "precision":
+        best = int(np.flatnonzero(tp / positive >= rule.values[0])[-1])  # cut 0 decides all yes
+    elif rule.kind == "precision":
         reached = np.flatnonzero((ratio(tp, tp + fp) >= rule.values[0]) & (tp > 0))
         if not len(reached):
-            best = float(ratio(tp, tp + fp).max())
-            return NEVER, f"precision {rule.values[0]:g} is not reached: the best is {best:.4f}"
-        return _between(histogram, int(reached[0])), ""
-    cost = rule.values[0] * fp + rule.values[1] * (positive - tp)
-    return _between(histogram, int(cost.argmin())), ""
+            highest = float(ratio(tp, tp + fp).max())
+            return NEVER, f"precision {rule.values[0]:g} is not reached: the best is {highest:.4f}"
+        best = int(reached[0])
+    else:
+        best = int((rule.values[0] * fp + rule.values[1] * (positive - tp)).argmin())
+    return float(cuts.thresholds[best]), ""
 
 
 def threshold_table(histogram: Histogram) -> list[dict[str, float]]:
     """The confusion at 200 thresholds or fewer, ascending, evenly over the rows."""
     if not len(histogram.scores):
         return []
-    tp, fp = _at_cuts(histogram)
+    cuts = _Cuts.of(histogram)
+    tp, fp = cuts.tp, cuts.fp
     seen = (tp + fp)[0] - (tp + fp)
     at = np.unique(np.searchsorted(seen, np.linspace(0, seen[-1], SHOWN_THRESHOLDS)).clip(0, len(tp) - 2))
     return [
         {
-            "threshold": _between(histogram, int(k)),
+            "threshold": float(cuts.thresholds[k]),
             "tp": float(tp[k]),
             "fp": float(fp[k]),
             "tn": float(fp[0] - fp[k]),
@@ -91,21 +99,30 @@ def told(
     }, undefined
 
 
-def _at_cuts(histogram: Histogram) -> tuple[F64, F64]:
-    """True and false positives if all from bin k on are decided yes, for k = 0 .. B: float64 [B + 1]."""
-    found = []
-    for own in (histogram.positive, histogram.negative):
-        below = np.concatenate([[0], np.cumsum(own)])
-        found.append((below[-1] - below).astype(np.float64))
-    return found[0], found[1]
+@dataclass(frozen=True, slots=True)
+class _Cuts:
+    """Where the decision can turn, ascending: from all yes to none; each float64 [K]."""
+
+    thresholds: F64  # reached by the probabilities above the cut and by none below
+    tp: F64  # weight of the true positives, in units
+    fp: F64
+
+    @classmethod
+    def of(cls, histogram: Histogram) -> _Cuts:
+        least, most = probability(histogram.scores), probability(histogram.highest)
+        # rounded probabilities need not ascend with their log-odds to the last bit
+        below = np.concatenate([[-np.inf], np.maximum.accumulate(most)])
+        above = np.concatenate([np.minimum.accumulate(least[::-1])[::-1], [np.inf]])
+        cuts = np.flatnonzero(below < above)
+        low, high = below[cuts], above[cuts]
+        middle = (low + high) / 2
+        thresholds = np.where(low < middle, middle, high)
+        thresholds[0], thresholds[-1] = 0.0, NEVER
+        tp, fp = (_from_each_bin(own)[cuts] for own in (histogram.positive, histogram.negative))
+        return cls(thresholds, tp, fp)
 
 
-def _between(histogram: Histogram, cut: int) -> float:
-    """A probability that the bins from `cut` on reach and those below do not."""
-    if cut == 0:
-        return 0.0
-    if cut == len(histogram.scores):
-        return NEVER
-    low, high = map(float, probability(np.array([histogram.highest[cut - 1], histogram.scores[cut]])))
-    middle = (low + high) / 2
-    return middle if low < middle else high
+def _from_each_bin(units: npt.NDArray[np.int64]) -> F64:
+    """Units of bin k and those above it, for k = 0 .. B: float64 [B + 1]."""
+    below = np.concatenate([[0], np.cumsum(units)])
+    return np.asarray(below[-1] - below, dtype=np.float64)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
@@ -19,6 +19,10 @@ from binclf.errors import DataError
 from binclf.storage import Place, Remote, place_of
 
 SUFFIXES = (".parquet", ".pq")
+READERS = {  # of pandas, by how names end
+    ".csv": "read_csv", ".csv.gz": "read_csv", ".tsv": "read_table", ".json": "read_json",
+    ".feather": "read_feather", ".arrow": "read_feather", ".orc": "read_orc", ".xlsx": "read_excel",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,8 +75,10 @@ def find(path: str | Place, ignore: str | Place = "") -> Listing:
         else:
             files.append(Found(relative, candidate))
     if not files:
-        seen = f" ({len(skipped)} others are passed over: {_some(sorted(skipped))})" if skipped else ""
-        raise DataError(f"{path} holds no Parquet files{seen}: files end in .parquet or .pq.")
+        count = "another is" if len(skipped) == 1 else f"{len(skipped)} others are"
+        seen = f" ({count} passed over: {_some(sorted(skipped))})" if skipped else ""
+        convert = _how_to_convert([candidate.name for candidate in candidates])
+        raise DataError(f"{path} holds no Parquet files{seen}: files end in .parquet or .pq.{convert}")
     by_name = sorted(files, key=lambda file: file.relative)
     return Listing(tuple(by_name), tuple(sorted(skipped)), is_single_file=False)
 
@@ -157,6 +163,16 @@ def _reason_to_skip(path: Place, relative: str) -> str:
         return "it does not end in .parquet or .pq"
     if isinstance(path, Path) and not path.is_file():  # a store lists objects only
         return "not a regular file"
+    return ""
+
+
+def _how_to_convert(names: Sequence[str]) -> str:
+    """How the first file of another form that pandas reads becomes Parquet; empty where there is none."""
+    for name in sorted(names):
+        reader = next((READERS[end] for end in READERS if name.lower().endswith(end)), "")
+        if reader:
+            target = f"{name.partition('.')[0]}.parquet"
+            return f" Convert them, such as by pandas.{reader}('{name}').to_parquet('{target}', index=False)."
     return ""
 
 

@@ -8,18 +8,43 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from binclf.parquet.dictionaries import ReadAt, refuse_other_dictionaries
+
 AT_ONCE_BYTES = 2**22  # of columns as they come out
 
 
-def read_group(file: Any, group: int, columns: Sequence[str], rows: int) -> Any:  # noqa: ANN401 - pyarrow
+AT_ONCE_REQUESTS = 16  # to an object store
+
+
+def read_group(
+    file: Any,  # noqa: ANN401 - pyarrow
+    group: int,
+    columns: Sequence[str],
+    rows: int,
+    read_at: ReadAt | None = None,
+) -> Any:  # noqa: ANN401 - pyarrow
     """A table of some columns of a file's row group.
 
-    Of many rows some columns at a time: decoding takes five times the memory of what comes out. (0: all at
-    once, as an object's ranges come together.)
+    Of many rows some columns at a time: decoding takes five times the memory of what comes out.
+
+    Args:
+        file: as pyarrow has it.
+        group: which of its row groups.
+        columns: by their names.
+        rows: how many there are; 0: all at once, as an object's ranges come together.
+        read_at: reads the file's bytes, to see that pyarrow's dictionaries are the file's; None: they are.
 
     Raises:
         pa.ArrowException, OSError: the bytes are damaged.
     """
+    table = _in_stages(file, group, columns, rows)
+    if read_at is not None and any(pa.types.is_dictionary(column.type) for column in table.columns):
+        at_once = 1 if rows else AT_ONCE_REQUESTS
+        refuse_other_dictionaries(read_at, at_once, file.metadata.row_group(group), table)
+    return table
+
+
+def _in_stages(file: Any, group: int, columns: Sequence[str], rows: int) -> Any:  # noqa: ANN401 - pyarrow
     at_once = max(AT_ONCE_BYTES // max(8 * rows, 1), 1)
     if len(columns) <= at_once:
         return _read(file, group, columns)

@@ -76,6 +76,8 @@ class Reader:
         # those of an object come by ranges that pyarrow fetches together
         self._pages = Pages(place) if isinstance(place, Path) else None
         self._as_codes = tuple(coded)
+        # a file of ours was written by pyarrow, whose dictionaries have each value once
+        self._read_at = None if digest else self._source.read_at
         if self._tail.places is None:
             _ = self.file  # which says what is wrong
 
@@ -160,8 +162,8 @@ class Reader:
             plain, coded = self._pages.read(said, self._places, columns) if self._pages else nothing
             rest = [name for name in columns if name not in plain and name not in coded]
             if rest:
-                at_once = 0 if isinstance(self.place, Remote) else promised
-                table = read_group(*self._group(group), rest, at_once)
+                rows = 0 if isinstance(self.place, Remote) else promised
+                table = read_group(*self._group(group), rest, rows, self._read_at)
             else:
                 table = no_columns(promised)
         except _DAMAGE as error:
@@ -212,7 +214,7 @@ class Reader:
             raise self._damage(self._cut, group, columns, error) from error
         with self._copied(group) as file:
             try:
-                return read_group(file, self._group(group)[1], columns, 0)
+                return read_group(file, self._group(group)[1], columns, 0, self._read_at)
             except _DAMAGE as again:
                 raise self._damage(file, group, columns, again) from again
 
@@ -233,7 +235,7 @@ class Reader:
     def _damage(self, file: Any, group: int, columns: Sequence[str], error: BaseException) -> DamageError:  # noqa: ANN401
         for column in columns:
             try:
-                read_group(file, self._group(group)[1], [column], 0)
+                read_group(file, self._group(group)[1], [column], 0, self._read_at)
             except _DAMAGE:
                 break
         else:

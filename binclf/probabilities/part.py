@@ -85,6 +85,7 @@ class Part:
 
         answer, share = Labels(self.split.label, self.weight_column), (self.world.rank, self.world.size)
         each(model, self.places, answer, add, also=self.groups, share=share)
+        self.world.meet()
         rows = int(self.world.sum_integers(np.array([seen]))[0])
         if rows != self.rows:
             raise AssertionError(f"{rows} {self.name} rows were scored of {self.rows}")

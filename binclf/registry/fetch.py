@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from binclf import artifact
-from binclf.errors import ArtifactError
+from binclf.errors import SHOWN, ArtifactError
 from binclf.registry.address import Address, known, parse
 from binclf.registry.log import RUN_FOLDER
 from binclf.registry.server import Server, tag_of
@@ -24,6 +24,7 @@ from binclf.storage import local_home, remove_tree
 
 log = logging.getLogger(__name__)
 
+MOST_MODELS = 1000  # that are looked at for a message
 FOLDER = f"data/{RUN_FOLDER}"  # of a logged model: where save_model puts what it loads from
 
 
@@ -39,8 +40,27 @@ def fetch(text: str, registry: str) -> artifact.Run:
     server.check()
     version = server.version_of(address)
     if version is None:
-        raise ArtifactError(f"{address} is not in the registry {server.shown}: look which models are there.")
+        raise ArtifactError(
+            f"{address} is not in the registry {server.shown}. {_what_there_is(server, address)}"
+        )
     return run_of(server, version)
+
+
+def _what_there_is(server: Server, address: Address) -> str:
+    """The versions and aliases of a model that is there; else the models there are."""
+    with server.asked() as client:
+        models = {model.name: model for model in client.search_registered_models(max_results=MOST_MODELS)}
+    if address.name not in models:
+        names = ", ".join(sorted(models)[:SHOWN]) + (", ..." if len(models) > SHOWN else "")
+        return (
+            f"It has {names}."
+            if names
+            else "It has no models yet: register a run with `binclf register RUN`."
+        )
+    versions = [str(version.version) for version in server.versions(address.name)]
+    aliases = [f"@{alias} is {version}" for alias, version in sorted(models[address.name].aliases.items())]
+    several = f"{versions[0]} to {versions[-1]}" if len(versions) > 1 else "".join(versions) or "none"
+    return f"Of {address.name} it has versions {several}{''.join(f'; {alias}' for alias in aliases)}."
 
 
 def champion_of(name: str, registry: str) -> artifact.Run | None:

@@ -21,6 +21,7 @@ from binclf.storage import Place
 
 ARTIFACTS = "mlflow"  # beside mlflow.db: what was logged
 RUN_FOLDER = "run"
+PAGES = ("report.html", "card.md")  # of a run, beside its numbers on MLflow's page
 REQUIRED = ("binclf", "numpy", "pandas", "pyarrow", "pydantic", "safetensors")
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # which of its pages MLflow shows first
 AT_ONCE = 100  # parameters, tags or metrics in a request
@@ -123,13 +124,14 @@ def _data_sets(run: artifact.Run) -> list[Any]:
 
 
 def _log(client: Any, mlflow_run: Any, run: artifact.Run, copy: Path, folder: Path) -> Any:  # noqa: ANN401
-    """The run's files as artifacts, and the model that scores with them."""
+    """The model that scores, which has all of the run's files; of the MLflow run what people look at."""
     import mlflow.pyfunc
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
     run_id = mlflow_run.info.run_id
-    client.log_artifacts(run_id, str(copy), RUN_FOLDER)
+    for name in PAGES:
+        client.log_artifact(run_id, str(copy / name), RUN_FOLDER)
     logged = client.create_logged_model(
         mlflow_run.info.experiment_id,
         run.config.name.replace(".", "_"),  # MLflow takes no dots here; the registered model keeps them

@@ -133,28 +133,37 @@ def _judge(
 
 
 def first_of(run: artifact.Run) -> tuple[bool, dict[str, str]]:
-    """Whether a model without a champion is to be one: the base rate is what it has to beat, on new rows."""
+    """Whether a model without a champion is to be one: it has to beat the base rate on new rows beyond noise.
+
+    What decides is the 95 % interval of how far its log-loss is below; `metrics` says what that takes the
+    rows for.
+    """
     metrics = json.loads(run.contents["metrics.json"])
     part = next((part for part in ("test", "validation") if part in metrics), "")
     if not part:
-        return False, {
-            "verdict": "inconclusive",
-            "reason": "there are no test or validation rows to judge by",
-        }
+        return False, _words("inconclusive", "there are no test or validation rows to judge by")
     loss, base = metrics[part]["log_loss"], metrics[part]["base_log_loss"]
     if loss is None or base is None:
-        return False, {"verdict": "inconclusive", "reason": f"its log-loss on {part} is undefined"}
-    rule = (
-        run.config.registry
-    )  # a margin of if_not_worse is one of leniency, and there is no champion to spare
-    margin = rule.margin if rule.promote == "if_better" else 0.0
-    is_better = loss < base - margin
-    words = "is below" if is_better else "is not below"
+        return False, _words("inconclusive", f"its log-loss on {part} is undefined")
+    # a margin of if_not_worse is one of leniency, and there is no champion to spare
+    margin = run.config.registry.margin if run.config.registry.promote == "if_better" else 0.0
     asked = f" less the margin of {margin:g}" if margin else ""
-    reason = (
-        f"there was no champion, and log-loss {loss:.6f} on {part} {words} {base:.6f} of the base rate{asked}"
-    )
-    return is_better, {"verdict": "promote" if is_better else "keep", "reason": reason}
+    told = f"there was no champion, and log-loss {loss:.6f} on {part} is"
+    than = f"{base:.6f} of the base rate{asked}"
+    if not loss < base - margin:
+        return False, _words("keep", f"{told} not below {than}")
+    low, high = metrics[part]["intervals"].get("skill") or (None, None)
+    if low is None:
+        return False, _words("inconclusive", f"{told} below {than}, but of too few rows to have an interval")
+    by = f"(by {base - loss:.6f}, 95 % interval {low:.6f} to {high:.6f})"
+    if low > margin:
+        return True, _words("promote", f"{told} below {than} beyond noise {by}")
+    advice = "have more rows, or set registry.promote = 'always' or the alias by hand"
+    return False, _words("inconclusive", f"{told} below {than}, but not beyond noise {by}: {advice}")
+
+
+def _words(verdict: str, reason: str) -> dict[str, str]:
+    return {"verdict": verdict, "reason": reason}
 
 
 def _told(server: Server, version: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from typing import Any
 from binclf import commit
 from binclf.errors import ArtifactError, StorageError
 from binclf.registry.address import SQLITE, Address, database_of
-from binclf.storage import Place, local_home
+from binclf.storage import Place, local_home, without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ class Server:
     @property
     def shown(self) -> str:
         """The URI without a password."""
-        return without_password(self.uri)
+        return without_secrets(self.uri)
 
     @property
     def database(self) -> Path | None:
@@ -114,7 +113,7 @@ class Server:
             raise known if isinstance(known, StorageError) else self._problem(error) from error
 
     def _problem(self, error: Exception) -> StorageError:
-        words = without_password(str(error)).strip().split("\n")[0][:300].rstrip(". ")
+        words = without_secrets(str(error)).strip().split("\n")[0][:300].rstrip(". ")
         advice = "install it" if isinstance(error, ImportError) else "check that it is there and lets you in"
         return StorageError(
             f"the registry {self.shown} cannot be used ({words}): {advice}, and run it again."
@@ -214,15 +213,6 @@ class Server:
         with self.asked() as client:
             for name, value in tags.items():
                 client.set_model_version_tag(version.name, version.version, f"binclf.{name}", value[:LONGEST])
-
-
-def without_password(text: str) -> str:
-    """A text without the users and passwords of the addresses in it.
-
-    >>> without_password("GET http://me:s@cret@mlflow/x failed")
-    'GET http://mlflow/x failed'
-    """
-    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def is_missing(error: Exception) -> bool:

@@ -133,6 +133,7 @@ class Summation:
 
     def total(self, world: World, expected: int) -> Sums:
         """Over all ranks, the same bits on all of them; they must all ask, and have seen so many rows."""
+        world.meet()
         rows = int(world.sum_integers(np.array([self.rows]))[0])
         if rows != expected:
             raise AssertionError(f"a pass saw {rows} rows of {expected}: rows were lost or repeated")

@@ -27,7 +27,7 @@ from binclf.objective import l2_of
 from binclf.solvers import checkpoint, schedule, state
 from binclf.solvers.averaging import Average
 from binclf.solvers.checkpoint import Checkpoint
-from binclf.solvers.pace import Pace
+from binclf.solvers.pace import SLOW_SECONDS, TOLD_SECONDS, Pace
 from binclf.solvers.problem import Problem, Progress, Solution, Weights
 from binclf.solvers.state import prefixed, tensors, weights_of
 from binclf.solvers.validation import mean_log_loss
@@ -155,7 +155,7 @@ class _Run:
         if is_first and position < self.rows:
             if self.pace.is_due:
                 self._keep(epoch, position)
-            if self.pace.tells():
+            if self.pace.tells(TOLD_SECONDS):
                 log.info("epoch %d: %.0f %% of the rows", epoch + 1, 100 * position / self.rows)
         self.pace.start(int(counts[2]))
 
@@ -190,7 +190,8 @@ class _Run:
         if validation is not None:
             entry["validation_loss"] = validation
         progress.history.append(entry)
-        if self.world.rank == 0:
+        is_last = epoch + 1 == self.problem.settings.epochs
+        if self.world.rank == 0 and (self.pace.tells(SLOW_SECONDS) or is_last):
             told = "" if validation is None else f", validation loss {validation:.6f}"
             log.info(
                 "epoch %d of %d: train loss %.6f%s (%s rows/s)",

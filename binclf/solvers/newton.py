@@ -12,6 +12,7 @@ beforehand where it ends, is not looked at again.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,7 @@ from binclf.solvers.certificate import Certificate, certify, foretold
 from binclf.solvers.checkpoint import Checkpoint
 from binclf.solvers.descent import Descent, State
 from binclf.solvers.inference import dependences, inference
+from binclf.solvers.pace import SLOW_SECONDS
 from binclf.solvers.point import penalty_of, weights_of
 from binclf.solvers.problem import Problem, Solution
 from binclf.solvers.quadratic import Model, Penalty
@@ -112,6 +114,7 @@ class _Newton:
         self.problem, self.reducer, self.checkpoints = problem, reducer, checkpoints
         self.descent = Descent(reducer, penalty)
         self.history: list[dict[str, float]] = []
+        self.told = time.monotonic()  # the last line of progress
 
     def go(self) -> Fit:
         point, is_last = self._resume()
@@ -125,6 +128,9 @@ class _Newton:
             is_good = self._is_good(found)
         if not is_good:
             raise DataError(failed(found, self.problem, self.reducer))
+        if self.reducer.world.rank == 0:
+            loss, passes = self.history[-1]["train_loss"], len(self.history)
+            log.info("%d passes: train loss %.9f, %s", passes, loss, found.certificate.told())
         return found
 
     def _from(self, state: State, *, is_last: bool = False) -> Fit:
@@ -156,7 +162,7 @@ class _Newton:
     def _ended(self, found: Fit, ending: Certificate) -> Fit:
         """After a step that is not looked at."""
         if self.reducer.world.rank == 0:
-            log.info("and a step from there: %s", ending.told())
+            log.debug("and a step from there: %s", ending.told())
         point = found.point + self.descent.agreed(found.model.least[0])
         return replace(found, point=point, certificate=ending)
 
@@ -177,7 +183,10 @@ class _Newton:
         entry = {"objective": state.objective, "train_loss": mean, "decrement": certificate.decrement}
         self.history.append(entry)
         if self.reducer.world.rank == 0:
-            log.info("pass %d: train loss %.9f, %s", len(self.history), mean, certificate.told())
+            is_slow = time.monotonic() - self.told > SLOW_SECONDS  # who waits wants to know
+            level, passes = logging.INFO if is_slow else logging.DEBUG, len(self.history)
+            log.log(level, "pass %d: train loss %.9f, %s", passes, mean, certificate.told())
+            self.told = time.monotonic()
         return Fit(state.point, state.model, sums, certificate, self.history)
 
     def _warm(self) -> State | None:

@@ -8,6 +8,7 @@ FIRST_STEPS = 16
 GROWTH = 4  # a segment is at most so many times as long as the one before
 YOUNG_SECONDS = 0.5  # a checkpoint is not followed by another sooner: flushing to disk would be slower
 TOLD_SECONDS = 10.0  # between two lines of progress within an epoch
+SLOW_SECONDS = 1.0  # between two lines at the ends of epochs or passes: who waits longer wants to know
 
 
 class Pace:
@@ -46,9 +47,9 @@ class Pace:
         """Whether the last checkpoint is so young that little would be lost with it."""
         return self.has_kept and self.seconds > 0 and time.monotonic() - self.kept < YOUNG_SECONDS
 
-    def tells(self) -> bool:
-        """Whether it is time for a line of progress; then the next is due later."""
-        if time.monotonic() - self.told < TOLD_SECONDS:
+    def tells(self, seconds: float) -> bool:
+        """Whether the last line of progress is so many seconds ago; then the next is due later."""
+        if time.monotonic() - self.told < seconds:
             return False
         self.told = time.monotonic()
         return True

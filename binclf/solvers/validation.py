@@ -28,5 +28,6 @@ def mean_log_loss(model: LogisticRegression, store: Store, world: World, shift: 
             logits = model(x, ids).double() + shift
             y, w = y.unsqueeze(1), w.double().unsqueeze(1)
             sums[group] = (float(log_loss_sum(logits, y, w)), float(w.sum()))
+    world.meet()
     total = world.sum_floats(sums)
     return float(total[:, 0].sum() / total[:, 1].sum())

@@ -15,6 +15,12 @@ from binclf.errors import BinclfError, DataError
 from binclf.labels import shown
 from binclf.parquet import Footer, Reader, closest, part_of
 
+NAMED = {  # settings that name columns which must be there
+    "data": ("label", "weight", "ids", "time", "group", "exclude"),
+    "split": ("key", "column"),
+    "features": ("numeric", "categorical", "log1p"),
+}
+
 
 def unknown_names(config: Config, known: set[str]) -> list[BinclfError]:
     """Each column that the config names must be there; one to exclude may be in some files only.
@@ -29,21 +35,37 @@ def unknown_names(config: Config, known: set[str]) -> list[BinclfError]:
     ]
 
 
+def as_meant(config: Config, known: set[str]) -> Config:
+    """The config as if columns that are not there had the names that were meant, or were not named.
+
+    So that what is wrong with one name is told once, and not again in what follows from it.
+    """
+
+    def meant(name: str) -> str:
+        if not name or name in known or part_of(name)[0] in known:
+            return name
+        return closest(name, known) or ""
+
+    changed = {}
+    for section, keys in NAMED.items():
+        own = getattr(config, section)
+        values = {key: getattr(own, key) for key in keys}
+        changed[section] = own.model_copy(
+            update={
+                key: meant(value)
+                if isinstance(value, str)
+                else tuple(dict.fromkeys(filter(None, map(meant, value))))
+                for key, value in values.items()
+            }
+        )
+    return config.model_copy(update=changed)
+
+
 def _named(config: Config) -> Iterable[tuple[str, Sequence[str]]]:
-    data, split, features = config.data, config.split, config.features
-    return (
-        ("data.label", (data.label,)),
-        ("data.weight", (data.weight,)),
-        ("data.ids", data.ids),
-        ("data.time", (data.time,)),
-        ("data.group", (data.group,)),
-        ("data.exclude", data.exclude),
-        ("split.key", split.key),
-        ("split.column", (split.column,)),
-        ("features.numeric", features.numeric),
-        ("features.categorical", features.categorical),
-        ("features.log1p", features.log1p),
-    )
+    for section, keys in NAMED.items():
+        for key in keys:
+            value = getattr(getattr(config, section), key)
+            yield f"{section}.{key}", (value,) if isinstance(value, str) else value
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

@@ -124,14 +124,18 @@ def _footers(files: Sequence[Found]) -> tuple[list[Footer], dict[str, BinclfErro
     return feet, unread
 
 
+def known_names(feet: Sequence[Footer]) -> set[str]:
+    """Of columns that any file has, and of partition folders."""
+    known = {column.name for foot in feet for column in foot.columns}
+    return known | {part.partition("=")[0] for foot in feet for part in foot.relative.split("/")[:-1]}
+
+
 def _compare(
     config: Config, feet: Sequence[Footer], schema: Schema, problems: list[BinclfError]
 ) -> LabelRule | None:
     """The config's names and settings beside the columns; returns how the label is read."""
     problems += unread_partitions(config, feet, {column.name for column in schema.columns})
-    known = {name for foot in feet for name in (column.name for column in foot.columns)}
-    known |= {part.partition("=")[0] for foot in feet for part in foot.relative.split("/")[:-1]}
-    problems += unknown_names(config, known)
+    problems += unknown_names(config, known_names(feet))
     label = next((c for c in schema.columns if c.name == config.data.label), None)
     if label is None:
         return None

@@ -5,7 +5,7 @@ A local place is a `pathlib.Path`. A `Remote` has those of its methods that binc
 the two it has, but for what only a disk can do: locks, mapped memory and renaming (see `commit`).
 """
 
-from binclf.storage.address import check_uri, is_uri
+from binclf.storage.address import check_uri, is_uri, options_with_secrets, without_secrets
 from binclf.storage.local import Kept, local_home
 from binclf.storage.place import (
     Place,
@@ -32,6 +32,7 @@ __all__ = [
     "fingerprint_of",
     "is_uri",
     "local_home",
+    "options_with_secrets",
     "place_of",
     "problem",
     "read_at",
@@ -40,4 +41,5 @@ __all__ = [
     "stamp_if_there",
     "stamp_of",
     "stamp_of_open",
+    "without_secrets",
 ]

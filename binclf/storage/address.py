@@ -16,8 +16,11 @@ OPTIONS = {
     "gs": ("anonymous", "endpoint_override", "project_id", "scheme"),
 }
 FLAGS = ("anonymous", "force_virtual_addressing")
-SECRETS = ("key", "secret", "token", "password", "sig", "credential")
+SECRETS = ("key", "secret", "token", "password", "passwd", "pwd", "sig", "credential")
+NO_SECRETS = ("sslkey", "ssl_key")  # of databases: where the key lies
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_USER = re.compile(r"//[^/\s]*@")
+_OPTION = re.compile(r"([?&;](\w+)=)[^&;\s'\"]*")
 _OPTIONS = re.compile(r"\w+=[^&?]*(&\w+=[^&?]*)*")
 
 
@@ -43,6 +46,26 @@ def parted(uri: str) -> tuple[str, str, str]:
     return scheme.lower(), rest, ""
 
 
+def without_secrets(text: str) -> str:
+    """A text without the users and passwords of the addresses in it.
+
+    >>> without_secrets("GET http://me:s@cret@mlflow/x failed")
+    'GET http://mlflow/x failed'
+    >>> without_secrets("postgresql://db/runs?user=me&password=secret")
+    'postgresql://db/runs?user=me&password=***'
+    """
+    return _OPTION.sub(lambda own: f"{own[1]}***" if _is_secret(own[2]) else own[0], _USER.sub("//", text))
+
+
+def options_with_secrets(uri: str) -> list[str]:
+    """The names of an address's options that are passwords and the like."""
+    return [own[2] for own in _OPTION.finditer(uri) if _is_secret(own[2])]
+
+
+def _is_secret(name: str) -> bool:
+    return name.lower() not in NO_SECRETS and any(word in name.lower() for word in SECRETS)
+
+
 def check_uri(text: str, setting: str) -> None:
     """Refuse an address that cannot be used, or that holds a secret; the secret is not shown.
 
@@ -53,7 +76,7 @@ def check_uri(text: str, setting: str) -> None:
     scheme, key, query = parted(text)
     options = dict(parse_qsl(query, keep_blank_values=True))
     bucket = key.partition("/")[0]
-    if "@" in bucket or any(word in name.lower() for name in options for word in SECRETS):
+    if "@" in bucket or any(map(_is_secret, options)):
         raise ConfigError(
             f"{setting} holds credentials, which would be stored with every run: take them out, and give "
             "them by the environment (for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role)."

@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl
 
 from binclf.errors import ConfigError, StorageError
 from binclf.storage.address import FLAGS, parted
+from binclf.storage.credentials import lacking_credentials
 
 ATTEMPTS = 6  # of a request: about 10 s of pauses in all
 TIMEOUT_SECONDS = 30.0  # without a byte, until a request is made again
@@ -196,10 +197,10 @@ def problem(place: object, verb: str) -> Iterator[None]:
         raise
     except OSError as error:
         words = str(error).split("\n")[0].rstrip(". ")
-        raise StorageError(
-            f"{place} cannot be {verb} ({words}): check the address, the network, and that these credentials "
-            "allow it, and run it again."
-        ) from error
+        check = "the address, the network, and that these credentials allow it"
+        if isinstance(place, Remote) and (lacking := lacking_credentials(place.scheme, place.options)):
+            check = f"the address and the network. {lacking} Set them"
+        raise StorageError(f"{place} cannot be {verb} ({words}): check {check}, and run it again.") from error
 
 
 def filesystem(place: Remote) -> Any:  # noqa: ANN401 - pyarrow.fs.FileSystem

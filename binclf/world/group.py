@@ -20,6 +20,7 @@ from binclf.errors import ConfigError
 from binclf.world.averaging import Averaging
 from binclf.world.memory import create, open_shared, path_of
 from binclf.world.ranks import World
+from binclf.world.waiting import Waiting
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -32,17 +33,23 @@ INTERFACE = "GLOO_SOCKET_IFNAME"
 class Group(World):
     """One of several ranks, in a process group."""
 
-    def __init__(self, ranks: tuple[int, int], local: tuple[int, int], device: torch.device) -> None:
-        """Rank r of R in all and of those of this machine, and where it computes."""
+    def __init__(
+        self, ranks: tuple[int, int], local: tuple[int, int], device: torch.device, waiting: Waiting
+    ) -> None:
+        """Rank r of R in all and of those of this machine, where it computes, and how it waits."""
         self.rank, self.size = ranks
         self.local_rank, self.local_size = local
         self.prepared = ""
-        self._device = device
+        self._device, self._waiting = device, waiting
 
     @property
     def device(self) -> torch.device:
         """Where a model of torch computes."""
         return self._device
+
+    def meet(self) -> None:
+        """At the store, where a rank may be late."""
+        self._waiting.meet()
 
     def sum_floats(self, values: F64) -> F64:
         """By an all-reduce."""

@@ -75,6 +75,7 @@ def _lone(device: str, prepare: Callable[[], str]) -> Iterator[World]:
 @contextmanager
 def _joined(device: str, prepare: Callable[[], str]) -> Iterator[World]:
     from binclf.world import group
+    from binclf.world.waiting import Waiting
 
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
@@ -83,13 +84,18 @@ def _joined(device: str, prepare: Callable[[], str]) -> Iterator[World]:
     if chosen.type == "cpu" and local_size > 1:
         _keep_to_own_cores(local_rank, local_size)
     store = group.store_of(size, os.environ.get(RENDEZVOUS, ""))
-    world = group.Group((rank, size), (local_rank, local_size), chosen)
     if rank == 0:
         store.set("prepared", prepare())
     store.wait(["prepared"], PATIENCE)
-    world.prepared = store.get("prepared").decode()
-    with group.meeting(store, rank, size, chosen):
-        yield world
+    waiting, has_failed = Waiting(store, rank, size), True
+    try:
+        world = group.Group((rank, size), (local_rank, local_size), chosen, waiting)
+        world.prepared = store.get("prepared").decode()
+        with group.meeting(store, rank, size, chosen):
+            yield world
+        has_failed = False
+    finally:
+        waiting.end(has_failed=has_failed)
 
 
 def _keep_to_own_cores(local_rank: int, local_size: int) -> None:

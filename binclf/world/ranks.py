@@ -38,6 +38,14 @@ class World(ABC):
         """Where a model of torch computes."""
 
     @abstractmethod
+    def meet(self) -> None:
+        """Until all ranks have come, however long one works, as after a pass over rows. All must ask.
+
+        Raises:
+            RankError: a rank failed, or is gone.
+        """
+
+    @abstractmethod
     def sum_floats(self, values: F64) -> F64:
         """Sum over ranks, float64. Exact where for each element all ranks but one hold 0."""
 
@@ -103,6 +111,9 @@ class Lone(World):
         from binclf.world.group import device_of
 
         return device_of(self._setting, 0, 1)
+
+    def meet(self) -> None:
+        """Nobody to wait for."""
 
     def sum_floats(self, values: F64) -> F64:
         """A copy: there are no others."""
