@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from binclf import artifact, predict, registry
+from binclf import artifact, golden, predict, registry
 from binclf.config import Rule
 from binclf.errors import DataError
 from binclf.features import slice_columns
@@ -20,6 +20,7 @@ from binclf.labels import LabelRule, plain, read_weights, shown, weight_quantum
 from binclf.metrics import MOST_LEVELS, Slices, Tally, choose, metrics, pictures
 from binclf.parquet import Column, Footer, feature_codes, find, footers
 from binclf.predict import Model
+from binclf.profile import Observation
 from binclf.scored import Labels, RowGroup, Scored, each, row_groups
 from binclf.split import PART_NAMES
 from binclf.storage import Place
@@ -39,15 +40,18 @@ class Judge:
     slices: tuple[Column, ...]
     world: World
 
-    def of(self, places: Sequence[RowGroup], weight: float) -> Judgement:
+    def of(self, places: Sequence[RowGroup], weight: float, *, is_watched: bool = False) -> Judgement:
         """The judgement of row groups, whose rows weigh so much together; all ranks get it."""
         quantum = weight_quantum(weight) if self.answer.weight else 0.0
-        mine = Judgement.empty(self, quantum)
+        mine = Judgement.empty(self, quantum, is_watched=is_watched)
         share = (self.world.rank, self.world.size)
         each(self.model, places, self.answer, mine.add, also=self.slices, share=share)
         if self.world.size == 1:
             return mine
-        total = Judgement.empty(self, quantum)
+        total = Judgement.empty(self, quantum, is_watched=is_watched)
+        if mine.observation is not None and total.observation is not None:
+            own = mine.observation
+            total.observation.merge_packed(self.world.fold(own.pack, own.merge_packed))
         total.whole.merge_packed(self.world.fold(mine.whole.pack, mine.whole.merge_packed))
         total.slices.merge_packed(self.world.fold(mine.slices.pack, mine.slices.merge_packed))
         return total
@@ -64,12 +68,18 @@ class Judgement:
     columns: tuple[Column, ...]  # of the slices
     whole: Tally
     slices: Slices
+    observation: Observation | None  # of the columns, where they are watched
 
     @classmethod
-    def empty(cls, judge: Judge, quantum: float) -> Judgement:
+    def empty(cls, judge: Judge, quantum: float, *, is_watched: bool) -> Judgement:
         """Of no rows."""
         threshold, names = judge.model.threshold, [column.name for column in judge.slices]
-        return cls(judge.slices, Tally(threshold, quantum), Slices(names, threshold, quantum))
+        return cls(
+            judge.slices,
+            Tally(threshold, quantum),
+            Slices(names, threshold, quantum),
+            Observation(judge.model) if is_watched else None,
+        )
 
     def add(self, scored: Scored) -> None:
         """Add the rows of a row group."""
@@ -78,6 +88,8 @@ class Judgement:
         for column in self.columns:
             codes, texts = feature_codes(scored.rows, column)
             self.slices.add(column.name, (codes, texts), own)
+        if self.observation is not None:
+            self.observation.see(scored.number, scored.rows, scored.logits)
 
     def told(self) -> dict[str, Any]:
         """Metrics as `metrics.json` has them, slices within."""
@@ -98,13 +110,14 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
         world: the ranks that share the work; all get the result.
 
     Returns:
-        {"threshold": {threshold, rule, reason}, "metrics": {part: metrics}, "pictures": {part: points}};
-        reason is what is amiss with a threshold that validation was to choose, else empty.
+        {"threshold": {threshold, rule, reason}, "metrics": {part: metrics}, "pictures": {part: points},
+        "profile": what the training rows look like}; reason is what is amiss with a threshold that
+        validation was to choose, else empty.
     """
-    split, weight = run.split, run.config.data.weight
+    split = run.split
     judge = Judge(
         predict.of_run(run),
-        Labels(split.label, weight),
+        Labels(split.label, run.config.data.weight),
         slice_columns(run.config, split.columns)[0],
         world or Lone(),
     )
@@ -121,7 +134,10 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {"metrics": {}, "pictures": {}}
     for part in PART_NAMES:
         if split.parts.get(part):
-            judged = judge.of(row_groups(split.parts[part]), split.weight(part))
+            places, weight = row_groups(split.parts[part]), split.weight(part)
+            judged = judge.of(places, weight, is_watched=part == "train")
+            if judged.observation is not None:
+                found["profile"] = judged.observation.profile().as_json()
             if judged.whole.rows != split.rows(part):
                 raise AssertionError(f"{judged.whole.rows} {part} rows were judged of {split.rows(part)}")
             found["metrics"][part] = judged.told()
@@ -142,7 +158,7 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
     run = registry.open_run(path)
     if data is None:
         return {"run": run.id, **json.loads(run.contents["metrics.json"])}
-    model, split = predict.of_run(run), run.split
+    model, split = golden.model_of(run), run.split
     weight = run.config.data.weight
     slices, _ = slice_columns(run.config, split.columns)
     feet = footers(find(data).files)

@@ -90,6 +90,15 @@ def _on_runs(named: Verbs) -> None:
     _model(added)
     added.add_argument("input", metavar="INPUT")
     added.add_argument("output", metavar="OUTPUT")
+    added.add_argument(
+        "--drift", metavar="FILE", default="", help="how the rows differ from training's: .html, .md or .json"
+    )
+    text = "How rows differ from those of training, in units of the score; with labels, whether to retrain."
+    added = _verb(named, "drift", verbs.drift, text)
+    _model(added)
+    added.add_argument("data", metavar="DATA", help="Parquet, with labels or without")
+    added.add_argument("--output", metavar="FILE", default="", help="a page (.html), Markdown or JSON")
+    added.add_argument("--strict", action="store_true", help="exit with 11 if there is an alarm")
     text = "The model as a SQL query, an ONNX graph or a scikit-learn pipeline, run before it is handed over."
     added = _verb(named, "export", verbs.export, text)
     _model(added)

@@ -161,10 +161,31 @@ def compare(options: argparse.Namespace) -> Result:
 
 def score(options: argparse.Namespace) -> Result:
     """New Parquet to scored Parquet."""
-    from binclf import registry
+    from binclf import golden, registry
+    from binclf.drift import check_form, of_watch, sentence, write
+    from binclf.profile import Watch
     from binclf.score import score
 
-    return score(registry.open_run(options.run_dir, options.registry), options.input, options.output)
+    run = registry.open_run(options.run_dir, options.registry)
+    report = check_form(options.drift) if options.drift else None
+    watch = Watch(run, golden.model_of(run))
+    receipt = score(run, options.input, options.output, watch)
+    found = of_watch(run, watch, options.input)
+    if found is not None and report is not None:
+        write(found, report)
+    return receipt | {"drift": None if found is None else sentence(found)}
+
+
+def drift(options: argparse.Namespace) -> Result:
+    """Rows beside those of training; with --strict, 11 where there is an alarm or retraining is advised."""
+    from binclf import registry
+    from binclf.drift import drift
+
+    found = drift(registry.open_run(options.run_dir, options.registry), options.data, options.output)
+    is_alarm = found["is_alarm"] or (found["retrain"] or {}).get("is_advised", False)
+    text = found.pop("text")
+    told = found if options.json else {"text": text}
+    return {**told, "exit_code": REFUSED if options.strict and is_alarm else 0}
 
 
 def export(options: argparse.Namespace) -> Result:

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from binclf import predict
+from binclf import golden
 from binclf.artifact import Run
 from binclf.compare.comparison import Comparison
 from binclf.compare.history import History
@@ -55,7 +55,7 @@ def compare(
         )
     _refuse_other_questions(champion, challenger)
     how = How(
-        (predict.of_run(champion), predict.of_run(challenger)),
+        (golden.model_of(champion), golden.model_of(challenger)),
         Labels(challenger.split.label, challenger.config.data.weight),
         challenger.config.data.group,
         slice_columns(challenger.config, challenger.split.columns)[0],

@@ -6,6 +6,7 @@ from binclf.metrics.reliability import log_losses, probability, softplus
 from binclf.metrics.slices import MOST_LEVELS, Slices
 from binclf.metrics.summary import metrics, pictures
 from binclf.metrics.tally import Tally
+from binclf.metrics.unrounded import Unrounded
 
 __all__ = [
     "MOST_BINS",
@@ -15,6 +16,7 @@ __all__ = [
     "Scores",
     "Slices",
     "Tally",
+    "Unrounded",
     "choose",
     "log_losses",
     "metrics",

@@ -100,17 +100,15 @@ class Tally:
 
     def pack(self) -> bytes:
         """For another rank."""
-        histogram, digits = self.histogram(), self._sums.digits
+        histogram = self.histogram()
         return save(
             {
                 "confusion": self.confusion,
                 "scores": histogram.scores,
                 "units": histogram.units,
-                "places": np.array(list(digits), dtype=np.int64),
-                "digits": np.array(list(digits.values()), dtype=np.int64).reshape(-1, WIDTH),
-                "beyond": self._sums.beyond,
                 "rows": np.array([self.rows], dtype=np.int64),
                 "grain": np.array([histogram.grain]),
+                **self._sums.pack(),
             }
         )
 
@@ -120,8 +118,7 @@ class Tally:
         other = Tally(self.threshold, self.quantum if self.is_weighted else 0, self.most)
         other.rows, other.confusion = int(arrays["rows"][0]), arrays["confusion"]
         other._scores.pending = [Histogram(arrays["scores"], arrays["units"], float(arrays["grain"][0]))]
-        other._sums.beyond = arrays["beyond"]
-        other._sums.digits = dict(zip(arrays["places"].tolist(), arrays["digits"], strict=True))
+        other._sums.merge_packed(arrays)
         self.merge(other)
 
 

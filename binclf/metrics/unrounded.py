@@ -7,6 +7,8 @@ added up as integers, which is exact in any order, and the total is rounded once
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +46,21 @@ class Unrounded:
         """Add what another has."""
         self.beyond |= other.beyond
         for place, digit in other.digits.items():
+            self._put(place, digit)
+
+    def pack(self) -> dict[str, npt.NDArray[np.generic]]:
+        """For another rank, as arrays."""
+        digits = np.array(list(self.digits.values()), dtype=np.int64).reshape(-1, len(self.beyond))
+        return {
+            "places": np.array(list(self.digits), dtype=np.int64),
+            "digits": digits,
+            "beyond": self.beyond,
+        }
+
+    def merge_packed(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Add what another rank packed."""
+        self.beyond |= arrays["beyond"]
+        for place, digit in zip(arrays["places"].tolist(), arrays["digits"], strict=True):
             self._put(place, digit)
 
     def total(self) -> F64:

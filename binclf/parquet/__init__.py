@@ -30,7 +30,14 @@ from binclf.parquet.schema import Schema, Widening, group_rows, union
 from binclf.parquet.singles import singles, use_system_memory
 from binclf.parquet.tail import footer_digest
 from binclf.parquet.texts import Texts
-from binclf.parquet.writing import ColumnWriter, deal_rows, write_columns, write_frame
+from binclf.parquet.writing import (
+    ColumnWriter,
+    deal_rows,
+    of_bytes,
+    write_columns,
+    write_frame,
+    write_rows,
+)
 
 __all__ = [
     "CATEGORICAL_PARTS",
@@ -62,6 +69,7 @@ __all__ = [
     "group_rows",
     "layout",
     "moment_text",
+    "of_bytes",
     "parse_moment",
     "parse_value",
     "part_of",
@@ -71,5 +79,6 @@ __all__ = [
     "values_of",
     "write_columns",
     "write_frame",
+    "write_rows",
     "zone_of",
 ]
