@@ -39,8 +39,8 @@ def score(
 
     An output has the id columns of the run's config, then `probability` (float64), `decision` (bool) and
     `model` (the run's id, dictionary-encoded), in the input's order. The run is a directory, or an address
-    such as models:/churn@champion. Returns the receipt: files, rows, files that had been scored before, columns that are skewed. A `watch` of
-    the run's is shown what is scored now, and knows its drift afterwards (`drift.of_watch`).
+    such as models:/churn@champion. A `watch` of the run's is shown what is scored now, for its drift to
+    be told afterwards. Returns the receipt: files, rows, files scored before, columns with skew.
 
     Raises:
         ArtifactError: the run is not finished or was altered, or `output` holds another model's scores.

@@ -139,8 +139,8 @@ def of_bytes(content: bytes, place: str) -> tuple[Rows, npt.NDArray[np.float64]]
         table = file.read(use_threads=False)  # `read_table` would import pandas
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{place} is damaged ({error}).") from error
-    told = np.asarray(table.column(table.num_columns - 1).to_numpy(), dtype=np.float64)
-    return Rows(table.select(table.column_names[:-1]), place), told
+    *names, last = table.column_names
+    return Rows(table.select(names), place), Rows(table.select([last]), place).numbers(last)
 
 
 def write_columns(path: Path, columns: Mapping[str, Any], group_rows: int) -> None:

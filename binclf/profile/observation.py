@@ -1,9 +1,9 @@
 """What is added up of rows while they are scored: over row groups and threads, in any order, the same bits.
 
 Means and counts are of every row: a row group's sums are rounded once and added up without rounding, counts
-are integers. Spreads and sizes are of a sample, at most `MOST_SAMPLED` rows of each row group, one drawn from
-each of as many runs of equal length by a hash of its place: so watching costs little beside scoring, and each
-sampled row stands for as many as its run has.
+are integers. Spreads, variances and sizes are of a sample, at most `MOST_SAMPLED` rows of each row group, one
+drawn from each of as many runs of equal length by a hash of its place: so watching costs little beside
+scoring, and each sampled row stands for as many as its run has.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load, save
 
-from binclf import hashing, kernels
+from binclf import kernels
 from binclf.features import NumericColumn
 from binclf.metrics import Unrounded, probability
-from binclf.parquet import Rows, feature_codes, feature_numbers
+from binclf.parquet import Rows, feature_codes
 from binclf.predict import Model
-from binclf.profile.bins import SIZE, Spread, places
+from binclf.profile.bins import SIZE, Spread
+from binclf.profile.reading import binned, read, sample, sum_of
 from binclf.profile.records import LevelProfile, NumberProfile, Profile, ScoreProfile
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
-MOST_SAMPLED = 8192  # of a row group
 UNIT = 1024  # of a sampled row that stands for itself alone
 BUCKETS = 32  # groups of a hashed column's buckets
-SUMS, COUNTS = 2, 4  # of a numeric column: t and its square about train's mean; present, missing, sized, size
-_DRAW = hashing.key("profile")
+SUMS, COUNTS = (
+    2,
+    4,
+)  # of a number: t, its squares about train's mean; present, missing, sized, size
 
 
 class Observer(Protocol):
@@ -147,59 +149,50 @@ class Observation:
 
     def _of(self, rows: Rows, logits: F64) -> _Found:
         features, bias = self.model.features, self.model.bias
-        count = len(rows)
-        chosen = sample(count)
-        unit = count * UNIT // len(chosen)
+        chosen = sample(len(rows))
+        unit = len(rows) * UNIT // len(chosen)
         sums, counts = np.zeros((len(features.columns), SUMS)), np.zeros_like(self._counts)
         fine = np.zeros_like(self._fine)
         for place, column in enumerate(features.numeric):
-            raw = feature_numbers(rows, column.column)
-            values = np.sign(raw) * np.log1p(np.abs(raw)) if column.is_log1p else raw
-            total, mean, m2, missing = kernels.moments([values], None, with_sums=True)[0, :4]
-            sums[place] = total * mean, m2 + total * (mean - column.mean) ** 2
-            some = raw[chosen]
-            exponents = np.frexp(some[(some != 0) & ~np.isnan(some)])[1]
-            counts[place] = total, missing, len(exponents), exponents.sum(dtype=np.int64)
-            fine[place] = _binned((values[chosen] - column.mean) / (column.deviation or 1.0)) * unit
+            own = read(rows, column, chosen)
+            exponents = np.frexp(own.raw[(own.raw != 0) & ~np.isnan(own.raw)])[1]
+            away = own.sampled - column.mean
+            present, total = sum_of(own.values)
+            sums[place] = total, np.square(away[~np.isnan(away)]).sum() * unit
+            counts[place] = present, len(rows) - present, len(exponents), exponents.sum(dtype=np.int64)
+            fine[place] = binned(away / (column.deviation or 1.0)) * unit
         levels: list[I64] = []
-        for place, categorical in enumerate(features.categorical):
-            codes, texts = feature_codes(rows, categorical.column)
-            lookup = self.model.lookups[place]
-            ids, of_codes = lookup.ids_of_texts(texts), kernels.tally(codes, len(texts))
-            own = np.zeros_like(self._levels[place])
-            if categorical.is_hashed:
-                terms, present = self.model.table[ids[:-1]], of_codes[1:]
-                sums[len(features.numeric) + place] = (present * terms).sum(), (present * terms**2).sum()
-                np.add.at(own, 1 + (ids[:-1] - lookup.hash_offset) % BUCKETS, present)
-                own[0] += of_codes[0]
-            else:
-                np.add.at(
-                    own, np.roll(ids - lookup.offset, 1), of_codes
-                )  # null's is the last id, first count
-            levels.append(own)
-        fine[-1] = _binned(logits[chosen] - bias) * unit
+        for place in range(len(features.categorical)):
+            own_levels, sums[len(features.numeric) + place] = self._of_levels(rows, place)
+            levels.append(own_levels)
+        fine[-1] = binned(logits[chosen] - bias) * unit
         of_score = [logits.sum(), ((logits - bias) ** 2).sum(), probability(logits).sum()]
         return _Found(np.concatenate([sums.ravel(), of_score]), counts, len(chosen), fine, levels)
 
-
-def sample(count: int) -> I64:
-    """The rows of a row group that are sampled, ascending; all of a small one."""
-    if count <= MOST_SAMPLED:
-        return np.arange(count)
-    begins = np.arange(MOST_SAMPLED + 1) * count // MOST_SAMPLED
-    draws = hashing.unit(hashing.draws(_DRAW, MOST_SAMPLED))
-    return begins[:-1] + (draws * np.diff(begins)).astype(np.int64)
-
-
-def _binned(values: F64) -> I64:
-    known = values[~np.isnan(values)]
-    return np.bincount(places(np.ascontiguousarray(known)), minlength=SIZE)
+    def _of_levels(self, rows: Rows, place: int) -> tuple[I64, tuple[float, float]]:
+        """Counts of a categorical column's places; where hashed, sums of its terms and their squares."""
+        column, lookup = self.model.features.categorical[place], self.model.lookups[place]
+        codes, texts = feature_codes(rows, column.column)
+        ids, counts = lookup.ids_of_texts(texts), kernels.tally(codes, len(texts))
+        own = np.zeros_like(self._levels[place])
+        if not column.is_hashed:
+            np.add.at(own, np.roll(ids - lookup.offset, 1), counts)  # null: last id, first count
+            return own, (0.0, 0.0)
+        terms, present = self.model.table[ids[:-1]], counts[1:]
+        np.add.at(own, 1 + (ids[:-1] - lookup.hash_offset) % BUCKETS, present)
+        own[0] += counts[0]
+        return own, (float((present * terms).sum()), float((present * terms**2).sum()))
 
 
 def _number(column: NumericColumn, sums: F64, counts: Sequence[int], spread: Spread) -> NumberProfile:
     present, missing, sized, size = counts
-    mean, variance = _moments(sums, present, column.mean)
-    return NumberProfile(column.name, present, missing, mean, variance, size / max(sized, 1), sized, spread)
+    mean = _known(float(sums[0]) / present) if present else 0.0
+    square = float(sums[1]) / max(sum(spread.units), 1)
+    variance = None if mean is None else _known(square - (mean - column.mean) * (mean - column.mean))
+    return NumberProfile(
+        column.name, present, missing, mean, variance if variance is None else max(variance, 0.0),
+        size / max(sized, 1), sized, spread,
+    )  # fmt: skip
 
 
 def _level(name: str, sums: F64, counts: Sequence[int], *, is_hashed: bool) -> LevelProfile:
@@ -214,9 +207,12 @@ def _moments(sums: F64, count: int, centre: float) -> tuple[float | None, float 
     """Mean and variance from the sums of values and of squares about a centre; None: beyond doubles."""
     if not count:
         return 0.0, 0.0
-    mean, square = (sums / count).tolist()
-    if not math.isfinite(mean):
+    mean = _known(float(sums[0]) / count)
+    if mean is None:
         return None, None
-    away = mean - centre
-    variance = square - away * away
-    return mean, max(variance, 0.0) if math.isfinite(variance) else None
+    variance = _known(float(sums[1]) / count - (mean - centre) * (mean - centre))
+    return mean, variance if variance is None else max(variance, 0.0)
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
