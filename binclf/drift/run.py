@@ -50,7 +50,7 @@ def drift(run: str | Place | artifact.Run, data: str | Place, output: str | Plac
     feet = footers(find(data).files)
     for foot in feet:
         model.check(foot.columns, foot.relative)
-    places = [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
+    places = places_of(feet)
     found = beside(opened, model, reference, observed(model, places).profile(reference), str(data))
     found = _with_refit(opened, model, found, feet, places)
     if output:
@@ -71,6 +71,11 @@ def beside(run: artifact.Run, model: Model, old: Profile, new: Profile, data: st
     """Two profiles of a run's columns compared by its limits."""
     limits = run.config.drift
     return judged(model, data, (old, new), tuple(skews(model.features, old, new, limits)), limits)
+
+
+def places_of(feet: Sequence[Footer]) -> list[RowGroup]:
+    """The row groups of files, in canonical order."""
+    return [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
 
 
 def observed(model: Model, places: Sequence[RowGroup]) -> Observation:
