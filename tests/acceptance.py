@@ -3,8 +3,8 @@
 Kills of the split at any moment, kills of any rank at any moment with resume on 1 to 3 ranks, flipped bits,
 random orders against a plain list, exits of every command, simulated gates of `compare`, two retrainings that
 promote at the same moment, simulated refits, and (REAL) minibatch defaults against scikit-learn on the
-oracle's rows and on ten random splits of each set, and exports against predict_proba. Prints what it found and exits with 1 if a law
-was broken.
+oracle's rows and on ten random splits of each set, and exports against predict_proba. Prints what it found
+and exits with 1 if a law was broken.
 """
 
 from __future__ import annotations

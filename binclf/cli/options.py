@@ -76,7 +76,12 @@ def _on_runs(named: Verbs) -> None:
     text = "Metrics of a run, on its own parts or on other labelled data."
     added = _verb(named, "evaluate", verbs.evaluate, text)
     _model(added)
-    added.add_argument("data", metavar="DATA", nargs="?")
+    added.add_argument("data", metavar="DATA", nargs="?", help="labelled Parquet, or what `score` wrote")
+    added.add_argument("labels", metavar="LABELS", nargs="?", help="of scored rows: joined by data.ids")
+    added.add_argument("--by", default="", choices=("day", "week", "month", "batch"), help="with LABELS")
+    added.add_argument(
+        "--output", metavar="FILE", default="", help="with LABELS: a page (.html), Markdown or JSON"
+    )
     text = "Where the report of a run is, and what it says."
     _verb(named, "report", verbs.report, text).add_argument("run_dir", metavar="RUN")
     text = "Is the first run (challenger) better than the second (champion), beyond noise?"

@@ -128,10 +128,18 @@ def rank(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> Result:
-    """Metrics of a run, on its own parts or on other data."""
+    """Metrics of a run, on its own parts or on other data; with labels, of the scores that it gave."""
     from binclf import registry
+    from binclf.backtest import backtest
     from binclf.evaluate import evaluate
 
+    if options.labels is not None:
+        run = registry.open_run(options.run_dir, options.registry)
+        found = backtest(run, options.data, options.labels, by=options.by, output=options.output)
+        text = found.pop("text")
+        return found if options.json else {"text": text}
+    for name in filter(options.__dict__.get, ("by", "output")):
+        raise ConfigError(f"--{name} has no effect without LABELS: remove it.")
     return evaluate(registry.open_run(options.run_dir, options.registry), options.data)
 
 

@@ -101,10 +101,10 @@ def markdown_of(found: Drifted) -> str:
 def signed(value: float | None) -> str:
     """Log-odds to two digits behind the point.
 
-    >>> signed(0.314), signed(-0.0), signed(None)
+    >>> signed(0.314), signed(-0.001), signed(None)
     ('+0.31', '+0.00', '?')
     """
-    return "?" if value is None else f"{value + 0.0:+.2f}"
+    return "?" if value is None else f"{round(value, 2) + 0.0:+.2f}"
 
 
 def percent(share: float | None) -> str:

@@ -10,6 +10,7 @@ from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found, Listing, find
 from binclf.parquet.footers import Footer, footer, footers
 from binclf.parquet.frames import from_frame, from_values
+from binclf.parquet.joining import PERIODS, join, periods, read_all
 from binclf.parquet.kinds import (
     CATEGORICAL_PARTS,
     PARTS,
@@ -42,6 +43,7 @@ from binclf.parquet.writing import (
 __all__ = [
     "CATEGORICAL_PARTS",
     "PARTS",
+    "PERIODS",
     "Buffers",
     "Column",
     "ColumnWriter",
@@ -67,12 +69,15 @@ __all__ = [
     "from_frame",
     "from_values",
     "group_rows",
+    "join",
     "layout",
     "moment_text",
     "of_bytes",
     "parse_moment",
     "parse_value",
     "part_of",
+    "periods",
+    "read_all",
     "singles",
     "union",
     "use_system_memory",
