@@ -120,6 +120,11 @@ def _on_runs(named: Verbs) -> None:
     added.add_argument("run_dir", metavar="RUN")
     added.add_argument("--registry", metavar="URI", default="", help="else as the run's config says")
     _strict(added)
+    text = "What a store no longer needs: old runs, parts and decoded rows. Shows it; with --yes removes it."
+    added = _verb(named, "prune", verbs.prune, text)
+    added.add_argument("store", metavar="STORE|CONFIG", help="a store, or a config: its model's runs alone")
+    added.add_argument("--keep", metavar="N", type=int, default=5, help="newest runs of each model (5)")
+    added.add_argument("--yes", action="store_true", help="remove what is shown")
     text = "Make the model that the champion replaced champion again; twice goes back two."
     added = _verb(named, "rollback", verbs.rollback, text)
     added.add_argument("name", metavar="NAME", help="of the model")

@@ -114,6 +114,18 @@ def rollback(options: argparse.Namespace) -> Result:
     return registry.roll_back(options.name, options.registry)
 
 
+def prune(options: argparse.Namespace) -> Result:
+    """What a store no longer needs; with --yes it is removed."""
+    from binclf.prune import prune, text_of
+
+    store, name = place_of(options.store), ""
+    if not store.is_dir():
+        config = load(options.store)
+        store, name = place_of(config.store), config.name
+    found = prune(store, keep=options.keep, name=name, is_meant=options.yes)
+    return found if options.json else {"text": text_of(found)}
+
+
 def _gated(result: Result, *, is_strict: bool) -> Result:
     """With the exit code of a gate that refused, where that is asked for."""
     is_refused = is_strict and not result["registry"]["is_champion"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from binclf import artifact, golden, predict
 from binclf.registry.address import is_address, tracking_uri
-from binclf.registry.aliases import roll_back
+from binclf.registry.aliases import roll_back, throne
 from binclf.registry.fetch import champion_of, fetch
 from binclf.registry.promotion import Decide, Decision, register
 from binclf.registry.window import WINDOW, Window, window_of
@@ -26,6 +26,7 @@ __all__ = [
     "open_run",
     "register",
     "roll_back",
+    "throne",
     "tracking_uri",
     "window_of",
 ]
