@@ -89,46 +89,34 @@ def backtest(
         "whole": _judged(opened, matched, np.ones(len(matched.labels), dtype=np.bool_)),
         "periods": _by_period(opened, matched, promised[part]),
     }
-    place = place_of(output) if output else None
-    if place is not None and place.suffix == ".json":
-        commit.write_json(place, found)
-    elif place is not None:
-        commit.write_bytes(place, (html if place.suffix == ".html" else markdown_of)(found).encode())
+    if output:
+        _write(found, place_of(output))
     return found | {"text": markdown_of(found)}
 
 
+def _write(found: dict[str, Any], place: Place) -> None:
+    if place.suffix == ".json":
+        commit.write_json(place, found)
+    else:
+        commit.write_bytes(place, (html if place.suffix == ".html" else markdown_of)(found).encode())
+
+
 def _matched(run: artifact.Run, scored: str | Place, labels: str | Place, by: str) -> tuple[Matched, str]:
+    """The rows that have both, and what they are told by."""
     data, ids = run.config.data, list(run.config.data.ids)
     files = find(scored).files
     scores, batch = read_all(files, [*ids, "probability", "model"], f"scores {scored}")
     _check_model(run, scores)
-    wanted = [*ids, data.label, *filter(None, [data.weight])]
-    answers = find(labels).files
-    has_time = bool(data.time) and all(foot.column(data.time) for foot in footers(answers))
-    by = by or ("month" if has_time else "batch")
-    if by != "batch" and not has_time:
-        raise ConfigError(
-            f"--by {by} needs the column data.time ('{data.time}') in {labels}: use --by batch."
-        )
-    wanted += [data.time] if by != "batch" and data.time not in wanted else []
-    truths, _ = read_all(answers, wanted, f"labels {labels}")
-    pairs = join(scores, truths, ids)
-    for rows, count in zip((scores, truths), pairs.duplicates, strict=True):
-        if count:
-            raise DataError(
-                f"{count:,} rows of {rows.place} have the ids ({', '.join(ids)}) of another: which of them "
-                "counts cannot be known. Remove them, or name more columns in data.ids."
-            )
-    if not len(pairs.left):
-        raise DataError(f"no row of {labels} has the ids ({', '.join(ids)}) of a row of {scored}.")
+    by, truths = _truths(run, labels, by)
+    left, right = _pairs(scores, truths, ids)
     values, _ = run.split.label.read(truths)
-    own = values[pairs.right]
+    own = values[right]
     kept = own >= 0
     if by == "batch":
-        period, names = batch[pairs.left], [file.relative for file in files]
+        period, names = batch[left], [file.relative for file in files]
     else:
         codes, names = periods(truths, data.time, by)
-        period = codes[pairs.right]
+        period = codes[right]
     counts = {
         "scored": len(scores),
         "labels": len(truths),
@@ -138,10 +126,37 @@ def _matched(run: artifact.Run, scored: str | Place, labels: str | Place, by: st
         "matched_null_label": int((~kept).sum()),
         "judged": int(kept.sum()),
     }
-    p = np.clip(scores.numbers("probability")[pairs.left][kept], LEAST, MOST)
-    weights = read_weights(truths, data.weight)[pairs.right][kept]
+    p = np.clip(scores.numbers("probability")[left][kept], LEAST, MOST)
+    weights = read_weights(truths, data.weight)[right][kept]
     logits = np.log(p) - np.log1p(-p)
     return Matched(logits, own[kept], weights, period[kept], tuple(names), counts), by
+
+
+def _truths(run: artifact.Run, labels: str | Place, by: str) -> tuple[str, Rows]:
+    """What the rows are told by, and the ids, labels, weights and times."""
+    data, files = run.config.data, find(labels).files
+    has_time = bool(data.time) and all(foot.column(data.time) for foot in footers(files))
+    by = by or ("month" if has_time else "batch")
+    if by != "batch" and not has_time:
+        raise ConfigError(
+            f"--by {by} needs the column data.time ('{data.time}') in {labels}: use --by batch."
+        )
+    wanted = [*data.ids, data.label, *filter(None, [data.weight]), *([] if by == "batch" else [data.time])]
+    return by, read_all(files, list(dict.fromkeys(wanted)), f"labels {labels}")[0]
+
+
+def _pairs(scores: Rows, truths: Rows, ids: list[str]) -> tuple[I64, I64]:
+    """The numbers of the rows that have the same ids, on each side int64 [n]."""
+    pairs = join(scores, truths, ids)
+    for rows, count in zip((scores, truths), pairs.duplicates, strict=True):
+        if count:
+            raise DataError(
+                f"{count:,} rows of {rows.place} have the ids ({', '.join(ids)}) of another: which of them "
+                "counts cannot be known. Remove them, or name more columns in data.ids."
+            )
+    if not len(pairs.left):
+        raise DataError(f"no row of {truths.place} has the ids ({', '.join(ids)}) of one of {scores.place}.")
+    return pairs.left, pairs.right
 
 
 def _check_model(run: artifact.Run, scores: Rows) -> None:

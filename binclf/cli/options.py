@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     named = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _on_configs(named)
     _on_runs(named)
+    _on_models(named)
     added = named.add_parser("rank")  # what `launch` starts: not for people, so not in the help
     added.add_argument("run_dir")
     added.set_defaults(run=verbs.rank, json=False)
@@ -115,6 +116,10 @@ def _on_runs(named: Verbs) -> None:
     added.add_argument(
         "--table", default="", metavar="NAME", help="sql: the table to score; else the model's name"
     )
+
+
+def _on_models(named: Verbs) -> None:
+    """The verbs on a store and its registry."""
     text = "A sealed run as a version of its model, and champion if it deserves that; once."
     added = _verb(named, "register", verbs.register, text)
     added.add_argument("run_dir", metavar="RUN")
