@@ -71,7 +71,7 @@ def test_where_the_world_changed_a_refit_is_advised_and_gains_what_was_foretold(
     told = simulate(tmp_path, 1, is_changed=True, is_refitted=True)
     assert told.found.is_advised
     assert told.found.words.startswith(
-        "retrain: on 6,000 labelled rows a refit would lower log-loss by about"
+        "retrain: on 60,000 labelled rows a refit would lower log-loss by about"
     )
     assert told.found.gain_on_these == pytest.approx(told.gain_on_these, rel=0.2)
     assert told.found.gain == pytest.approx(told.gain, rel=0.2)
