@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from binclf import artifact, hashing, predict, registry
+from binclf import artifact, golden, hashing, predict, registry
 from binclf.compare.overlap import flattered, overlap
 from binclf.config import Rule
 from binclf.errors import together
 from binclf.features import slice_columns
 from binclf.labelled import Needed, refuse_unlabelled
-from binclf.labels import LabelRule, plain, read_weights, weight_quantum
+from binclf.labels import weight_quantum
 from binclf.metrics import (
     BINS,
     BLOCKS,
@@ -37,9 +37,9 @@ from binclf.metrics import (
 )
 from binclf.parquet import Column, feature_codes, find, footers
 from binclf.predict import Model
-from binclf.scored import Labels, RowGroup, Scored, each, row_groups
+from binclf.profile import Observation
+from binclf.scored import Labels, RowGroup, Scored, each, row_groups, total_weight, unlabelled_rows
 from binclf.split import PART_NAMES
-from binclf.split.checks import third_values
 from binclf.storage import Place
 from binclf.world import Lone, World
 
@@ -61,7 +61,9 @@ class Judge:
     group: Column | None
     world: World
 
-    def of(self, places: Sequence[RowGroup], rows: int, weight: float) -> Judgement:
+    def of(
+        self, places: Sequence[RowGroup], rows: int, weight: float, *, is_watched: bool = False
+    ) -> Judgement:
         """The judgement of row groups, with so many rows of such weight together; all ranks get it.
 
         One pass. Only where scores may have to be joined some row groups are looked at before, and only if
@@ -70,7 +72,7 @@ class Judge:
         quantum = weight_quantum(weight) if self.needed.weight else 0.0
         known, left, before = self._look(places, rows, quantum), 0.0, math.inf
         while True:
-            judged = self._pass(places, Judgement.empty(self, quantum, known))
+            judged = self._pass(places, Judgement.empty(self, quantum, known, is_watched=is_watched))
             known, before = judged.whole.histogram(), left or before
             left = left_open(known)
             if left < LEFT_OPEN or left > before / 2:  # a pass that gains little is the last
@@ -97,7 +99,10 @@ class Judge:
         if self.world.size == 1:
             return mine
         self.world.meet()
-        total = replace(mine, whole=mine.whole.empty(), slices=mine.slices.empty())
+        total = mine.none()
+        if mine.observation is not None and total.observation is not None:
+            own = mine.observation
+            total.observation.merge_packed(self.world.fold(own.pack, own.merge_packed))
         total.whole.merge_packed(self.world.fold(mine.whole.pack, mine.whole.merge_packed))
         total.slices.merge_packed(self.world.fold(mine.slices.pack, mine.slices.merge_packed))
         return total
@@ -115,9 +120,12 @@ class Judgement:
     group: Column | None
     whole: Tally
     slices: Slices
+    observation: Observation | None  # of the columns, where they are watched
 
     @classmethod
-    def empty(cls, judge: Judge, quantum: float, known: Histogram | None) -> Judgement:
+    def empty(
+        cls, judge: Judge, quantum: float, known: Histogram | None, *, is_watched: bool = False
+    ) -> Judgement:
         """Of no rows; cells are laid by what is known of the scores."""
         edges = {size: None if known is None else edges_of(known, size) for size in (MOST_BINS, BINS, RANKS)}
         of_whole, of_slice = None, None
@@ -127,7 +135,14 @@ class Judgement:
         whole = Tally(threshold, quantum, MOST_BINS, edges[MOST_BINS], of_whole)
         sliced = Tally(threshold, quantum, BINS, edges[BINS], of_slice)
         slices = Slices([column.name for column in judge.needed.slices], sliced)
-        return cls(judge.needed.slices, judge.group, whole, slices)
+        observation = Observation(judge.model) if is_watched else None
+        return cls(judge.needed.slices, judge.group, whole, slices, observation)
+
+    def none(self) -> Judgement:
+        """The same of no rows, to add up what ranks have."""
+        observation = Observation(self.observation.model) if self.observation else None
+        empty = replace(self, whole=self.whole.empty(), slices=self.slices.empty())
+        return replace(empty, observation=observation)
 
     def add(self, scored: Scored) -> None:
         """Add the rows of a row group."""
@@ -137,6 +152,8 @@ class Judgement:
         for column in self.columns:
             codes, texts = feature_codes(scored.rows, column)
             self.slices.add(column.name, (codes, texts), own, groups)
+        if self.observation is not None:
+            self.observation.see(scored.number, scored.rows, scored.logits)
 
     def told(self) -> dict[str, Any]:
         """Metrics as `metrics.json` has them, slices within."""
@@ -157,8 +174,9 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
         world: the ranks that share the work; all get the result.
 
     Returns:
-        {"threshold": {threshold, rule, reason}, "metrics": {part: metrics}, "pictures": {part: points}};
-        reason is what is amiss with a threshold that validation was to choose, else empty.
+        {"threshold": {threshold, rule, reason}, "metrics": {part: metrics}, "pictures": {part: points},
+        "profile": what the training rows look like}; reason is what is amiss with a threshold that
+        validation was to choose, else empty.
     """
     split, needed = run.split, _needed(run)
     judge = Judge(predict.of_run(run), needed, needed.clusters(split.columns), world or Lone())
@@ -177,7 +195,10 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {"metrics": {}, "pictures": {}}
     for part in PART_NAMES:
         if split.parts.get(part):
-            judged = judge.of(row_groups(split.parts[part]), split.rows(part), split.weight(part))
+            places, rows, weight = row_groups(split.parts[part]), split.rows(part), split.weight(part)
+            judged = judge.of(places, rows, weight, is_watched=part == "train")
+            if judged.observation is not None:
+                found["profile"] = judged.observation.profile().as_json()
             if judged.whole.rows != split.rows(part):
                 raise AssertionError(f"{judged.whole.rows} {part} rows were judged of {split.rows(part)}")
             found["metrics"][part] = judged.told()
@@ -200,7 +221,7 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
     run = registry.open_run(path)
     if data is None:
         return {"run": run.id, **json.loads(run.contents["metrics.json"])}
-    model, split = predict.of_run(run), run.split
+    model, split = golden.model_of(run), run.split
     needed = _needed(run)
     feet = footers(find(data).files)
     for foot in feet:
@@ -208,9 +229,9 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
         if problems := needed.lacking(foot.columns, foot.relative, "evaluation"):
             raise together(problems)
     places = [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
-    unlabelled = _check_labels(places, split.label)
+    unlabelled = unlabelled_rows(places, split.label)
     refuse_unlabelled(run.config, unlabelled, str(data))
-    total = _total_weight(places, needed.weight) if needed.weight else 0.0
+    total = total_weight(places, needed.weight) if needed.weight else 0.0
     rows = sum(sum(foot.groups) for foot in feet)
     clusters = needed.clusters(feet[0].columns if feet else ())
     judged = Judge(model, needed, clusters, Lone()).of(places, rows, total)
@@ -223,22 +244,3 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
 def _needed(run: artifact.Run) -> Needed:
     data, split = run.config.data, run.split
     return Needed(split.label, data.weight, data.group, slice_columns(run.config, split.columns)[0])
-
-
-def _check_labels(places: Iterable[RowGroup], label: LabelRule) -> int:
-    """Rows without a label; over all files there are at most two values."""
-    unlabelled, values_of = 0, dict[str, set[str]]()
-    for place in places:
-        labels, values = label.read(place.read([label.column]))
-        unlabelled += int((labels < 0).sum())
-        values_of.setdefault(place.name, set()).update(map(plain, values))
-    if wrong := third_values(label.column, ((name, sorted(own)) for name, own in values_of.items())):
-        raise together(wrong)
-    return unlabelled
-
-
-def _total_weight(places: Iterable[RowGroup], weight: str) -> float:
-    total = 0.0
-    for place in places:
-        total += float(read_weights(place.read([weight]), weight).sum())
-    return total

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from binclf import artifact, commit, registry, report
+from binclf import artifact, commit, golden, registry, report
 from binclf.compare import Sealed, compare
 from binclf.config import Config
 from binclf.errors import ArtifactError, BinclfError, BusyError, ConfigError, DataError
 from binclf.evaluate import of_parts
 from binclf.launch import launch
+from binclf.profile import PROFILE
 from binclf.storage import Place, place_of
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,8 @@ def conclude(run_dir: Place, found: Mapping[str, Any]) -> None:
     commit.write_json(run_dir / "metrics.json", found["metrics"])
     run = artifact.open_run(run_dir, sealed=False)
     commit.write_json(run_dir / registry.WINDOW, registry.window_of(run).as_json())
+    commit.write_json(run_dir / PROFILE, found["profile"])
+    golden.write(run)
     _compare_with_champion(run)
     report.write(run, found)
     artifact.seal(run_dir)

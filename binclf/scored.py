@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,10 +11,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from binclf.labels import LabelRule, read_weights
+from binclf.errors import together
+from binclf.labels import LabelRule, plain, read_weights
 from binclf.parquet import Column, Reader, Rows
 from binclf.predict import Model
 from binclf.split import PartFile
+from binclf.split.checks import third_values
 from binclf.storage import Place, Stamp
 
 F64 = npt.NDArray[np.float64]
@@ -119,3 +121,23 @@ def _reader(model: Model, answer: Labels, also: Sequence[Column]) -> Callable[[i
         return Scored(number, rows, model.logits(rows), labels, read_weights(rows, answer.weight))
 
     return read
+
+
+def unlabelled_rows(places: Iterable[RowGroup], label: LabelRule) -> int:
+    """Rows without a label; over all files there are at most two values."""
+    unlabelled, values_of = 0, dict[str, set[str]]()
+    for place in places:
+        labels, values = label.read(place.read([label.column]))
+        unlabelled += int((labels < 0).sum())
+        values_of.setdefault(place.name, set()).update(map(plain, values))
+    if wrong := third_values(label.column, ((name, sorted(own)) for name, own in values_of.items())):
+        raise together(wrong)
+    return unlabelled
+
+
+def total_weight(places: Iterable[RowGroup], weight: str) -> float:
+    """The weight of all rows, `weight` being its column."""
+    total = 0.0
+    for place in places:
+        total += float(read_weights(place.read([weight]), weight).sum())
+    return total

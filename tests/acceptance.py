@@ -2,9 +2,9 @@
 
 Kills of the split at any moment, kills of any rank at any moment with resume on 1 to 3 ranks, flipped bits,
 random orders against a plain list, exits of every command, simulated gates of `compare`, two retrainings that
-promote at the same moment, and (REAL) minibatch defaults against scikit-learn on the oracle's rows and on ten
-random splits of each set, and exports against predict_proba. Prints what it found and exits with 1 if a law
-was broken.
+promote at the same moment, simulated refits, and (REAL) minibatch defaults against scikit-learn on the
+oracle's rows and on ten random splits of each set, and exports against predict_proba. Prints what it found
+and exits with 1 if a law was broken.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tests.flips import flip
 from tests.plans import plans
 from tests.races import races
 from tests.ranks import as_toml, children_of, environment_of, small_job
+from tests.refits import simulate
 from tests.registered import template
 from tests.trained import on_disk
 
@@ -45,6 +46,8 @@ PLANS = 1000
 EXITS = 50
 GATES = 200
 RACES = 100
+REFITS = 200
+GAINS = 10
 WITHIN = 0.02  # of scikit-learn's log-loss
 FLIGHTS_AT_MOST = 0.4885
 EXPORTS_WITHIN = 1e-6  # of a probability
@@ -65,6 +68,7 @@ def main() -> int:
         broken += flips(Path(folder) / "flips", options.seed)
         broken += exits(Path(folder) / "exits", EXITS)
         broken += promotions(Path(folder) / "races", options.seed)
+        broken += refits(Path(folder) / "refits", options.seed)
     broken += random_plans(options.seed)
     broken += simulated_gates(GATES)
     if options.real is not None:
@@ -74,6 +78,24 @@ def main() -> int:
         log.error("BROKEN: %s", law)
     log.info("%d laws broken", len(broken))
     return 1 if broken else 0
+
+
+def refits(folder: Path, seed: int) -> list[str]:
+    """Without a change at most 5 % of tests advise a refit; with one the foretold gain is the real one."""
+    advised = 0
+    for number in range(REFITS):
+        found = simulate(folder / str(number), seed * 10_000 + number, is_changed=False).found
+        advised += found.is_advised
+        shutil.rmtree(folder / str(number))
+    log.info("refits: %d of %d advised where nothing changed", advised, REFITS)
+    ratios: list[float] = []
+    for number in range(GAINS):
+        told = simulate(folder / "gain", seed * 10_000 + number, is_changed=True, is_refitted=True)
+        ratios += [told.found.gain_on_these / (told.gain_on_these or 1), told.found.gain / (told.gain or 1)]
+        shutil.rmtree(folder / "gain")
+    log.info("refits: gains foretold are %.3f to %.3f of the real ones", min(ratios), max(ratios))
+    found_wrong = [] if advised <= 0.05 * REFITS else [f"{advised} of {REFITS} refits advised for nothing"]
+    return found_wrong + ([] if 0.8 <= min(ratios) <= max(ratios) <= 1.2 else ["gains are not as foretold"])
 
 
 def kills_of_split(folder: Path, draw: random.Random) -> list[str]:

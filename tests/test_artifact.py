@@ -19,7 +19,8 @@ from tests.trained import people, settings, write
 
 FILES = {
     "config.json", "split.json", "features.json", "model.safetensors", "model.json", "metrics.json",
-    "report.html", "card.md", "receipts.json", "window.json",
+    "report.html", "card.md", "receipts.json", "window.json", "profile.json",
+    "golden.parquet",
 }  # fmt: skip
 
 

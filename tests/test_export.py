@@ -32,7 +32,7 @@ from binclf.errors import BinclfError, ConfigError
 from binclf.export import graph, pipeline_file, sql
 from binclf.export.dialects import BIGQUERY, DIALECTS, DUCKDB, POSTGRES, SPARK
 from binclf.export.formula import Formula, formula_of
-from binclf.export.golden import golden_rows
+from binclf.export.trial import trial_rows
 from binclf.parquet import Column, Rows
 from tests.commands import run as command
 from tests.exports import CODE, LEVELS, NUMBER, SINGLE, WHOLE, WORD, YES, odd, train
@@ -89,14 +89,14 @@ def test_an_engine_gives_the_probabilities_and_decisions_of_predict(
     strange = pa.array(["never seen", "plain\0", "Plain", None] * 25)
     table = table.slice(0, 100).set_column(table.column_names.index(WORD), WORD, strange)
     agree(run, table, engine(run, tmp_path, table))
-    made = golden_rows(run)[0].table
+    made = trial_rows(run)[0].table
     agree(run, made, engine(run, tmp_path, made))
 
 
 @pytest.mark.slow
 def test_postgres_gives_the_probabilities_of_predict(odd_run: Run, postgres: Postgres) -> None:
     statement = sql.statement(formula_of(odd_run), POSTGRES, "public.t")
-    for table in (odd(1500, seed=7), golden_rows(odd_run)[0].table):
+    for table in (odd(1500, seed=7), trial_rows(odd_run)[0].table):
         agree(odd_run, table, postgres.scores(statement, table, "t"))
 
 
@@ -117,7 +117,7 @@ def test_spark_gives_the_probabilities_of_predict(run_without_durations: Run, tm
     from tests.spark import scores
 
     statement = sql.statement(formula_of(run_without_durations), SPARK, "t")
-    tables = [odd(1500, seed=7), golden_rows(run_without_durations)[0].table]
+    tables = [odd(1500, seed=7), trial_rows(run_without_durations)[0].table]
     for table, found in zip(tables, scores(statement, tables, tmp_path), strict=True):
         agree(run_without_durations, table, found)
 
@@ -253,7 +253,7 @@ def test_a_thousand_columns_are_no_deeper_than_duckdb_bears(odd_run: Run, tmp_pa
 def test_a_file_is_written_with_a_receipt_of_what_was_seen(odd_run: Run, tmp_path: Path) -> None:
     receipt = binclf.export(odd_run.path, "sql", tmp_path / "score.sql", table="flights")
     assert receipt["largest_difference"] < WITHIN
-    assert (receipt["dialect"], receipt["verified_in"], receipt["real_rows"]) == ("duckdb", "DuckDB", 600)
+    assert (receipt["dialect"], receipt["verified_in"], receipt["real_rows"]) == ("duckdb", "DuckDB", 632)
     assert receipt["rows"] > 800
     text = (tmp_path / "score.sql").read_bytes().decode()
     table = odd(50, seed=1)

@@ -23,7 +23,7 @@ from binclf.errors import BinclfError
 from binclf.export import graph, pipeline_file, sql
 from binclf.export.dialects import BIGQUERY, DIALECTS, DUCKDB, POSTGRES
 from binclf.export.formula import Formula, Number, formula_of, probabilities_of
-from binclf.export.golden import golden_rows
+from binclf.export.trial import trial_rows
 from binclf.export.verify import verify
 from binclf.parquet import Column, Rows
 from tests.exports import NUMBER, odd
@@ -212,16 +212,16 @@ def test_log_odds_beyond_doubles_have_no_probability_in_any_engine(
 # what is seen before a file is there
 
 
-def test_golden_rows_stand_on_both_sides_of_every_edge(odd_run: Run) -> None:
+def test_trial_rows_stand_on_both_sides_of_every_edge(odd_run: Run) -> None:
     mapped = staircase(200)
     model = predict.of_run(calibrated(odd_run, mapped))
-    logits = model.sums(golden_rows(calibrated(odd_run, mapped))[0])
+    logits = model.sums(trial_rows(calibrated(odd_run, mapped))[0])
     for edge in mapped.edges:
         beside = logits[np.abs(logits - edge) < 2e-8] - edge
         assert (beside > 5e-9).any()
         assert (beside < -5e-9).any()
         assert (np.abs(beside) < 1e-10).any()
-    assert len(golden_rows(odd_run)[0]) < len(logits)
+    assert len(trial_rows(odd_run)[0]) < len(logits)
 
 
 @pytest.mark.parametrize("mapped", [LINE, staircase(200)])
@@ -255,7 +255,7 @@ def test_steps_that_are_off_by_one_edge_are_never_handed_over(
 
 
 def test_a_row_on_an_edge_may_stand_on_either_side_and_nowhere_else(odd_run: Run) -> None:
-    rows = golden_rows(odd_run)[:1]
+    rows = trial_rows(odd_run)[:1]
     plain = predict.of_run(odd_run)
     edge = float(plain.sums(rows[0])[5])
     model = replace(plain, calibration=Steps((edge - 4, edge), (-2.0, 0.0, 2.0)), threshold=0.5)

@@ -64,7 +64,7 @@ def test_one_output_for_each_input_with_ids_in_order_and_the_models_own_scores(
         decided += int((p >= model.threshold).sum())
     assert told == {
         "model": trained_run.name, "files": 4, "rows": 400, "scored_before": 0,
-        "positive_decisions": decided, "output": str(tmp_path / "out"),
+        "positive_decisions": decided, "skewed": [], "output": str(tmp_path / "out"),
     }  # fmt: skip
 
 

@@ -76,6 +76,7 @@ def settings(data: Path, store: Path, /, **sections: dict[str, Any]) -> Config:
         "features": {"categorical": ["code"], "log1p": ["income"]},
         "train": {"epochs": 4, "device": "cpu", "ranks": 1, "lanes": 8},
         "evaluate": {},
+        "drift": {},
         "registry": {"uri": "off"},  # MLflow takes seconds; tests of the registry have their own
     }
     merged = {name: {**base[name], **sections.get(name, {})} for name in base}

@@ -8,7 +8,7 @@ from typing import Any
 
 from binclf import commit
 from binclf.artifact.seal import is_sealed, read_config, read_split
-from binclf.config import Config, Rule, parse
+from binclf.config import Config, Drift, Rule, parse
 from binclf.errors import ArtifactError, DataError
 from binclf.split import Split, ensure
 from binclf.storage import Place, place_of
@@ -17,6 +17,7 @@ from binclf.storage import Place, place_of
 FREE = (
     "store", "train.ranks", "train.workers", "train.cache", "train.memory_bytes", "train.cache_bytes",
     "train.checkpoint_seconds", "registry.uri", "registry.promote", "registry.margin",
+    *(f"drift.{key}" for key in Drift.model_fields),
 )  # fmt: skip
 STAMP = "%Y%m%d-%H%M%S"
 

@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     named = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _on_configs(named)
     _on_runs(named)
+    _on_models(named)
     added = named.add_parser("rank")  # what `launch` starts: not for people, so not in the help
     added.add_argument("run_dir")
     added.set_defaults(run=verbs.rank, json=False)
@@ -76,7 +77,12 @@ def _on_runs(named: Verbs) -> None:
     text = "Metrics of a run, on its own parts or on other labelled data."
     added = _verb(named, "evaluate", verbs.evaluate, text)
     _model(added)
-    added.add_argument("data", metavar="DATA", nargs="?")
+    added.add_argument("data", metavar="DATA", nargs="?", help="labelled Parquet, or what `score` wrote")
+    added.add_argument("labels", metavar="LABELS", nargs="?", help="of scored rows: joined by data.ids")
+    added.add_argument("--by", default="", choices=("day", "week", "month", "batch"), help="with LABELS")
+    added.add_argument(
+        "--output", metavar="FILE", default="", help="with LABELS: a page (.html), Markdown or JSON"
+    )
     text = "Where the report of a run is, and what it says."
     _verb(named, "report", verbs.report, text).add_argument("run_dir", metavar="RUN")
     text = "Is the first run (challenger) better than the second (champion), beyond noise?"
@@ -90,6 +96,15 @@ def _on_runs(named: Verbs) -> None:
     _model(added)
     added.add_argument("input", metavar="INPUT")
     added.add_argument("output", metavar="OUTPUT")
+    added.add_argument(
+        "--drift", metavar="FILE", default="", help="how the rows differ from training's: .html, .md or .json"
+    )
+    text = "How rows differ from those of training, in units of the score; with labels, whether to retrain."
+    added = _verb(named, "drift", verbs.drift, text)
+    _model(added)
+    added.add_argument("data", metavar="DATA", help="Parquet, with labels or without")
+    added.add_argument("--output", metavar="FILE", default="", help="a page (.html), Markdown or JSON")
+    added.add_argument("--strict", action="store_true", help="exit with 11 if there is an alarm")
     text = "The model as a SQL query, an ONNX graph or a scikit-learn pipeline, run before it is handed over."
     added = _verb(named, "export", verbs.export, text)
     _model(added)
@@ -101,11 +116,20 @@ def _on_runs(named: Verbs) -> None:
     added.add_argument(
         "--table", default="", metavar="NAME", help="sql: the table to score; else the model's name"
     )
+
+
+def _on_models(named: Verbs) -> None:
+    """The verbs on a store and its registry."""
     text = "A sealed run as a version of its model, and champion if it deserves that; once."
     added = _verb(named, "register", verbs.register, text)
     added.add_argument("run_dir", metavar="RUN")
     added.add_argument("--registry", metavar="URI", default="", help="else as the run's config says")
     _strict(added)
+    text = "What a store no longer needs: old runs, parts and decoded rows. Shows it; with --yes removes it."
+    added = _verb(named, "prune", verbs.prune, text)
+    added.add_argument("store", metavar="STORE|CONFIG", help="a store, or a config: its model's runs alone")
+    added.add_argument("--keep", metavar="N", type=int, default=5, help="newest runs of each model (5)")
+    added.add_argument("--yes", action="store_true", help="remove what is shown")
     text = "Make the model that the champion replaced champion again; twice goes back two."
     added = _verb(named, "rollback", verbs.rollback, text)
     added.add_argument("name", metavar="NAME", help="of the model")

@@ -115,6 +115,18 @@ def rollback(options: argparse.Namespace) -> Result:
     return registry.roll_back(options.name, options.registry)
 
 
+def prune(options: argparse.Namespace) -> Result:
+    """What a store no longer needs; with --yes it is removed."""
+    from binclf.prune import prune, text_of
+
+    store, name = place_of(options.store), ""
+    if not store.is_dir():
+        config = load(options.store)
+        store, name = place_of(config.store), config.name
+    found = prune(store, keep=options.keep, name=name, is_meant=options.yes)
+    return found if options.json else {"text": text_of(found)}
+
+
 def _gated(result: Result, *, is_strict: bool) -> Result:
     """With the exit code of a gate that refused, where that is asked for."""
     is_refused = is_strict and not result["registry"]["is_champion"]
@@ -129,10 +141,18 @@ def rank(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> Result:
-    """Metrics of a run, on its own parts or on other data."""
+    """Metrics of a run, on its own parts or on other data; with labels, of the scores that it gave."""
     from binclf import registry
+    from binclf.backtest import backtest
     from binclf.evaluate import evaluate
 
+    if options.labels is not None:
+        run = registry.open_run(options.run_dir, options.registry)
+        found = backtest(run, options.data, options.labels, by=options.by, output=options.output)
+        text = found.pop("text")
+        return found if options.json else {"text": text}
+    for name in filter(options.__dict__.get, ("by", "output")):
+        raise ConfigError(f"--{name} has no effect without LABELS: remove it.")
     found = evaluate(registry.open_run(options.run_dir, options.registry), options.data)
     if options.json:
         return found
@@ -168,10 +188,31 @@ def compare(options: argparse.Namespace) -> Result:
 
 def score(options: argparse.Namespace) -> Result:
     """New Parquet to scored Parquet."""
-    from binclf import registry
+    from binclf import golden, registry
+    from binclf.drift import check_form, of_watch, sentence, write
+    from binclf.profile import Watch
     from binclf.score import score
 
-    return score(registry.open_run(options.run_dir, options.registry), options.input, options.output)
+    run = registry.open_run(options.run_dir, options.registry)
+    report = check_form(options.drift) if options.drift else None
+    watch = Watch(run, golden.model_of(run))
+    receipt = score(run, options.input, options.output, watch)
+    found = of_watch(run, watch, options.input)
+    if found is not None and report is not None:
+        write(found, report)
+    return receipt | {"drift": None if found is None else sentence(found)}
+
+
+def drift(options: argparse.Namespace) -> Result:
+    """Rows beside those of training; with --strict, 11 where there is an alarm or retraining is advised."""
+    from binclf import registry
+    from binclf.drift import drift
+
+    found = drift(registry.open_run(options.run_dir, options.registry), options.data, options.output)
+    is_alarm = found["is_alarm"] or (found["retrain"] or {}).get("is_advised", False)
+    text = found.pop("text")
+    told = found if options.json else {"text": text}
+    return {**told, "exit_code": REFUSED if options.strict and is_alarm else 0}
 
 
 def export(options: argparse.Namespace) -> Result:

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from binclf import predict
+from binclf import golden
 from binclf.artifact import Run
 from binclf.compare.comparison import Comparison
 from binclf.compare.history import History
@@ -57,7 +57,7 @@ def compare(
     data_of, split = challenger.config.data, challenger.split
     slices, _ = slice_columns(challenger.config, split.columns)
     needed = Needed(split.label, data_of.weight, data_of.group, slices)
-    how = How((predict.of_run(champion), predict.of_run(challenger)), needed)
+    how = How((golden.model_of(champion), golden.model_of(challenger)), needed)
     histories = (History(champion), History(challenger))
     files = _test_files(challenger, how, histories) if data is None else _other_files(data, how, histories)
     owner = histories[1] if data is None else None

@@ -5,9 +5,22 @@ default stands here and nowhere else, and what a form cannot check (settings tha
 have no effect) is checked whenever a `Config` is made.
 """
 
+from binclf.config.drift import Drift
 from binclf.config.load import load, parse
 from binclf.config.sections import Config, Data, Evaluate, Features, Registry, Split
 from binclf.config.threshold import Rule
 from binclf.config.training import Train
 
-__all__ = ["Config", "Data", "Evaluate", "Features", "Registry", "Rule", "Split", "Train", "load", "parse"]
+__all__ = [
+    "Config",
+    "Data",
+    "Drift",
+    "Evaluate",
+    "Features",
+    "Registry",
+    "Rule",
+    "Split",
+    "Train",
+    "load",
+    "parse",
+]

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from binclf.config.drift import Drift
 from binclf.config.rules import problems
 from binclf.config.section import Names, Section, Text
 from binclf.config.threshold import PATTERN, Rule
@@ -175,6 +176,7 @@ class Config(Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     registry: Registry = Registry()
+    drift: Drift = Drift()
 
     @model_validator(mode="after")
     def _check_across_sections(self) -> Config:

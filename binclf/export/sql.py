@@ -230,12 +230,12 @@ def scores(text: str, table: str) -> Callable[[Rows], Scores]:
     def run(rows: Rows) -> Scores:
         parts = [DUCKDB.identifier(part) for part in table.split(".")]
         with duckdb.connect(":memory:") as connection:
-            connection.register("binclf golden rows", rows.table)
+            connection.register("binclf trial rows", rows.table)
             if len(parts) == 3:
                 connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {parts[0]}")
             if len(parts) > 1:
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {'.'.join(parts[:-1])}")
-            connection.execute(f'CREATE TABLE {".".join(parts)} AS SELECT * FROM "binclf golden rows"')
+            connection.execute(f'CREATE TABLE {".".join(parts)} AS SELECT * FROM "binclf trial rows"')
             found = connection.execute(f"SELECT probability, decision FROM (\n{text}\n)").fetchnumpy()
         probability = np.ma.filled(found["probability"].astype(np.float64), np.nan)
         return probability, np.ma.filled(found["decision"].astype(np.bool_), fill_value=False)

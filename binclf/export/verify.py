@@ -35,15 +35,15 @@ class Verified:
     largest_difference: float
 
 
-def verify(model: Model, golden: Sequence[Rows], scores: Callable[[Rows], Scores]) -> Verified:
-    """Compare on all rows; the first of `golden` are made, the others real.
+def verify(model: Model, tried: Sequence[Rows], scores: Callable[[Rows], Scores]) -> Verified:
+    """Compare on all rows; the first of `tried` are made, the others real.
 
     Raises:
         BinclfError: a probability differs by more than 1e-6, or a decision for another reason.
     """
     largest = 0.0
     near = 0.0 if isinstance(model.calibration, Steps) else WITHIN  # of the threshold; steps are exact
-    for rows in golden:
+    for rows in tried:
         sides = _expected(model, rows)
         found, decided = scores(rows)
         differences = np.abs(found - sides)
@@ -59,8 +59,8 @@ def verify(model: Model, golden: Sequence[Rows], scores: Callable[[Rows], Scores
                 f"({float(found[place])!r}, not {float(expected[place])!r}). Please report this."
             )
         largest = max(largest, float(difference.max(initial=0.0)))
-    real = sum(len(rows) for rows in golden[1:])
-    return Verified(len(golden[0]) + real, real, largest)
+    real = sum(len(rows) for rows in tried[1:])
+    return Verified(len(tried[0]) + real, real, largest)
 
 
 def _expected(model: Model, rows: Rows) -> F64:

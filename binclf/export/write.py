@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from binclf import artifact, commit, predict, registry
+from binclf import artifact, commit, golden, registry
 from binclf.errors import ConfigError
 from binclf.export import graph, pipeline_file, sql
 from binclf.export.dialects import DIALECTS, DUCKDB
 from binclf.export.formula import Formula, formula_of
-from binclf.export.golden import golden_rows
+from binclf.export.trial import trial_rows
 from binclf.export.verify import Scores, verify
 from binclf.parquet import Rows
 from binclf.storage import Place, place_of
@@ -54,7 +54,7 @@ def export(
     if format != "sql" and (dialect or table):
         raise ConfigError(f"dialect and table have no effect on format '{format}': leave them out.")
     opened = registry.open_run(run)
-    formula, model = formula_of(opened), predict.of_run(opened)
+    formula, model = formula_of(opened), golden.model_of(opened)
     if format == "sql":
         made = _sql(formula, dialect or "duckdb", table or formula.name.replace(".", "_"))
     elif format == "onnx":
@@ -64,7 +64,7 @@ def export(
     place = place_of(output)
     with commit.beside(place) as temporary:
         temporary.write_bytes(made.content)
-        seen = verify(model, golden_rows(opened), made.scores(temporary))
+        seen = verify(model, trial_rows(opened), made.scores(temporary))
     return {
         "model": formula.run,
         "format": format,
@@ -85,5 +85,5 @@ def _sql(formula: Formula, dialect: str, table: str) -> _Format:
     text = sql.statement(formula, DIALECTS[dialect], table)
     if dialect == "duckdb":
         return _Format(text.encode(), "DuckDB", lambda file: sql.scores(file.read_bytes().decode(), table))
-    twin = sql.statement(formula, DUCKDB, "golden")
-    return _Format(text.encode(), "DuckDB, in its own dialect", lambda _: sql.scores(twin, "golden"))
+    twin = sql.statement(formula, DUCKDB, "trial")
+    return _Format(text.encode(), "DuckDB, in its own dialect", lambda _: sql.scores(twin, "trial"))

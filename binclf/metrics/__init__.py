@@ -9,6 +9,7 @@ from binclf.metrics.reliability import log_losses, probability, softplus
 from binclf.metrics.slices import BINS, MOST_LEVELS, Slices
 from binclf.metrics.summary import metrics, pictures
 from binclf.metrics.tally import Tally
+from binclf.metrics.unrounded import Unrounded
 
 __all__ = [
     "BINS",
@@ -20,6 +21,7 @@ __all__ = [
     "Histogram",
     "Slices",
     "Tally",
+    "Unrounded",
     "choose",
     "edges_of",
     "left_open",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,21 @@ class Unrounded:
         for place, digit in other.digits.items():
             self._put(place, digit)
 
+    def pack(self) -> dict[str, npt.NDArray[np.generic]]:
+        """For another rank, as arrays."""
+        digits = np.array(list(self.digits.values()), dtype=np.int64).reshape(-1, len(self.beyond))
+        return {
+            "places": np.array(list(self.digits), dtype=np.int64),
+            "digits": digits,
+            "beyond": self.beyond,
+        }
+
+    def merge_packed(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Add what another rank packed."""
+        self.beyond |= arrays["beyond"]
+        for place, digit in zip(arrays["places"].tolist(), arrays["digits"], strict=True):
+            self._put(place, digit)
+
     def total(self) -> F64:
         """The sum, float64 [width], rounded once; not a number where a summand was beyond 2^960."""
         wholes = [0] * len(self.beyond)
@@ -55,20 +71,6 @@ class Unrounded:
             wholes = [whole + (own << shift) for whole, own in zip(wholes, digit.tolist(), strict=True)]
         unit = 1 << (-BITS * LOWEST)  # the division of integers rounds to the nearest float
         return np.where(self.beyond, np.nan, np.array([whole / unit for whole in wholes]))
-
-    def pack(self) -> dict[str, npt.NDArray[np.generic]]:
-        """For another process."""
-        return {
-            "places": np.array(list(self.digits), dtype=np.int64),
-            "digits": np.array(list(self.digits.values()), dtype=np.int64).reshape(-1, len(self.beyond)),
-            "beyond": self.beyond,
-        }
-
-    def merge_packed(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Add what another process packed."""
-        self.beyond |= arrays["beyond"].astype(np.bool_)
-        for place, digit in zip(arrays["places"].tolist(), arrays["digits"].astype(np.int64), strict=True):
-            self._put(place, digit)
 
     def _put(self, place: int, digit: I64) -> None:
         self.digits[place] = self.digits[place] + digit if place in self.digits else digit

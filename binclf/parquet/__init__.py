@@ -10,6 +10,7 @@ from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found, Listing, find
 from binclf.parquet.footers import Footer, footer, footers
 from binclf.parquet.frames import from_frame, from_values
+from binclf.parquet.joining import PERIODS, join, periods, read_all
 from binclf.parquet.kinds import (
     CATEGORICAL_PARTS,
     PARTS,
@@ -30,11 +31,19 @@ from binclf.parquet.schema import Schema, Widening, group_rows, union
 from binclf.parquet.singles import singles, use_system_memory
 from binclf.parquet.tail import footer_digest
 from binclf.parquet.texts import Texts
-from binclf.parquet.writing import ColumnWriter, deal_rows, write_columns, write_frame
+from binclf.parquet.writing import (
+    ColumnWriter,
+    deal_rows,
+    of_bytes,
+    write_columns,
+    write_frame,
+    write_rows,
+)
 
 __all__ = [
     "CATEGORICAL_PARTS",
     "PARTS",
+    "PERIODS",
     "Buffers",
     "Column",
     "ColumnWriter",
@@ -60,16 +69,21 @@ __all__ = [
     "from_frame",
     "from_values",
     "group_rows",
+    "join",
     "layout",
     "moment_text",
+    "of_bytes",
     "parse_moment",
     "parse_value",
     "part_of",
+    "periods",
+    "read_all",
     "singles",
     "union",
     "use_system_memory",
     "values_of",
     "write_columns",
     "write_frame",
+    "write_rows",
     "zone_of",
 ]

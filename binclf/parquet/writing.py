@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from binclf.errors import DataError
 from binclf.parquet.arrays import arrow_of
 from binclf.parquet.columns import Rows
 from binclf.parquet.reading import Reader
@@ -114,6 +115,32 @@ class ColumnWriter:
         """End the file."""
         if self.writer is not None:
             self.writer.close()
+
+
+def write_rows(path: Path, rows: Rows, keep: Sequence[str], told: npt.NDArray[np.float64]) -> None:
+    """Write some columns of rows, and last what was told of each, float64 [N]: `of_bytes` reads it."""
+    name = "told"
+    while name in keep:
+        name += "_"
+    table = rows.table.select(list(keep)).append_column(name, pa.array(told))
+    table = table.unify_dictionaries()
+    with _writer(path, table.schema) as writer:
+        writer.write_table(table)
+
+
+def of_bytes(content: bytes, place: str) -> tuple[Rows, npt.NDArray[np.float64]]:
+    """The rows that `write_rows` wrote, and what was told of each.
+
+    Raises:
+        DataError: they are damaged.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        table = file.read(use_threads=False)  # `read_table` would import pandas
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{place} is damaged ({error}).") from error
+    *names, last = table.column_names
+    return Rows(table.select(names), place), Rows(table.select([last]), place).numbers(last)
 
 
 def write_columns(path: Path, columns: Mapping[str, Any], group_rows: int) -> None:

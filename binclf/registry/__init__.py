@@ -7,9 +7,9 @@ speaks to a registry (it takes seconds), never to load or score a run directory,
 
 from __future__ import annotations
 
-from binclf import artifact, predict
+from binclf import artifact, golden, predict
 from binclf.registry.address import is_address, tracking_uri
-from binclf.registry.aliases import roll_back
+from binclf.registry.aliases import roll_back, throne
 from binclf.registry.fetch import champion_of, fetch
 from binclf.registry.promotion import Decide, Decision, register
 from binclf.registry.window import WINDOW, Window, window_of
@@ -26,6 +26,7 @@ __all__ = [
     "open_run",
     "register",
     "roll_back",
+    "throne",
     "tracking_uri",
     "window_of",
 ]
@@ -56,7 +57,7 @@ def load(model: str | Place, registry: str = "") -> predict.Model:
         registry: as in `open_run`.
 
     Raises:
-        ArtifactError: there is no such run or model, or it was altered.
+        ArtifactError: there is no such run or model, it was altered, or its golden rows have other scores.
         StorageError: the registry cannot be reached.
     """
-    return predict.of_run(open_run(model, registry))
+    return golden.model_of(open_run(model, registry))

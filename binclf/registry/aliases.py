@@ -136,6 +136,26 @@ def roll_back(name: str, registry: str) -> dict[str, Any]:
     }
 
 
+def throne(name: str, registry: str) -> dict[str, str]:
+    """The runs that must not go, by id: the champion's, what a rollback would bring back, the challenger's.
+
+    Raises:
+        StorageError: the registry cannot be reached.
+    """
+    server = Server(registry)
+    if server.database is not None and not server.database.exists():
+        return {}
+    found: dict[str, str] = {}
+    challenger, champion = (version_at(server, name, alias) for alias in (CHALLENGER, CHAMPION))
+    if challenger is not None:
+        found[tag_of(challenger, "run")] = CHALLENGER
+    if champion is not None:
+        with suppress(ArtifactError):  # it is the first
+            found[tag_of(_before(server, champion), "run")] = "what a rollback brings back"
+        found[tag_of(champion, "run")] = CHAMPION
+    return found
+
+
 def _before(server: Server, champion: Any) -> Any:  # noqa: ANN401
     """What a champion replaced, and was not rolled back itself."""
     version, met = champion, {number_of(champion)}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from binclf import predict
+from binclf import golden, predict
 from binclf.features import CategoricalColumn
 
 OUTPUTS = {"probability": "double", "decision": "boolean"}
@@ -78,4 +78,4 @@ def _load_pyfunc(data_path: str) -> Scorer:
     """MLflow's entry: the sealed run that lies at `data_path`."""
     from binclf import artifact
 
-    return Scorer(predict.of_run(artifact.open_run(Path(data_path))))
+    return Scorer(golden.model_of(artifact.open_run(Path(data_path))))

@@ -15,7 +15,7 @@ from typing import Any
 from binclf import artifact, commit
 from binclf.report import card, page
 from binclf.report.facts import COMPARISON, comparison_of, gather, judged_part
-from binclf.report.verdict import Verdict, verdict
+from binclf.report.verdict import Finding, Level, Verdict, verdict
 from binclf.storage import Place
 
 PAGE, CARD = "report.html", "card.md"
@@ -24,6 +24,8 @@ __all__ = [
     "CARD",
     "COMPARISON",
     "PAGE",
+    "Finding",
+    "Level",
     "Verdict",
     "card_with_pictures",
     "judged_part",

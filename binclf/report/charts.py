@@ -12,6 +12,7 @@ from typing import Any
 
 from binclf.metrics.intervals import of_rate
 from binclf.report.svg import FAINT, INK, ONE, QUIET, TWO, inlined
+from binclf.report.text import plain
 
 SIZE = (4.4, 3.3)  # inches; the page scales it
 SETTINGS: Any = {
@@ -104,6 +105,44 @@ def scores(found: Mapping[str, Sequence[float]], threshold: float) -> str:
         axes.legend(loc="upper right")
 
     return _svg("scores", draw)
+
+
+def over_periods(
+    name: str,
+    periods: Sequence[str],
+    series: Mapping[str, Sequence[tuple[float | None, Sequence[float] | None]]],
+    band: Sequence[float] | None,
+    *,
+    is_share: bool = False,
+) -> str:
+    """Values of periods side by side, with their intervals, and a band that they are held against."""
+
+    def draw(axes: Any) -> None:  # noqa: ANN401 - matplotlib
+        from matplotlib.ticker import FuncFormatter
+
+        if band is not None:
+            axes.axhspan(band[0], band[1], color=QUIET, alpha=0.25, linewidth=0)
+        styles = ((ONE, "solid"), (TWO, (0, (4, 1.5))))
+        for (label, values), (colour, style) in zip(series.items(), styles, strict=False):
+            known = [(x, y, span) for x, (y, span) in enumerate(values) if y is not None]
+            x, y = [one[0] for one in known], [one[1] for one in known]
+            axes.plot(x, y, color=colour, linestyle=style, marker="o", markersize=4, label=label)
+            spans = [(x, y, span) for x, y, span in known if span is not None]
+            errors = [[y - span[0] for _, y, span in spans], [span[1] - y for _, y, span in spans]]
+            axes.errorbar(
+                [x for x, _, _ in spans], [y for _, y, _ in spans], yerr=errors, fmt="none", color=colour,
+                linewidth=1, capsize=2,
+            )  # fmt: skip
+        every = -(-len(periods) // 8)
+        axes.set_xticks(range(0, len(periods), every), [plain(p, 16) for p in periods[::every]])
+        axes.set_xlim(-0.5, len(periods) - 0.5)
+        axes.grid(visible=True, axis="y")
+        if is_share:
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+        if len(series) > 1:
+            axes.legend(loc="best")
+
+    return _svg(name, draw)
 
 
 def _reach(found: Mapping[str, Sequence[float]], threshold: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -17,20 +18,33 @@ from binclf.report import against, changes, judged, learnt, proof, slices, sourc
 from binclf.report.blocks import Section
 from binclf.report.facts import Facts
 from binclf.report.text import plain
-from binclf.report.verdict import verdict
+from binclf.report.verdict import Verdict, verdict
 
 
 def html(facts: Facts) -> str:
     """The report of a run: the same text for the same facts."""
-    style, script = _resource("page.css"), _resource("page.js")
     run = facts.run
+    told = verdict(facts.metrics, facts.comparison)
+    return laid_out(run.config.name, (run.id, str(run.record["created"])), told, sections(facts))
+
+
+def laid_out(name: str, run: tuple[str, str], told: Verdict, sections: Sequence[Section]) -> str:
+    """A page of these sections, under a verdict.
+
+    Args:
+        name: of the model.
+        run: its id, and a note beside it.
+        told: what stands at the top.
+        sections: in order.
+    """
+    style, script = _resource("page.css"), _resource("page.js")
     return str(
         _template().render(
-            name=plain(run.config.name),
-            run=plain(run.id),
-            created=plain(run.record["created"]),
-            verdict=verdict(facts.metrics, facts.comparison),
-            sections=sections(facts),
+            name=plain(name),
+            run=plain(run[0]),
+            created=plain(run[1], 200),
+            verdict=told,
+            sections=sections,
             style=style,
             script=script,
             policy=policy(style, script),

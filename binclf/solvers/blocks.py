@@ -120,7 +120,7 @@ class Summation:
             found.add(rows.x, rows.ids, rows.y, rows.w)
             weight += len(rows) if rows.w is None else float(rows.w.sum(dtype=np.float64))
             count += len(rows)
-        return count, np.concatenate([[weight, found.loss], self._flat(found)])
+        return count, np.concatenate([[weight, found.loss], flat(self.features, found)])
 
     def add(self, count: int, values: F64) -> None:
         """Add what `of` gave; by one thread at a time.
@@ -138,9 +138,7 @@ class Summation:
         if rows != expected:
             raise AssertionError(f"a pass saw {rows} rows of {expected}: rows were lost or repeated")
         found, size = self._total.total(world), len(self.point)
-        hessian = np.zeros((size, size))
-        hessian[self._upper] = found[2 + size :]
-        hessian += np.triu(hessian, 1).T
+        hessian = square(size, found[2 + size :])
         return Sums(float(found[0]), float(found[1]), found[2 : 2 + size], hessian)
 
     def _bounds(self, most: F64) -> F64:
@@ -149,20 +147,30 @@ class Summation:
         curved = np.outer(most, most)[self._upper] / 4
         return self.weight * np.concatenate([[1.0, furthest], most, curved])
 
-    def _flat(self, found: kernels.Curvature) -> F64:
-        """Gradient and upper triangle of the Hessian, with the intercept last."""
-        width, size = self.features.width, len(self.point)
-        if not self.features.table_size:
-            return np.concatenate([found.gradient, found.hessian[self._upper]])
-        hessian = np.empty((size, size))
-        hessian[:width, :width] = found.hessian[:width, :width]
-        hessian[:width, -1] = found.hessian[:width, width]
-        hessian[-1, -1] = found.hessian[width, width]
-        hessian[:width, width:-1] = found.mixed[:, :width].T
-        hessian[width:-1, -1] = found.mixed[:, width]
-        hessian[width:-1, width:-1] = found.pairs
-        gradient = np.concatenate([found.gradient[:width], found.table_gradient, found.gradient[width:]])
-        return np.concatenate([gradient, hessian[self._upper]])
+
+def flat(features: Features, found: kernels.Curvature) -> F64:
+    """Gradient and upper triangle of the Hessian end to end, with the intercept last."""
+    width, size = features.width, features.width + features.table_size + 1
+    upper = np.triu_indices(size)
+    if not features.table_size:
+        return np.concatenate([found.gradient, found.hessian[upper]])
+    hessian = np.empty((size, size))
+    hessian[:width, :width] = found.hessian[:width, :width]
+    hessian[:width, -1] = found.hessian[:width, width]
+    hessian[-1, -1] = found.hessian[width, width]
+    hessian[:width, width:-1] = found.mixed[:, :width].T
+    hessian[width:-1, -1] = found.mixed[:, width]
+    hessian[width:-1, width:-1] = found.pairs
+    gradient = np.concatenate([found.gradient[:width], found.table_gradient, found.gradient[width:]])
+    return np.concatenate([gradient, hessian[upper]])
+
+
+def square(size: int, triangle: F64) -> F64:
+    """The symmetric matrix [p, p] of an upper triangle, row after row."""
+    whole = np.zeros((size, size))
+    whole[np.triu_indices(size)] = triangle
+    whole += np.triu(whole, 1).T
+    return whole
 
 
 class Rows(Protocol):

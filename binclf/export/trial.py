@@ -4,7 +4,7 @@ Of each column in turn, the others at their first value: its mean, its ends in t
 missing, NaN; each level, an unseen one, the empty text; moments in each hour, weekday and month, around
 changes of clocks, before 1970. Then all missing, and mixtures. Where log-odds are calibrated by steps, the
 number with the largest weight is moved until they are on each edge, just below and just above. Then real
-rows: the first of the test part.
+rows: the golden ones that the run was sealed with, and the first of the test part.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import datetime
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from binclf import predict
+from binclf import golden, predict
 from binclf.artifact import Run
 from binclf.calibration import Steps
 from binclf.export.formula import Number, formula_of
@@ -41,9 +41,10 @@ MOMENTS = [
 ]  # fmt: skip
 
 
-def golden_rows(run: Run) -> list[Rows]:
-    """The made rows, then real ones if the test part still lies where the run left it."""
-    return [_made(run), *_real(run)]
+def trial_rows(run: Run) -> list[Rows]:
+    """The made rows; then real ones, from the test part too if that still lies where the run left it."""
+    sealed = golden.rows_of(run)
+    return [_made(run), *([sealed[0]] if sealed else []), *_real(run)]
 
 
 def _made(run: Run) -> Rows:

@@ -1,0 +1,63 @@
+"""Rows watched while a run scores them, and refused where they cannot mean what training's did."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf import artifact
+from binclf.errors import DataError
+from binclf.parquet import Rows
+from binclf.predict import Model
+from binclf.profile.observation import Observation
+from binclf.profile.records import PROFILE, Profile
+from binclf.profile.skew import Skew, skews
+
+log = logging.getLogger(__name__)
+
+
+def profile_of(run: artifact.Run) -> Profile | None:
+    """What a run's training rows look like; None of a run from before profiles."""
+    content = run.contents.get(PROFILE)
+    return None if content is None else Profile.from_json(json.loads(content))
+
+
+class Watch:
+    """An `Observer` of the rows that a run scores; without a profile to compare with it sees nothing."""
+
+    def __init__(self, run: artifact.Run, model: Model) -> None:
+        """Nothing seen yet."""
+        self.limits, self.reference = run.config.drift, profile_of(run)
+        self.observation = Observation(model)
+
+    def see(self, number: int, rows: Rows, logits: npt.NDArray[np.float64]) -> None:
+        """As `Observer` says."""
+        if self.reference is not None:
+            self.observation.see(number, rows, logits)
+
+    def skews(self) -> list[Skew]:
+        """Every column that is beyond a limit."""
+        if self.reference is None:
+            return []
+        seen = self.observation.profile(self.reference)
+        return skews(self.observation.model.features, self.reference, seen, self.limits)
+
+    def check(self) -> list[Skew]:
+        """The same, each as a warning.
+
+        Raises:
+            DataError: there are any, and `drift.on_skew` is "error".
+        """
+        found = self.skews()
+        if found and self.limits.on_skew == "error":
+            raise DataError(
+                "\n".join(f"column {skew.words}" for skew in found)
+                + "\nThe run's drift.on_skew = 'error' refuses such rows: mend them, retrain, or train with "
+                "drift.on_skew = 'warn'."
+            )
+        for skew in found:
+            log.warning("column %s", skew.words)
+        return found
