@@ -12,6 +12,7 @@ from binclf.kernels.moments import FIELDS, moments
 from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
 from binclf.kernels.pages import SLACK, Values, can_decode, decode
 from binclf.kernels.rows import STEP, Field, can_record, complete, gather, interleave, record, standardise
+from binclf.kernels.scores import Sloped, Tabled, Term, add
 from binclf.kernels.texts import hash_texts
 from binclf.kernels.thrift import elements
 
@@ -24,7 +25,11 @@ __all__ = [
     "Blanks",
     "Curvature",
     "Field",
+    "Sloped",
+    "Tabled",
+    "Term",
     "Values",
+    "add",
     "can_decode",
     "can_record",
     "canonical",

@@ -6,6 +6,7 @@ object handed to Arrow aborts the interpreter at exit in most runs (both measure
 """
 
 from binclf.parquet.buffers import Buffers
+from binclf.parquet.coded import Coded
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found, Listing, find
 from binclf.parquet.footers import Footer, footer, footers
@@ -27,7 +28,7 @@ from binclf.parquet.layout import Layout, layout
 from binclf.parquet.parts import feature_codes, feature_numbers, values_of
 from binclf.parquet.reading import Reader
 from binclf.parquet.schema import Schema, Widening, group_rows, union
-from binclf.parquet.singles import singles, use_system_memory
+from binclf.parquet.singles import doubles, singles, use_system_memory
 from binclf.parquet.tail import footer_digest
 from binclf.parquet.texts import Texts
 from binclf.parquet.writing import ColumnWriter, deal_rows, write_columns, write_frame
@@ -36,6 +37,7 @@ __all__ = [
     "CATEGORICAL_PARTS",
     "PARTS",
     "Buffers",
+    "Coded",
     "Column",
     "ColumnWriter",
     "Footer",
@@ -51,6 +53,7 @@ __all__ = [
     "as_read",
     "closest",
     "deal_rows",
+    "doubles",
     "feature_codes",
     "feature_numbers",
     "find",

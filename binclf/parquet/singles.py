@@ -15,6 +15,7 @@ from binclf.parquet.columns import Rows
 from binclf.parquet.texts import Texts
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 EXACT = 2**24  # float32 holds every integer up to here
 
@@ -42,6 +43,17 @@ def singles(rows: Rows, name: str) -> F32 | None:
     # an integer beyond 2^24 may be rounded, but not to less than that
     is_short = not (np.fmin.reduce(values) <= -EXACT or np.fmax.reduce(values) >= EXACT)
     return values if is_short else None
+
+
+def doubles(rows: Rows, name: str) -> F64 | None:
+    """A float64 column without nulls, [N], from where it lies; else None. Infinities are not looked for."""
+    plain: Any = rows.plain.get(name)
+    if plain is not None:
+        return np.asarray(plain) if plain.dtype == np.float64 else None
+    if name in rows.coded:
+        return None
+    array = rows.array(name)
+    return numpy_of(array) if pa.types.is_float64(array.type) and not array.null_count else None
 
 
 def _looked_up(column: Coded) -> F32 | None:
