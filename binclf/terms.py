@@ -9,6 +9,7 @@ in float64: a row's sum has the same bits in any company.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,11 @@ from binclf import kernels
 from binclf.errors import DataError
 from binclf.features import Features, Lookup, NumericColumn
 from binclf.kernels import Sloped, Tabled, Term
-from binclf.parquet import Coded, Rows, Texts, doubles, feature_codes, feature_numbers, singles
+from binclf.parquet import Rows, Texts, doubles, feature_codes, feature_numbers, singles
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +70,19 @@ class Terms:
         if not column.column.part:
             coded = rows.coded.get(source)
             if coded is not None and not isinstance(coded.values, Texts):
-                return self._of_coded(rows, place, coded)
+                values: Any = coded.values
+                if not coded.is_float:
+                    return self._of_integers(rows, place, coded.codes, values)
+                if not column.is_log1p:
+                    return self._sloped(place, values, coded.codes)
             if not column.is_log1p:
                 short = singles(rows, source)
-                values = doubles(rows, source) if short is None else short
-                if values is not None:
-                    return self._sloped(place, values)
-        return self._sloped(place, _raised(column, feature_numbers(rows, column.column)))
+                exact = doubles(rows, source) if short is None else short
+                if exact is not None:
+                    return self._sloped(place, exact)
+        return self._sloped(place, _raised(column, self._numbers(rows, place)))
 
-    def of_levels(self, place: int, codes: npt.NDArray[np.int32], texts: Texts) -> Tabled:
+    def of_levels(self, place: int, codes: I32, texts: Texts) -> Tabled:
         """The categorical column at `place`, of these codes into these texts."""
         return Tabled(np.ascontiguousarray(codes), self.table[self.lookups[place].ids_of_texts(texts)])
 
@@ -95,23 +101,35 @@ class Terms:
             f"row {row}, first of {len(beyond)} whose sum is beyond doubles. Write null for such numbers."
         )
 
-    def _sloped(self, place: int, values: F32 | F64) -> Sloped:
+    def reasons(self, rows: Rows) -> list[str]:
+        """Why these rows have no log-odds: each one's first infinite number, or that there is none."""
+        found = np.full(len(rows), len(self.features.numeric))
+        for place in reversed(range(len(self.features.numeric))):
+            found[np.isinf(self._numbers(rows, place))] = place
+        words = [f"column '{column.name}' is infinite" for column in self.features.numeric]
+        words.append("the log-odds are beyond doubles")
+        return [words[place] for place in found]
+
+    def _numbers(self, rows: Rows, place: int) -> F64:
+        return feature_numbers(rows, self.features.numeric[place].column, finite=False)
+
+    def _sloped(self, place: int, values: F32 | F64, codes: I32 | None = None) -> Sloped:
         column = self.features.numeric[place]
         shift, slope = float(column.centre), float(self.weight[place]) / float(column.scale)
         blank = (float(column.fill) - shift) * slope
         if column.indicator >= 0:
             blank += float(self.weight[column.indicator])
-        return Sloped(values, shift, slope, blank)
+        return Sloped(values, shift, slope, blank, codes)
 
-    def _of_coded(self, rows: Rows, place: int, coded: Coded) -> Term:
+    def _of_integers(self, rows: Rows, place: int, codes: I32, values: npt.NDArray[Any]) -> Term:
         """Integers by their distinct values, some of which may come in no row."""
-        column, values = self.features.numeric[place], coded.values
+        column = self.features.numeric[place]
         if values.dtype.itemsize == 8 and len(values) and (values.min() < -(2**53) or values.max() > 2**53):
-            return self._sloped(place, _raised(column, feature_numbers(rows, column.column)))
+            return self._sloped(place, _raised(column, self._numbers(rows, place)))
         numbers = np.append(np.asarray(values, dtype=np.float64), np.nan)
         with np.errstate(over="ignore", invalid="ignore"):
             table = self._sloped(place, _raised(column, numbers)).added()
-        return Tabled(coded.codes, table)
+        return Tabled(codes, table)
 
 
 def _raised(column: NumericColumn, values: F64) -> F64:

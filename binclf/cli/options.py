@@ -90,6 +90,13 @@ def _on_runs(named: Verbs) -> None:
     _model(added)
     added.add_argument("input", metavar="INPUT")
     added.add_argument("output", metavar="OUTPUT")
+    added.add_argument(
+        "overrides", metavar="score.key=value", nargs="*", help="settings that override the run's [score]"
+    )
+    text = "only every n-th part, from the i-th on, as one of n machines; the last of them commits"
+    added.add_argument("--part", metavar="I/N", default="", help=text)
+    text = "score nothing; commit what several --part have scored"
+    added.add_argument("--commit", action="store_true", help=text)
     text = "The model as a SQL query, an ONNX graph or a scikit-learn pipeline, run before it is handed over."
     added = _verb(named, "export", verbs.export, text)
     _model(added)

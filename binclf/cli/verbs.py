@@ -161,10 +161,14 @@ def compare(options: argparse.Namespace) -> Result:
 
 def score(options: argparse.Namespace) -> Result:
     """New Parquet to scored Parquet."""
-    from binclf import registry
-    from binclf.score import score
+    from binclf.score import conclude, score
 
-    return score(registry.open_run(options.run_dir, options.registry), options.input, options.output)
+    asked = (options.run_dir, options.input, options.output, options.overrides)
+    if options.commit:
+        if options.part:
+            raise ConfigError("--part has no effect beside --commit: remove one of them.")
+        return conclude(*asked, registry=options.registry)
+    return score(*asked, part=options.part, registry=options.registry)
 
 
 def export(options: argparse.Namespace) -> Result:

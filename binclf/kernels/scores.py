@@ -7,7 +7,7 @@ batch of any size, by any number of threads, compiled or not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,28 +25,42 @@ TERM = np.dtype(  # as scores.c has it
         ("shift", np.float64), ("slope", np.float64), ("blank", np.float64),
     ]
 )  # fmt: skip
-_SINGLES, _DOUBLES, _CODES = range(3)
+_SINGLES, _DOUBLES, _CODES, _CODED_SINGLES, _CODED_DOUBLES = range(5)
 
 
 @dataclass(frozen=True, slots=True)
 class Sloped:
     """A column of numbers adds (value - shift) * slope, and where it is NaN `blank`."""
 
-    values: F32 | F64  # [n], contiguous
+    values: F32 | F64  # [n], contiguous; with codes any number of them
     shift: float
     slope: float
     blank: float
+    codes: I32 | None = None  # [n], contiguous: of each row which of the values it has, -1: NaN
 
     def added(self) -> F64:
         """What it adds to each row, float64 [n]."""
         values = self.values.astype(np.float64)
+        if self.codes is not None:
+            values = np.append(values, np.nan)[self.codes]
         terms = (values - self.shift) * self.slope
         terms[np.isnan(values)] = self.blank
         return terms
 
+    def between(self, low: int, high: int) -> Sloped:
+        """Rows [low, high)."""
+        if self.codes is not None:
+            return replace(self, codes=self.codes[low:high])
+        return replace(self, values=self.values[low:high])
+
     def record(self) -> tuple[float, ...]:
         """As TERM."""
-        sort = _SINGLES if self.values.dtype == np.float32 else _DOUBLES
+        is_single = self.values.dtype == np.float32
+        if self.codes is not None:
+            sort = _CODED_SINGLES if is_single else _CODED_DOUBLES
+            constants = (self.shift, self.slope, self.blank)
+            return (sort, at(self.codes), at(self.values), len(self.values), *constants)
+        sort = _SINGLES if is_single else _DOUBLES
         return (sort, at(self.values), 0, 0, self.shift, self.slope, self.blank)
 
 
@@ -61,6 +75,10 @@ class Tabled:
         """What it adds to each row, float64 [n]."""
         added: F64 = self.table[self.codes]
         return added
+
+    def between(self, low: int, high: int) -> Tabled:
+        """Rows [low, high)."""
+        return replace(self, codes=self.codes[low:high])
 
     def record(self) -> tuple[float, ...]:
         """As TERM."""
@@ -93,14 +111,14 @@ def add(terms: Sequence[Term], sums: F64) -> bool:
 
 
 def _check(term: Term, rows: int) -> None:
-    column = term.values if isinstance(term, Sloped) else term.codes
-    if len(column) != rows or not column.flags.c_contiguous:
+    column = term.values if isinstance(term, Sloped) and term.codes is None else term.codes
+    if column is None or len(column) != rows or not column.flags.c_contiguous:
         raise ValueError(f"a contiguous column of {rows} rows is needed")
-    if isinstance(term, Sloped):
-        if column.dtype not in (np.float32, np.float64):
-            raise ValueError(f"numbers are float32 or float64, not {column.dtype}")
-        return
-    library.check(term.codes, np.int32)
-    library.check(term.table, np.float64)
-    if not len(term.table):
-        raise ValueError("a table needs an entry for null")
+    if term.codes is not None:
+        library.check(term.codes, np.int32)
+    if isinstance(term, Tabled):
+        library.check(term.table, np.float64)
+        if not len(term.table):
+            raise ValueError("a table needs an entry for null")
+    elif term.values.dtype not in (np.float32, np.float64) or not term.values.flags.c_contiguous:
+        raise ValueError(f"numbers are contiguous float32 or float64, not {term.values.dtype}")

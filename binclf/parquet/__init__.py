@@ -9,7 +9,7 @@ from binclf.parquet.buffers import Buffers
 from binclf.parquet.coded import Coded
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found, Listing, find
-from binclf.parquet.footers import Footer, footer, footers
+from binclf.parquet.footers import Footer, footer, footers, readable_footers
 from binclf.parquet.frames import from_frame, from_values
 from binclf.parquet.kinds import (
     CATEGORICAL_PARTS,
@@ -68,6 +68,7 @@ __all__ = [
     "parse_moment",
     "parse_value",
     "part_of",
+    "readable_footers",
     "singles",
     "union",
     "use_system_memory",

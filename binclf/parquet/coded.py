@@ -1,8 +1,8 @@
 """Columns of few values, read as the file has them: distinct values, and of each row the code of its value.
 
-Text and integers mostly lie so in Parquet. pyarrow takes a fifth of a millisecond for each column of a row
-group, beside its decoding: here all of a row group's columns are read, verified, unpacked and decoded by one
-call that other threads need not wait for.
+Text and integers mostly lie so in Parquet, and floats where their writer did not look. pyarrow takes a fifth
+of a millisecond for each column of a row group, beside its decoding: here all of a row group's columns are
+read, verified, unpacked and decoded by one call that other threads need not wait for.
 
 A column is taken only if each byte of it is understood: its pages are packed by snappy or not at all, their
 checksums, where they have any, are right, and all counts and lengths agree. Whatever else is found is left to
@@ -11,7 +11,7 @@ pyarrow, which reads it, or says what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,16 +23,20 @@ from binclf import kernels
 from binclf.kernels import SLACK
 from binclf.parquet.arrays import arrow_of, dtype_of
 from binclf.parquet.buffers import Buffers
+from binclf.parquet.floats import Floats
 from binclf.parquet.handle import Handle
 from binclf.parquet.texts import Texts
 
 I32 = npt.NDArray[np.int32]
 U8 = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.signedinteger[Any] | np.unsignedinteger[Any]]
+Stages = list[tuple[list[str], Floats]]  # as of `Plain`
+Numbers = npt.NDArray[np.signedinteger[Any] | np.unsignedinteger[Any] | np.floating[Any]]
 
 AT_ONCE_BYTES = 2**22  # of a file, as it has them
 MOST_BYTES, MOST_ROWS = 2**30, 2**26  # of a chunk, as it says of itself: beyond, pyarrow may try
 ROOM = 2**18  # bytes that memory is asked for in multiples of: what is as large can be used again
+
+SINGLE = np.dtype(np.float32)
 
 _packed, _codes = Buffers(), Buffers()
 
@@ -42,13 +46,18 @@ class Coded:
     """A column of N rows by its values."""
 
     codes: I32  # [N] into `values`; null is -1
-    values: Texts | Integers  # of the column's type; some may come in no row
+    values: Texts | Numbers  # of the column's type; some may come in no row, and floats more than once
     kind: Any  # its pyarrow.DataType; of texts one of dictionaries
     is_nullable: bool
 
     def __len__(self) -> int:
         """N."""
         return len(self.codes)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its values are floats, of which most come but once."""
+        return not isinstance(self.values, Texts) and bool(np.issubdtype(self.values.dtype, np.floating))
 
     def dictionary(self) -> Any:  # noqa: ANN401 - pyarrow.DictionaryArray
         """As Arrow has it."""
@@ -75,6 +84,13 @@ class _Place:
     is_nullable: bool
     kind: Any  # as of `Coded`
 
+    def values_of(self, chunk: Any) -> int:  # noqa: ANN401 - pyarrow.parquet.ColumnChunkMetaData
+        """What its values are taken for; most floats come but once, and their codes would be of no use."""
+        if not pa.types.is_floating(self.kind):
+            return kernels.UNIQUE
+        is_bare = not self.is_nullable or (chunk.is_stats_set and chunk.statistics.null_count == 0)
+        return kernels.BARE if is_bare and self.width == SINGLE.itemsize else kernels.REPEATED
+
 
 @dataclass(slots=True)
 class _Run:
@@ -95,7 +111,7 @@ class CodedPages:
         self._places: dict[str, _Place] | None = None
 
     def _places_in(self, file: Any, meta: Any) -> dict[str, _Place]:  # noqa: ANN401 - pyarrow
-        """The columns of text and integers, which are never nested; of pyarrow's schema see `PlainPages`."""
+        """The columns of text and numbers, which are never nested; of pyarrow's schema see `PlainPages`."""
         schema = file.schema_arrow
         if meta.num_columns != len(schema):  # leaves of nested columns cannot be told by their paths
             return {}
@@ -107,8 +123,10 @@ class CodedPages:
                 found[name] = _Place(place, width, own.nullable, own.type)
         return found
 
-    def read(self, file: Any, group: int, names: Sequence[str]) -> dict[str, Coded]:  # noqa: ANN401 - pyarrow
+    def read(self, file: Any, group: int, names: Sequence[str]) -> tuple[Stages, dict[str, Coded]]:  # noqa: ANN401
         """Those of the columns that can be read here; the others are left out.
+
+        Columns of float32 without nulls come as values, all others as codes.
 
         Args:
             file: as pyarrow has it.
@@ -119,35 +137,46 @@ class CodedPages:
             OSError: the file cannot be read.
         """
         if not kernels.can_decode():
-            return {}
+            return [], {}
         meta = file.metadata.row_group(group)
         if not 0 < meta.num_rows <= MOST_ROWS:
-            return {}
+            return [], {}
         if self._places is None:
             self._places = self._places_in(file, meta)
         places = self._places
         wanted = sorted((places[name].place, name) for name in names if name in places)
         codes = _codes.take(len(wanted), meta.num_rows).view(np.int32)
+        bare: Stages = []
         found: dict[str, Coded] = {}
         done = 0
         for run in _runs(meta, wanted, places):
-            found |= self._read(run, places, codes[done : done + len(run.names)])
+            own_bare, own = self._read(run, places, codes[done : done + len(run.names)])
+            bare, found = [*bare, *own_bare], found | own
             done += len(run.names)
-        return found
+        return bare, found
 
-    def _read(self, run: _Run, places: Mapping[str, _Place], codes: I32) -> dict[str, Coded]:
+    def nullable(self, names: Collection[str]) -> list[str]:
+        """Those of the columns that the file would let have nulls."""
+        places = self._places or {}
+        return [name for name in names if places[name].is_nullable]
+
+    def _read(self, run: _Run, places: Mapping[str, _Place], codes: I32) -> tuple[Stages, dict[str, Coded]]:
         """Those of a run that are what they must be, with their codes int32 [columns of the run, rows]."""
         size = run.end - run.begin
         data = _bytes(_packed, size + SLACK)
         if self._handle.read([data[:size]], run.begin) != size:
-            return {}
+            return [], {}
         decoded = kernels.decode(data, run.chunks, codes)
+        bare: Stages = []
         found: dict[str, Coded] = {}
-        for name, own, values in zip(run.names, codes, decoded, strict=True):
+        for name, own, values, chunk in zip(run.names, codes, decoded, run.chunks, strict=True):
+            if chunk[-1] == kernels.BARE:
+                bare += [([name], own[np.newaxis].view(SINGLE))] if values is not None else []
+                continue
             of, taken = places[name], None if values is None else _taken(values, places[name])
             if taken is not None:
                 found[name] = Coded(own, taken, of.kind, of.is_nullable)
-        return found
+        return bare, found
 
 
 def _runs(
@@ -170,17 +199,20 @@ def _runs(
             run = _Run(begin, begin)
         first = run.end - run.begin
         run.names.append(name)
-        run.chunks.append((first, first + length, packing == "SNAPPY", own.is_nullable, own.width))
+        run.chunks.append(
+            (first, first + length, packing == "SNAPPY", own.is_nullable, own.width, own.values_of(chunk))
+        )
         run.end += length
     if run.names:
         yield run
 
 
-def _taken(values: kernels.Values, of: _Place) -> Texts | Integers | None:
+def _taken(values: kernels.Values, of: _Place) -> Texts | Numbers | None:
     """A column's values; None if they are not UTF-8."""
     if of.width:
-        stored: Integers = values.data.view(f"<i{of.width}")
-        return stored.astype(dtype_of(of.kind))  # wraps around, as pyarrow does
+        letter = "f" if pa.types.is_floating(of.kind) else "i"
+        stored: Numbers = values.data.view(f"<{letter}{of.width}")
+        return stored.astype(dtype_of(of.kind), copy=False)  # wraps around, as pyarrow does
     texts = Texts(values.data, values.offsets)
     return texts if values.is_ascii or texts.is_utf8() else None
 
@@ -191,7 +223,9 @@ def _bytes(buffers: Buffers, size: int) -> U8:
 
 
 def _width_of(physical: str, kind: Any) -> int | None:  # noqa: ANN401 - pyarrow.DataType
-    """Bytes of a value as the file has it, 0 of text; None: it is neither text nor integers."""
+    """Bytes of a value as the file has it, 0 of text; None: it is neither text nor numbers of 4 or 8."""
+    if pa.types.is_float32(kind) or pa.types.is_float64(kind):
+        return {"FLOAT": 4, "DOUBLE": 8}.get(physical)
     if pa.types.is_integer(kind):
         return {"INT32": 4, "INT64": 8}.get(physical)
     is_text = pa.types.is_dictionary(kind) and (

@@ -32,7 +32,10 @@ class Pages:
         Raises:
             OSError: the file cannot be read.
         """
-        return self._plain.read(file, group, names), self._coded.read(file, group, names)
+        plain = self._plain.read(file, group, names)
+        stages, coded = self._coded.read(file, group, [name for name in names if name not in plain])
+        nullable = self._coded.nullable({name for names, _ in stages for name in names})
+        return Plain([*plain.stages(), *stages], nullable), coded
 
     def close(self) -> None:
         """Let go of the file."""

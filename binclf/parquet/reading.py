@@ -77,6 +77,11 @@ class Reader:
         if self._tail.places is None:
             _ = self.file  # which says what is wrong
 
+    @property
+    def digest(self) -> str:
+        """Of the footer: as `footer_digest` tells it."""
+        return self._tail.digest
+
     @contextmanager
     def _opening(self, *, is_part: bool = False) -> Iterator[None]:
         """What goes wrong, in our words."""
