@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def beside(path: Place) -> Iterator[Path]:
+def beside(path: Place, *, lasting: bool = True) -> Iterator[Path]:
     """A local name to write to; it becomes `path` when the block ends well, and is removed when not.
+
+    What need not be `lasting` may be lost or torn by a power cut, though by nothing else; it takes no waiting
+    for the disk.
 
     On a disk it lies beside `path` and is renamed. To an object store it is sent when it is whole.
 
@@ -43,9 +46,11 @@ def beside(path: Place) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        flush(temporary)
+        if lasting:
+            flush(temporary)
         os.replace(temporary, path)
-        flush(path.parent)
+        if lasting:
+            flush(path.parent)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
@@ -98,15 +103,15 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Place, content: bytes) -> None:
+def write_bytes(path: Place, content: bytes, *, lasting: bool = True) -> None:
     """Write a file whole or not at all."""
-    with beside(path) as temporary:
+    with beside(path, lasting=lasting) as temporary:
         temporary.write_bytes(content)
 
 
-def write_json(path: Place, value: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
+def write_json(path: Place, value: Any, *, lasting: bool = True) -> None:  # noqa: ANN401 - what JSON can hold
     """Write JSON whole or not at all; NaN and infinity are refused, as JSON has neither."""
-    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode(), lasting=lasting)
 
 
 def read_json(path: Place) -> Any:  # noqa: ANN401 - the caller knows the shape

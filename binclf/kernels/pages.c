@@ -524,7 +524,14 @@ static int decode(Bytes from, int64_t rows, const Chunk *chunk, uint8_t *room, i
         if (!next(&from, (int)chunk->is_snappy, 0, &page)) return 0;
         if (page.kind == DICTIONARY_PAGE) {
             Bytes content;
-            if (values->count || !open(&page, room, &content) || !dictionary(content, page.values, values)) return 0;
+            if (values->count) return 0;
+            if (values->width && page.is_packed) { /* straight to where they are wanted */
+                if (page.values > values->room || page.raw != page.values * values->width) return 0;
+                if (!unpack(page.content, values->data, page.raw)) return 0;
+                values->count = values->listed = page.values;
+                continue;
+            }
+            if (!open(&page, room, &content) || !dictionary(content, page.values, values)) return 0;
             continue;
         }
         if (page.values > rows - done) return 0;

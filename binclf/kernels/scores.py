@@ -42,8 +42,9 @@ class Sloped:
         """What it adds to each row, float64 [n]."""
         values = self.values.astype(np.float64)
         if self.codes is not None:
-            values = np.append(values, np.nan)[self.codes]
-        terms = (values - self.shift) * self.slope
+            values = _looked_up(np.append(values, np.nan), self.codes, len(values))
+        with np.errstate(over="ignore", invalid="ignore"):
+            terms = (values - self.shift) * self.slope
         terms[np.isnan(values)] = self.blank
         return terms
 
@@ -73,8 +74,7 @@ class Tabled:
 
     def added(self) -> F64:
         """What it adds to each row, float64 [n]."""
-        added: F64 = self.table[self.codes]
-        return added
+        return _looked_up(self.table, self.codes, len(self.table))
 
     def between(self, low: int, high: int) -> Tabled:
         """Rows [low, high)."""
@@ -108,6 +108,18 @@ def add(terms: Sequence[Term], sums: F64) -> bool:
     if wrong >= 0:
         raise IndexError(f"a code of term {wrong} is beyond its table")
     return not odd[0]
+
+
+def _looked_up(table: F64, codes: I32, size: int) -> F64:
+    """What a table has for codes, of null its last entry.
+
+    Raises:
+        IndexError: a code of `size` or more.
+    """
+    if codes.max(initial=-1) >= size:
+        raise IndexError(f"code {codes.max()} is beyond {size} values")
+    found: F64 = table[np.where(codes < 0, len(table) - 1, codes)]
+    return found
 
 
 def _check(term: Term, rows: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from binclf import commit
 from binclf.errors import ArtifactError
 from binclf.score.records import MANIFEST, QUARANTINE, Job, Part
-from binclf.score.work import receipt_path, staged_path, work
+from binclf.score.work import read_receipt, receipt_path, staged_path, work
 from binclf.storage import sha256_of
 
 
@@ -68,8 +68,7 @@ class Ledger:
             ArtifactError: what was scored before is of other content, or was altered.
             DataError, Stopped: as `work`.
         """
-        job, path = self.job, receipt_path(self.job, part.name)
-        receipt: dict[str, Any] = commit.read_json(path) if path.exists() else {}
+        job, receipt = self.job, read_receipt(self.job, part.name)
         if part.name in self.parts:
             return self._committed(part, receipt, stop)
         is_same = receipt.get("key") == job.key(part) and receipt.get("input_stamp") == list(part.stamp)

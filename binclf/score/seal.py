@@ -11,7 +11,7 @@ from binclf import commit
 from binclf.errors import ArtifactError, DataError
 from binclf.score.ledger import Ledger
 from binclf.score.records import MANIFEST, STAGING, BadFile, Job, Part, Plan
-from binclf.score.work import receipt_path, staged_path
+from binclf.score.work import read_receipt, staged_path
 from binclf.storage import remove_tree
 
 FORMAT = 1
@@ -23,8 +23,7 @@ def receipts_of(job: Job, plan: Plan) -> Receipts:
     """The receipts that there are of a plan's parts, as this job would write them."""
     found: dict[str, Mapping[str, Any]] = {}
     for part in plan.parts:
-        path = receipt_path(job, part.name)
-        receipt = commit.read_json(path) if path.exists() else {}
+        receipt = read_receipt(job, part.name)
         if receipt.get("key") == job.key(part):
             found[part.name] = receipt
     return found

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf import commit
-from binclf.errors import DamageError, DataError
+from binclf.errors import ArtifactError, DamageError, DataError
 from binclf.parquet import ColumnWriter, Reader, Rows
 from binclf.predict import probability
 from binclf.score.contributions import largest
@@ -32,6 +32,17 @@ class Stopped(Exception):
 def receipt_path(job: Job, name: str) -> Place:
     """Where the receipt of a part is."""
     return job.output / RECEIPTS / f"{name}.json"
+
+
+def read_receipt(job: Job, name: str) -> dict[str, Any]:
+    """The receipt of a part; empty if there is none, or one that a power cut has torn."""
+    path = receipt_path(job, name)
+    try:
+        found: dict[str, Any] = commit.read_json(path) if path.exists() else {}
+    except ArtifactError as error:
+        log.warning("%s: its part is scored again", error)
+        return {}
+    return found
 
 
 def staged_path(job: Job, name: str) -> Place:
@@ -58,9 +69,11 @@ def work(job: Job, part: Part, stop: threading.Event) -> dict[str, Any]:
         "rows": part.rows,
     }
     try:
-        with commit.beside(staged_path(job, part.name)) as temporary:
+        # its name need not outlive a power cut before the manifest does; its content must
+        with commit.beside(staged_path(job, part.name), lasting=False) as temporary:
             tally = _score(job, part, temporary, stop)
             receipt |= tally.told() | {"output_sha256": sha256_of(temporary)}
+            commit.flush(temporary)
     except DamageError as error:
         if job.settings.on_bad_file == "error":
             raise
@@ -69,7 +82,7 @@ def work(job: Job, part: Part, stop: threading.Event) -> dict[str, Any]:
     else:
         receipt |= {"quarantine_sha256": tally.listed(job, part)}
     # a crash before this leaves an output without a receipt, which is done again
-    commit.write_json(receipt_path(job, part.name), receipt)
+    commit.write_json(receipt_path(job, part.name), receipt, lasting=False)
     log.info("scored %s: %s rows", part.name, f"{part.rows:,}")
     return receipt
 
