@@ -424,10 +424,11 @@ def test_terms_that_do_not_fit_are_refused() -> None:
         kernels.add([kernels.Tabled(codes, np.zeros(2))], sums)
     with pytest.raises(IndexError):
         kernels.add([kernels.Sloped(np.zeros(2), 0.0, 1.0, 0.0, codes)], sums)
+    half: Any = np.zeros(3, dtype=np.float16)
     for wrong in (
         kernels.Sloped(np.zeros(4), 0.0, 1.0, 0.0),
         kernels.Sloped(np.zeros(6)[::2], 0.0, 1.0, 0.0),
-        kernels.Sloped(np.zeros(3, dtype=np.float16), 0.0, 1.0, 0.0),
+        kernels.Sloped(half, 0.0, 1.0, 0.0),
         kernels.Tabled(codes, np.zeros(0)),
     ):
         with pytest.raises(ValueError, match=r"needed|contiguous|needs"):

@@ -132,11 +132,13 @@ def test_shares_are_committed_on_request_once_all_are_there(
     assert score_rows(trained_run, new, out, part="1/2")["waiting_for"] == 3
     with pytest.raises(DataError, match=r"3 of 6 parts are not scored .* a-00001\.parquet: score them"):
         conclude(trained_run, new, out)
-    with (
-        locked(out / "_receipts" / ".lock", wait=False, is_shared=True),  # another share is at work
-        pytest.raises(BusyError),
-    ):
-        score_rows(trained_run, new, out, part="2/2")
+    with locked(out / "_receipts" / ".lock", wait=False, is_shared=True):  # another share is at work
+        assert score_rows(trained_run, new, out, part="2/2")["waiting_for"] == 0
+        for whole in (score_rows, conclude):
+            with pytest.raises(BusyError):
+                whole(trained_run, new, out)
+    with locked(out / "_receipts" / ".lock-1-of-2", wait=False), pytest.raises(BusyError):
+        score_rows(trained_run, new, out, part="1/2")
     assert not (out / "_manifest.json").exists()
     assert conclude(trained_run, new, out)["rows"] == 400
     assert pq.read_table(out).num_rows == 400

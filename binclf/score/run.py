@@ -8,11 +8,12 @@ import re
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from binclf import artifact, commit, predict, registry
 from binclf.config import Score, parse
-from binclf.errors import ConfigError, DataError
+from binclf.errors import BusyError, ConfigError, DataError
 from binclf.score.ledger import Ledger
 from binclf.score.plan import plan
 from binclf.score.records import RECEIPTS, Job, Observer, Part, Plan
@@ -83,7 +84,8 @@ def _some(job: Job, todo: Plan, which: int, of: int) -> dict[str, Any]:
         _carry_out(ledger, mine)
     waiting = missing(ledger, todo, receipts_of(job, todo))
     if not waiting:
-        return _commit(job, todo)
+        with suppress(BusyError):  # another is about to end, and then finds that it was the last
+            return _commit(job, todo)
     told = {"parts": len(mine), "waiting_for": len(waiting)}
     return {"model": job.model.id, **told, "output": str(job.output)}
 
