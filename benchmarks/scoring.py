@@ -144,7 +144,9 @@ def _trained(folder: Path, name: str) -> Place:
     data = folder / f"train-{name}"
     if not data.exists():
         getattr(made, name)(data, TRAINED_ON, files=1)
-    solver = {"solver": "newton"} if name == "higgs" else {"solver": "minibatch", "epochs": 1}
+    solver: dict[str, object] = {"solver": "newton"}
+    if name == "criteo":
+        solver = {"solver": "minibatch", "epochs": 1}
     return retrain(made.config(name, data, folder / "runs", train=solver, registry={"uri": "off"}))
 
 

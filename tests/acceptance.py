@@ -105,7 +105,7 @@ def kills_of_split(folder: Path, draw: random.Random) -> list[str]:
 def kills_of_scoring(folder: Path, seed: int) -> list[str]:
     """SIGKILL at a random moment, run again: the scores and the manifest of an undisturbed scoring."""
     run, source = retrain(small_job(folder)), folder / "new"
-    for copy in range(6):
+    for copy in range(3):
         shutil.copytree(folder / "data", source / f"day={copy}")
     command = [sys.executable, "-m", "tests.kills", str(run), str(source), str(folder)]
     counts = [str(KILLS_OF_SCORING), str(seed)]

@@ -64,7 +64,7 @@ def main(run: str, source: str, folder: Path, times: int, seed: int) -> dict[str
         code = ended(pid)
         killed += code == -signal.SIGKILL
         seen = visible(output) if output.exists() else {}
-        staged += code != 0 and any((output / "_receipts").glob("*.json"))
+        staged += code != 0 and any((output / "_receipts").rglob("*.json"))
         committed += "_manifest.json" in seen
         if any(expected[name] != content for name, content in seen.items()):
             wrong.append(f"kill {trial}: readers see other bytes")
