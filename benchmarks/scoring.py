@@ -11,6 +11,7 @@ peak memory, and the ratios; processor time is what means something where others
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shutil
 import subprocess
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
+    logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
         _start_up()
