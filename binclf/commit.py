@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def beside(path: Place) -> Iterator[Path]:
+def beside(path: Place, *, lasting: bool = True) -> Iterator[Path]:
     """A local name to write to; it becomes `path` when the block ends well, and is removed when not.
+
+    What need not be `lasting` may be lost or torn by a power cut, though by nothing else; it takes no waiting
+    for the disk.
 
     On a disk it lies beside `path` and is renamed. To an object store it is sent when it is whole.
 
@@ -43,13 +46,33 @@ def beside(path: Place) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        flush(temporary)
+        if lasting:
+            flush(temporary)
         os.replace(temporary, path)
-        flush(path.parent)
+        if lasting:
+            flush(path.parent)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def move(source: Place, target: Place) -> None:
+    """Give a complete file another name in the same place, over whatever has it.
+
+    Raises:
+        StorageError: the disk or the store does not take it.
+    """
+    if isinstance(source, Remote) and isinstance(target, Remote):
+        source.move_to(target)
+        return
+    if isinstance(source, Remote) or isinstance(target, Remote):
+        raise ValueError(f"{source} and {target} are not in one place")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)
+    except OSError as error:
+        raise storage_error(error, target) from error
 
 
 def storage_error(error: OSError, path: Place) -> OSError:
@@ -80,15 +103,15 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Place, content: bytes) -> None:
+def write_bytes(path: Place, content: bytes, *, lasting: bool = True) -> None:
     """Write a file whole or not at all."""
-    with beside(path) as temporary:
+    with beside(path, lasting=lasting) as temporary:
         temporary.write_bytes(content)
 
 
-def write_json(path: Place, value: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
+def write_json(path: Place, value: Any, *, lasting: bool = True) -> None:  # noqa: ANN401 - what JSON can hold
     """Write JSON whole or not at all; NaN and infinity are refused, as JSON has neither."""
-    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode(), lasting=lasting)
 
 
 def read_json(path: Place) -> Any:  # noqa: ANN401 - the caller knows the shape
@@ -117,8 +140,8 @@ def parse_json(content: bytes, path: Place) -> Any:  # noqa: ANN401 - the caller
 
 
 @contextmanager
-def locked(place: Place, *, wait: bool, seconds: float = math.inf) -> Iterator[None]:
-    """Hold the lock file `place`; the kernel frees it however the holder ends.
+def locked(place: Place, *, wait: bool, seconds: float = math.inf, is_shared: bool = False) -> Iterator[None]:
+    """Hold the lock file `place`, alone or among those who share it; the kernel frees it however they end.
 
     Object stores have no locks: there it holds among the processes of this machine only. What several
     machines may write at once is named by its content, so that it does not matter who was last.
@@ -132,13 +155,14 @@ def locked(place: Place, *, wait: bool, seconds: float = math.inf) -> Iterator[N
         handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o640)
     except OSError as error:
         raise storage_error(error, path) from error
+    kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if wait:
                 log.info("waiting for another process that works in %s", place.parent)
-            if not (wait and _waited(handle, seconds)):
+            if not (wait and _waited(handle, kind, seconds)):
                 raise BusyError(
                     f"{place.parent} is in use by another process: wait for it, then run this again."
                 ) from error
@@ -147,15 +171,15 @@ def locked(place: Place, *, wait: bool, seconds: float = math.inf) -> Iterator[N
         os.close(handle)
 
 
-def _waited(handle: int, seconds: float) -> bool:
+def _waited(handle: int, kind: int, seconds: float) -> bool:
     """Whether the lock was had in time; one that is asked for again and again can be waited for so long."""
     if seconds == math.inf:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, kind)
         return True
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(0.05)
         else:

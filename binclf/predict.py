@@ -1,13 +1,12 @@
 """A trained model in NumPy: rows to probabilities, without torch.
 
-Each column's term is added to the logits one after the other, elementwise in float64: a row's score has the
-same bits alone, in a batch of any size, or in another order. A row whose log-odds are beyond doubles is
-refused, as one with an infinite number is: two such terms of opposite signs leave nothing to score.
+A row's score has the same bits alone, in a batch of any size, or in another order (`terms`). A row whose
+log-odds are beyond doubles is refused, as one with an infinite number is: two such terms of opposite signs
+leave nothing to score.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -32,6 +31,7 @@ from binclf.parquet import (
     from_frame,
     zone_of,
 )
+from binclf.terms import Terms
 
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
@@ -60,6 +60,11 @@ class Model:
     lookups: tuple[Lookup, ...] = field(repr=False)  # of each categorical column
     calibration: Calibration = field(default=AS_THEY_ARE, repr=False)  # of the log-odds
 
+    @property
+    def terms(self) -> Terms:
+        """What each column adds."""
+        return Terms(self.features, self.weight, self.table, self.bias, self.lookups)
+
     def predict_proba(self, frame: object) -> F64:
         """Probability of yes, float64 [N], for a pandas DataFrame, a pyarrow Table, or a dict of one row.
 
@@ -81,21 +86,21 @@ class Model:
         Takes what `predict_proba` takes, and refuses the same.
         """
         rows = self.rows(frame)
-        logits = self.sums(rows)
+        logits, terms = self.sums(rows), self.terms.of(rows)
         contributions: list[Contribution] = []
-        for place, numeric in enumerate(self.features.numeric):
+        for numeric in self.features.numeric:
             numbers = feature_numbers(rows, numeric.column)
             missing = np.isnan(numbers)
             values = tuple(None if v != v else v for v in numbers.tolist())
             states: list[State] = ["missing" if is_missing else "value" for is_missing in missing]
-            terms = self._of_numbers(place, numeric, numbers)
-            contributions.append(Contribution(numeric.name, values, tuple(states), terms))
+            added = terms[len(contributions)].added()
+            contributions.append(Contribution(numeric.name, values, tuple(states), added))
         for place, categorical in enumerate(self.features.categorical):
             codes, texts = feature_codes(rows, categorical.column)
             states = self._states(place, codes, texts)
             values = tuple(None if code < 0 else texts[code] for code in codes.tolist())
-            terms = self._of_levels(place, codes, texts)
-            contributions.append(Contribution(categorical.name, values, tuple(states), terms))
+            added = terms[len(contributions)].added()
+            contributions.append(Contribution(categorical.name, values, tuple(states), added))
         calibrated = probability(self.calibration.of(logits))
         return Explanation(self.id, self.bias, tuple(contributions), logits, calibrated)
 
@@ -168,42 +173,7 @@ class Model:
         Raises:
             DataError: of a row they are not finite.
         """
-        total = np.full(len(rows), self.bias)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for place, numeric in enumerate(self.features.numeric):
-                total += self._of_numbers(place, numeric, feature_numbers(rows, numeric.column))
-            for place, categorical in enumerate(self.features.categorical):
-                total += self._of_levels(place, *feature_codes(rows, categorical.column))
-            if not math.isfinite(total.sum()):  # of all rows: the cheapest look at each
-                self._refuse_overflow(rows, total)
-        return total
-
-    def _refuse_overflow(self, rows: Rows, total: F64) -> None:
-        beyond = np.flatnonzero(~np.isfinite(total))
-        if not len(beyond):  # finite in each row
-            return
-        columns, row = self.features.numeric, beyond[0]
-        terms = [self._of_numbers(i, c, feature_numbers(rows, c.column))[row] for i, c in enumerate(columns)]
-        largest = int(np.argmax(np.abs(terms)))  # NaN before all others
-        raise DataError(
-            f"column '{columns[largest].name}' of {rows.place} adds {terms[largest]:.2g} to the log-odds of "
-            f"row {row}, first of {len(beyond)} whose sum is beyond doubles. Write null for such numbers."
-        )
-
-    def _of_numbers(self, place: int, column: NumericColumn, values: F64) -> F64:
-        """What a numeric column adds to the log-odds; `values` [N] are used up."""
-        if column.is_log1p:
-            values = np.sign(values) * np.log1p(np.abs(values))
-        missing = np.isnan(values)
-        values[missing] = column.fill
-        terms = (values - column.centre) * (self.weight[place] / column.scale)
-        if column.indicator >= 0:
-            terms[missing] += self.weight[column.indicator]
-        return np.asarray(terms, dtype=np.float64)
-
-    def _of_levels(self, place: int, codes: I32, texts: Texts) -> F64:
-        """What a categorical column adds to the log-odds."""
-        return np.asarray(self.table[self.lookups[place].ids_of_texts(texts)][codes])
+        return self.terms.sums(rows)
 
     def _states(self, place: int, codes: I32, texts: Texts) -> list[State]:
         lookup = self.lookups[place]

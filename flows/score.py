@@ -7,32 +7,51 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, task, unmapped
 from prefect.artifacts import create_markdown_artifact
 
 import binclf
 from binclf.errors import BinclfError
+from binclf.score import conclude
 from flows.artifacts import key_of
 
 
 @task(name="score")
-def score_files(run: str, source: str, output: str) -> dict[str, Any]:
+def score_files(
+    run: str, source: str, output: str, overrides: Sequence[str] = (), part: str = ""
+) -> dict[str, Any]:
     """One scored file for each input; files that were scored before are left as they are."""
-    return binclf.score(run, source, output)
+    return binclf.score(run, source, output, overrides, part=part)
+
+
+@task(name="commit scores")
+def commit_scores(run: str, source: str, output: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The parts of all machines get their names; one that did so already is no harm."""
+    return conclude(run, source, output, overrides)
 
 
 @flow(name="score", flow_run_name="score {source}")
-def score(run: str, source: str, output: str) -> dict[str, Any]:
+def score(
+    run: str, source: str, output: str, overrides: Sequence[str] = (), machines: int = 1
+) -> dict[str, Any]:
     """Score every Parquet file of a path with a finished run.
 
     Args:
-        run: the run directory of the model.
+        run: the run directory of the model, or an address such as models:/churn@champion.
         source: the Parquet to score: a file, a directory or a glob.
         output: the directory for the scored files.
+        overrides: settings, such as score.contributions=3.
+        machines: the work is shared among so many tasks, each of which takes all cores of its machine.
     """
-    receipt = score_files(run, source, output)
+    if machines > 1:
+        shares = [f"{place}/{machines}" for place in range(1, machines + 1)]
+        score_files.map(run, source, output, unmapped(overrides), shares).result()
+        receipt = commit_scores(run, source, output, overrides)
+    else:
+        receipt = score_files(run, source, output, overrides)
     table = "\n".join(f"| {key} | {value} |" for key, value in receipt.items())
     create_markdown_artifact(
         f"# Scored\n\n| | |\n|---|---|\n{table}\n",
@@ -48,8 +67,9 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 3:
         sys.stderr.write("usage: python -m flows.score RUN INPUT OUTPUT\n")
         return 2
+    run, source, output = arguments
     try:
-        score(*arguments)
+        score(run, source, output)
     except BinclfError as error:
         logging.getLogger(__name__).error("%s", "\n".join([str(error), *getattr(error, "__notes__", [])]))
         return error.exit_code

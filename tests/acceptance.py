@@ -1,6 +1,6 @@
 """The full counts, seeded: `make acceptance`, or with the real sets `make acceptance REAL=DIR`.
 
-Kills of the split at any moment, kills of any rank at any moment with resume on 1 to 3 ranks, flipped bits,
+Kills of the split and of a scoring at any moment, of any rank with resume on 1 to 3 ranks, flipped bits,
 random orders against a plain list, exits of every command, simulated gates of `compare`, two retrainings that
 promote at the same moment, simulated refits, and (REAL) minibatch defaults against scikit-learn on the
 oracle's rows and on ten random splits of each set, and exports against predict_proba. Prints what it found
@@ -10,6 +10,7 @@ and exits with 1 if a law was broken.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import random
@@ -40,6 +41,7 @@ from tests.trained import on_disk
 log = logging.getLogger("acceptance")
 
 KILLS_OF_SPLIT = 20
+KILLS_OF_SCORING = 100
 KILLS_OF_RANKS = 12
 FLIPS = 400
 PLANS = 1000
@@ -64,6 +66,7 @@ def main() -> int:
     broken: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         broken += kills_of_split(Path(folder) / "split", random.Random(options.seed))
+        broken += kills_of_scoring(Path(folder) / "scoring", options.seed)
         broken += kills_of_ranks(Path(folder) / "ranks", random.Random(options.seed))
         broken += flips(Path(folder) / "flips", options.seed)
         broken += exits(Path(folder) / "exits", EXITS)
@@ -120,6 +123,22 @@ def kills_of_split(folder: Path, draw: random.Random) -> list[str]:
     log.info("split: %d of %d kills hit it at work, %d wrong after the rerun", fired, KILLS_OF_SPLIT, wrong)
     found = ["a killed split and its rerun differ from an undisturbed one"] if wrong else []
     return found + ([] if fired else ["no kill hit the split at work"])
+
+
+def kills_of_scoring(folder: Path, seed: int) -> list[str]:
+    """SIGKILL at a random moment, run again: the scores and the manifest of an undisturbed scoring."""
+    run, source = retrain(small_job(folder)), folder / "new"
+    for copy in range(3):
+        shutil.copytree(folder / "data", source / f"day={copy}")
+    command = [sys.executable, "-m", "tests.kills", str(run), str(source), str(folder)]
+    counts = [str(KILLS_OF_SCORING), str(seed)]
+    told = json.loads(subprocess.run([*command, *counts], check=True, capture_output=True).stdout)
+    log.info(
+        "scoring: %d of %d kills hit it at work, %d with parts done, %d committed, %d wrong after the rerun",
+        told["killed"], KILLS_OF_SCORING, told["with_parts"], told["committed"], len(told["wrong"]),
+    )  # fmt: skip
+    found: list[str] = told["wrong"][:3]
+    return found + ([] if told["with_parts"] else ["no kill hit a scoring with some parts done"])
 
 
 def kills_of_ranks(folder: Path, draw: random.Random) -> list[str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.commands import run
@@ -115,6 +116,22 @@ def test_help_and_every_verbs_help_end_well(capsys: pytest.CaptureFixture[str]) 
     assert "rank " not in text.split("VERB\n")[-1].split("Exit codes")[0]
     for code in (2, 10, 12, 13, 14, 70, 75):
         assert f" {code} " in " ".join(text.split())
+
+
+def test_score_is_shared_and_committed_and_takes_its_settings(
+    trained_run: Path, people_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("score", trained_run, people_dir, tmp_path / "out", "score.contributions=1", "--json")
+    assert run(*asked, "--part", "1/2") == 0
+    assert json.loads(capsys.readouterr().out)["waiting_for"] == 1
+    assert run(*asked, "--commit") == 10
+    assert run(*asked, "--commit", "--part", "1/2") == 2
+    assert run(*asked, "--part", "2/2") == 0
+    assert run(*asked, "--commit") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["rows"] == 3000
+    names = pq.read_schema(tmp_path / "out" / "part-0.parquet").names
+    assert names[-2:] == ["contribution_1", "contribution_1_log_odds"]
+    assert run("score", trained_run, people_dir, tmp_path / "other", "train.epochs=1") == 2
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 
 from binclf import kernels
 from binclf.errors import DataError
-from binclf.kernels import SLACK, library
-from binclf.parquet import Reader, Rows, singles
+from binclf.kernels import BARE, REPEATED, SLACK, UNIQUE, library
+from binclf.parquet import Reader, Rows, doubles, singles
 from tests.laws import examples
 
 pytestmark = pytest.mark.skipif(not kernels.IS_COMPILED, reason="without compiled loops pyarrow reads all")
 
 WORDS = ("", "a", "é", "日本語", "a\0b", "ß" * 9, "x" * 17, "01234567", "long " * 30)
 INTEGERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
+FLOATS = {"float", "single", "bare"}
 CODECS = ("snappy", "none", "zstd", "gzip")
 
 
@@ -29,6 +30,8 @@ def column_of(draw: np.random.Generator, kind: pa.DataType, rows: int, distinct:
     """Values that come again and again, and nulls: none, few, or nothing else."""
     which = draw.integers(0, distinct, rows)
     mask = draw.random(rows) < draw.choice([0, 0.02, 0.5, 1.0])
+    if pa.types.is_floating(kind):
+        return pa.array((which * 0.37).astype(kind.to_pandas_dtype()), kind, mask=mask)
     if not pa.types.is_integer(kind):
         return pa.array([WORDS[i % len(WORDS)] + str(i // len(WORDS)) for i in which], kind, mask=mask)
     dtype = np.dtype(kind.to_pandas_dtype())
@@ -58,7 +61,9 @@ def table_of(draw: np.random.Generator, rows: int, distinct: int) -> pa.Table:
     kinds = [pa.string(), pa.large_string(), *INTEGERS]
     kinds = [kinds[i] for i in draw.integers(0, len(kinds), 6)] + [pa.string()]
     arrays = {f"c{place}": column_of(draw, kind, rows, distinct) for place, kind in enumerate(kinds)}
-    arrays["float"] = pa.array(draw.normal(size=rows))
+    arrays["float"] = column_of(draw, pa.float64(), rows, distinct)
+    arrays["single"] = column_of(draw, pa.float32(), rows, distinct)
+    arrays["bare"] = arrays["single"].fill_null(0.5)
     fields = [pa.field(n, a.type, bool(a.null_count or draw.random() < 0.5)) for n, a in arrays.items()]
     return pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields))
 
@@ -86,15 +91,21 @@ def test_what_is_read_is_what_pyarrow_reads(tmp_path: Path, seed: int, rows: int
             assert not other.coded
             same(own, other, names)
             is_read = written["compression"] in ("snappy", "none")
-            texts = {n for n in names if not pa.types.is_integer(table.schema.field(n).type)} - {"float"}
-            assert texts <= set(own.coded) if is_read else not own.coded
+            texts = {n for n in names if not pa.types.is_integer(table.schema.field(n).type)} - {"bare"}
+            assert texts <= {*own.coded, *own.plain} if is_read else not own.coded
+            assert "bare" in own.plain or not (is_read and written["write_statistics"])
 
 
 def same(own: Rows, other: Rows, names: list[str]) -> None:
     """The same rows, however they are asked for."""
     assert own.table.schema.equals(other.table.schema)
     assert own.table.equals(other.table)
-    for name in set(names) - {"float"}:
+    for name in FLOATS:
+        assert np.array_equal(own.numbers(name), other.numbers(name), equal_nan=True)
+        short = singles(own, name) if name != "float" else doubles(own, name)
+        if short is not None:
+            assert np.array_equal(short, other.numbers(name), equal_nan=True)
+    for name in set(names) - FLOATS:
         codes, texts = own.codes(name)
         others, other_texts = other.codes(name)
         assert [texts[code] if code >= 0 else None for code in codes] == [
@@ -108,7 +119,7 @@ def same(own: Rows, other: Rows, names: list[str]) -> None:
             assert (short is None) >= (wanted is None)  # a value that comes in no row may be too large
             if short is not None and wanted is not None:
                 assert np.array_equal(short, wanted, equal_nan=True)
-    values = [[rows.values(name) for name in sorted(set(names) - {"float"})] for rows in (own, other)]
+    values = [[rows.values(name) for name in sorted(set(names) - FLOATS)] for rows in (own, other)]
     for (codes, ours), (others, theirs) in zip(*values, strict=True):
         assert [ours[code] for code in codes if code >= 0] == [theirs[code] for code in others if code >= 0]
         assert np.array_equal(codes < 0, others < 0)
@@ -192,7 +203,7 @@ def chunk_of(path: Path, place: int) -> bytes:
     return path.read_bytes()[begin : begin + chunk.total_compressed_size]
 
 
-def decoded(content: bytes, how: tuple[int, int, int]) -> tuple[kernels.Values | None, np.ndarray]:
+def decoded(content: bytes, how: tuple[int, int, int, int]) -> tuple[kernels.Values | None, np.ndarray]:
     """What 200 rows of a column become."""
     data = np.frombuffer(content + b"\xaa" * SLACK, dtype=np.uint8)
     codes = np.full((1, 200), -7, dtype=np.int32)
@@ -215,7 +226,7 @@ def test_whatever_bytes_are_there_codes_are_of_values(
     for _ in range(data.draw(st.integers(0, 3))):
         place = data.draw(st.integers(0, len(content) - 1))
         content[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
-    values, codes = decoded(bytes(content), (is_snappy, True, 0))
+    values, codes = decoded(bytes(content), (is_snappy, True, 0, UNIQUE))
     if values is None:
         return
     offsets = values.offsets
@@ -226,6 +237,40 @@ def test_whatever_bytes_are_there_codes_are_of_values(
     assert offsets[-1] == len(values.data)
 
 
+@given(st.data(), st.sampled_from([REPEATED, BARE]), st.sampled_from(["1.0", "2.0"]), st.booleans())
+@examples(100, keeps_fixtures=True)
+def test_whatever_bytes_are_there_floats_are_of_the_page(
+    tmp_path: Path, data: st.DataObject, how: int, version: str, loose: bool
+) -> None:
+    path = tmp_path / "a.parquet"
+    held = np.arange(200, dtype=np.float32) // 3
+    pq.write_table(
+        pa.table({"x": held}), path, compression="snappy", data_page_version=version, write_batch_size=30,
+        dictionary_pagesize_limit=40 if loose else 2**20, data_page_size=300,
+    )  # fmt: skip
+    content = bytearray(chunk_of(path, 0))
+    changes = data.draw(st.integers(0, 2))
+    for _ in range(changes):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
+    values, codes = decoded(bytes(content), (True, True, 4, how))
+    if values is None:
+        assert changes
+    elif how == REPEATED:
+        assert codes.min() >= -1
+        assert 4 * codes.max() < len(values.data)
+    if not changes and values is not None:
+        found = codes.view(np.float32) if how == BARE else values.data.view(np.float32)[codes]
+        assert np.array_equal(found, held)
+
+
+def test_floats_of_which_some_are_null_are_not_taken_for_bare_ones(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": pa.array([1.0, None] * 100, pa.float32())}), path, compression="none")
+    assert decoded(chunk_of(path, 0), (False, True, 4, BARE))[0] is None
+    assert decoded(chunk_of(path, 0), (False, True, 4, REPEATED))[0] is not None
+
+
 def test_it_is_the_checksum_that_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control: of a page without one, other bytes are other values."""
     path = tmp_path / "a.parquet"
@@ -233,7 +278,7 @@ def test_it_is_the_checksum_that_tells(tmp_path: Path, monkeypatch: pytest.Monke
         write_simple(path, compression="none", write_page_checksum=has_checksum)
         content = bytearray(chunk_of(path, 1))
         content[content.index(b"l3")] ^= 1
-        values, _ = decoded(bytes(content), (False, True, 0))
+        values, _ = decoded(bytes(content), (False, True, 0, UNIQUE))
         assert (values is None) == has_checksum
 
 
@@ -265,7 +310,7 @@ def lengthy(*texts: bytes) -> bytes:
 def test_codes_are_of_the_first_page_and_not_of_texts_that_came_row_by_row(code: int) -> None:
     first = page(lengthy(b"a", b"b"), 2, is_dictionary=True)
     loose, codes = page(lengthy(*[b"c"] * 100), 100, 0), page(b"\2" + varint(200) + bytes([code]), 100)
-    values, found = decoded(first + loose + codes, (False, False, 0))
+    values, found = decoded(first + loose + codes, (False, False, 0, UNIQUE))
     assert (values is None) == (code == 2)
     if values is not None:
         assert found.tolist() == [2] * 100 + [1] * 100
@@ -288,8 +333,8 @@ def test_a_footer_that_lies_about_rows_is_told(tmp_path: Path, rows: int) -> Non
 
 def test_calls_that_do_not_fit_are_refused() -> None:
     data, codes = np.zeros(100, dtype=np.uint8), np.zeros((1, 10), dtype=np.int32)
-    good = (0, 4, 0, 0, 0)
-    for chunks in ([(0, 101 - SLACK, 0, 0, 0)], [(-1, 4, 0, 0, 0)], [(5, 4, 0, 0, 0)], [good, good], []):
+    good = (0, 4, 0, 0, 0, 0)
+    for chunks in ([(0, 101 - SLACK, 0, 0, 0, 0)], [(-1, *good[1:])], [(5, *good[1:])], [good, good], []):
         with pytest.raises(ValueError, match="chunks"):
             kernels.decode(data, chunks, codes)
-    assert kernels.decode(data, [(0, 30, 0, 0, 0)], codes) == [None]
+    assert kernels.decode(data, [(0, 30, 0, 0, 0, 0)], codes) == [None]

@@ -157,6 +157,8 @@ def test_the_score_flow_scores_every_row_and_shows_its_receipt(
     assert Path(summary["run"]).name in shown.description
     again = score(summary["run"], config.data.path, str(tmp_path / "scored"))
     assert again["scored_before"] == 5
+    shared = score(summary["run"], config.data.path, str(tmp_path / "shared"), machines=2)
+    assert (shared["files"], shared["rows"]) == (5, 1031)
     assert binclf.score(summary["run"], config.data.path, tmp_path / "other")["rows"] == 1031
 
 

@@ -365,3 +365,68 @@ def test_records_that_cannot_be_written_whole_are_refused() -> None:
     for size, place in [(20, 4), (4096, 4), (32, 3), (32, 32)]:
         with pytest.raises(ValueError, match="do not fit"):
             kernels.record(stage, one, one, labels, place, room[: 4 * size].reshape(4, size))
+
+
+NUMBERS = st.one_of(
+    st.floats(-1e9, 1e9), st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -1e300, 1e308])
+)
+
+
+def term_of(draw: np.random.Generator, rows: int, numbers: list[float]) -> kernels.Term:
+    """One of the five sorts of terms."""
+    sort = draw.integers(5)
+    held = draw.choice(numbers, rows if sort < 2 else len(numbers))
+    codes = draw.integers(-1, len(held) or 1, rows).astype(np.int32)
+    if sort == 4:
+        return kernels.Tabled(codes, np.append(held, 0.25))
+    with np.errstate(over="ignore"):
+        held = held.astype(np.float32 if sort % 2 else np.float64)
+    shift, slope, blank = draw.normal(size=3).tolist()
+    return kernels.Sloped(held, shift, slope, blank, codes if sort > 1 else None)
+
+
+def one_row(term: kernels.Term, row: int) -> float:
+    """What a term adds to a row, by its definition."""
+    if isinstance(term, kernels.Tabled):
+        return float(term.table[term.codes[row]])
+    value = float("nan") if term.codes is not None and term.codes[row] < 0 else None
+    if value is None:
+        value = float(term.values[row if term.codes is None else term.codes[row]])
+    return term.blank if value != value else (value - term.shift) * term.slope
+
+
+@given(SEEDS, st.integers(0, 2100), st.integers(0, 9), st.lists(NUMBERS, min_size=1, max_size=9))
+def test_terms_are_added_one_after_the_other(
+    seed: int, rows: int, columns: int, numbers: list[float]
+) -> None:
+    draw = np.random.default_rng(seed)
+    terms = [term_of(draw, rows, numbers) for _ in range(columns)]
+    sums = draw.normal(size=rows)
+    wanted = sums.copy()
+    some = np.unique(draw.integers(0, rows, min(rows, 40))) if rows else np.zeros(0, dtype=np.int64)
+    for row in some.tolist():
+        for term in terms:
+            wanted[row] = float(wanted[row]) + one_row(term, row)
+    is_finite = kernels.add(terms, sums)
+    assert np.array_equal(sums[some], wanted[some], equal_nan=True)
+    assert is_finite == bool(np.isfinite(sums).all())
+    for term in terms:
+        low, high = sorted(draw.integers(0, rows + 1, 2).tolist())
+        assert np.array_equal(term.between(low, high).added(), term.added()[low:high], equal_nan=True)
+
+
+def test_terms_that_do_not_fit_are_refused() -> None:
+    sums, codes = np.zeros(3), np.array([0, 2, -1], dtype=np.int32)
+    with pytest.raises(IndexError):
+        kernels.add([kernels.Tabled(codes, np.zeros(2))], sums)
+    with pytest.raises(IndexError):
+        kernels.add([kernels.Sloped(np.zeros(2), 0.0, 1.0, 0.0, codes)], sums)
+    half: Any = np.zeros(3, dtype=np.float16)
+    for wrong in (
+        kernels.Sloped(np.zeros(4), 0.0, 1.0, 0.0),
+        kernels.Sloped(np.zeros(6)[::2], 0.0, 1.0, 0.0),
+        kernels.Sloped(half, 0.0, 1.0, 0.0),
+        kernels.Tabled(codes, np.zeros(0)),
+    ):
+        with pytest.raises(ValueError, match=r"needed|contiguous|needs"):
+            kernels.add([wrong], sums)

@@ -10,12 +10,14 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
-from binclf.config import Config, Data, Drift, Evaluate, Features, Registry, Split, Train, load, parse
+from binclf.config import Config, Data, Drift, Evaluate, Features, Registry, Score, Split, Train, load, parse
 from flows.retrain import retrain
 from flows.score import score
 from tests.ranks import as_toml, small_job
 
-SECTIONS = {model.__name__: model for model in (Data, Split, Features, Train, Evaluate, Registry, Drift)}
+SECTIONS = {
+    model.__name__: model for model in (Data, Split, Features, Train, Evaluate, Score, Registry, Drift)
+}
 SCHEMA: dict[str, Any] = parameter_schema(retrain).model_dump_for_openapi()
 
 

@@ -322,9 +322,9 @@ def test_kept_columns_stand_beside_new_ones(tmp_path: Path) -> None:
     with Reader(source) as reader:
         for group in range(3):
             rows = reader.read(group, ["id", "carrier", "word"])
-            writer.append(
-                rows, ["id", "carrier", "word"], {"probability": np.full(len(rows), group / 4)}, "m@1"
-            )
+            model = (np.zeros(len(rows), dtype=np.int32), ["m@1"])
+            new = {"probability": np.full(len(rows), group / 4), "model": model}
+            writer.append(rows, ["id", "carrier", "word"], new)
     writer.close()
     whole, got = pq.read_table(source), pq.read_table(tmp_path / "b.parquet")
     assert got.column_names == ["id", "carrier", "word", "probability", "model"]

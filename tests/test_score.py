@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from binclf import artifact
 from binclf import score as score_rows
 from binclf.commit import locked
 from binclf.errors import ArtifactError, BusyError, DataError
-from binclf.storage import fingerprint_of
+from binclf.score.plan import plan
+from binclf.score.records import Job, Plan
 from tests.trained import people, write
 
 
@@ -33,12 +35,17 @@ def new(tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file but lock files, by relative path."""
+    """Every file but receipts, which tell an input's inode, by relative path."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.relative_to(folder).parts[0] != "_receipts"
     }
+
+
+def visible(folder: Path) -> list[str]:
+    """What readers of Parquet directories see."""
+    return [name for name in files(folder) if not any(part.startswith("_") for part in name.split("/"))]
 
 
 def test_one_output_for_each_input_with_ids_in_order_and_the_models_own_scores(
@@ -64,7 +71,8 @@ def test_one_output_for_each_input_with_ids_in_order_and_the_models_own_scores(
         decided += int((p >= model.threshold).sum())
     assert told == {
         "model": trained_run.name, "files": 4, "rows": 400, "scored_before": 0,
-        "positive_decisions": decided, "skewed": [], "output": str(tmp_path / "out"),
+        "quarantined_files": 0, "quarantined_rows": 0, "skewed": [],
+        "positive_decisions": decided, "output": str(tmp_path / "out"),
     }  # fmt: skip
 
 
@@ -193,7 +201,10 @@ def test_a_damaged_input_leaves_nothing_behind(
         path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"z\.parquet"):
         score_rows(trained_run, new, tmp_path / "out")
-    assert files(tmp_path / "out") == {}
+    assert visible(tmp_path / "out") == []
+    (new / "z.parquet").unlink()
+    assert score_rows(trained_run, new, tmp_path / "out")["rows"] == 400
+    assert not (tmp_path / "out" / "_staging").exists()
 
 
 def test_a_failure_keeps_what_an_earlier_call_had_scored(
@@ -206,7 +217,8 @@ def test_a_failure_keeps_what_an_earlier_call_had_scored(
     write(new / "z.parquet", table.set_column(1, "age", pa.array([float("inf")] * 100)))
     with pytest.raises(DataError, match=r"column 'age' of z\.parquet, row group 0 holds 100 infinite"):
         score_rows(trained_run, new, out)
-    assert files(out) == before
+    assert {name: files(out)[name] for name in before} == before
+    assert visible(out) == [name for name in before if name[0] != "_"]
 
 
 def test_a_column_that_is_all_null_without_a_type_is_missing(
@@ -242,18 +254,13 @@ def test_no_input_is_refused(trained_run: Path, tmp_path: Path) -> None:
 def test_an_input_that_changes_while_it_is_scored_is_an_error(
     trained_run: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
-    module, real = sys.modules["binclf.score"], fingerprint_of
-
-    def changed(place: Path) -> str:
-        found = real(place)
-        if place.name == "b.parquet":
-            table = pq.read_table(place)
-            write(place, table.slice(0, 250).take(list(range(249, -1, -1))), [100, 0, 150])
+    def changed(job: Job, source: Path) -> Plan:
+        found = plan(job, source)
+        table = pq.read_table(source / "b.parquet")
+        write(source / "b.parquet", table.slice(0, 250).take(list(range(249, -1, -1))), [100, 0, 150])
         return found
 
-    monkeypatch.setattr(module, "fingerprint_of", changed)
+    monkeypatch.setattr(import_module("binclf.score.run"), "plan", changed)
     with pytest.raises(DataError, match="changed or went"):
         score_rows(trained_run, new, tmp_path / "out")
-    assert list((tmp_path / "out").rglob("*.parquet")) == []
+    assert visible(tmp_path / "out") == []

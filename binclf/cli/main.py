@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     is_rank = world.is_rank() and computes
     if computes:
         launch.one_heap()
+    if options.verb == "score":
+        launch.one_heap()
+        launch.keep_memory()
     try:
         if is_rank:
             launch.die_with_launcher()

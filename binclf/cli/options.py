@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     named = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _on_configs(named)
     _on_runs(named)
+    _on_rows(named)
     _on_models(named)
     added = named.add_parser("rank")  # what `launch` starts: not for people, so not in the help
     added.add_argument("run_dir")
@@ -92,6 +93,10 @@ def _on_runs(named: Verbs) -> None:
     added.add_argument("data", metavar="DATA", nargs="?", help="labelled Parquet; else RUN's test part")
     _registry(added, "that of RUN's own config, else the store `runs`")
     _strict(added)
+
+
+def _on_rows(named: Verbs) -> None:
+    """The verbs that take a model to new rows, or elsewhere."""
     added = _verb(named, "score", verbs.score, "New Parquet to scored Parquet.")
     _model(added)
     added.add_argument("input", metavar="INPUT")
@@ -99,6 +104,13 @@ def _on_runs(named: Verbs) -> None:
     added.add_argument(
         "--drift", metavar="FILE", default="", help="how the rows differ from training's: .html, .md or .json"
     )
+    added.add_argument(
+        "overrides", metavar="score.key=value", nargs="*", help="settings that override the run's [score]"
+    )
+    text = "only every n-th part, from the i-th on, as one of n machines; the last of them commits"
+    added.add_argument("--part", metavar="I/N", default="", help=text)
+    text = "score nothing; commit what several --part have scored"
+    added.add_argument("--commit", action="store_true", help=text)
     text = "How rows differ from those of training, in units of the score; with labels, whether to retrain."
     added = _verb(named, "drift", verbs.drift, text)
     _model(added)

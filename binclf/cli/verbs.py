@@ -188,17 +188,23 @@ def compare(options: argparse.Namespace) -> Result:
 
 def score(options: argparse.Namespace) -> Result:
     """New Parquet to scored Parquet."""
-    from binclf import golden, registry
     from binclf.drift import check_form, of_watch, sentence, write
     from binclf.profile import Watch
-    from binclf.score import score
+    from binclf.score import conclude, score
 
-    run = registry.open_run(options.run_dir, options.registry)
-    report = check_form(options.drift) if options.drift else None
-    watch = Watch(run, golden.model_of(run))
-    receipt = score(run, options.input, options.output, watch)
-    found = of_watch(run, watch, options.input)
-    if found is not None and report is not None:
+    asked = (options.run_dir, options.input, options.output, options.overrides)
+    if (options.commit or options.part) and options.drift:
+        raise ConfigError("--drift tells of whole jobs: run `binclf drift` beside --part and --commit.")
+    if options.commit:
+        if options.part:
+            raise ConfigError("--part has no effect beside --commit: remove one of them.")
+        return conclude(*asked, registry=options.registry)
+    if not options.drift:
+        return score(*asked, part=options.part, registry=options.registry)
+    report, watch = check_form(options.drift), Watch()
+    receipt = score(*asked, registry=options.registry, observers=[watch])
+    found = of_watch(watch, options.input)
+    if found is not None:
         write(found, report)
     return receipt | {"drift": None if found is None else sentence(found)}
 

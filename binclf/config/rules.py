@@ -36,6 +36,7 @@ def problems(config: Config) -> list[str]:
         *_solver_problems(config),
         *_train_problems(config),
         *_evaluate_problems(config),
+        *_score_problems(config),
         *_registry_problems(config),
     ]
 
@@ -160,6 +161,17 @@ def _has_no_validation(config: Config) -> bool:
         and split.validation_fraction == 0
         and not split.validation_from
     )
+
+
+def _score_problems(config: Config) -> Iterator[str]:
+    score = config.score
+    if score.changed("bad_limit") and not (score.changed("on_bad_file") or score.changed("on_bad_row")):
+        yield "score.bad_limit has no effect where nothing is quarantined: remove it"
+    for name in score.columns:
+        if name in config.data.ids:
+            yield f"score.columns names '{name}', which is in data.ids and so is carried anyway: remove it"
+    if len(set(score.columns)) < len(score.columns):
+        yield "score.columns names a column twice: remove one"
 
 
 def _registry_problems(config: Config) -> Iterator[str]:

@@ -135,6 +135,37 @@ class Evaluate(Section):
         return text
 
 
+class Score(Section):
+    """What is written beside the probabilities of new rows, and what is done about bad ones."""
+
+    columns: Names = Field(
+        (), description="Columns of the input that are carried to the scored output, beside data.ids."
+    )
+    contributions: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="For each row, so many columns that add most to its log-odds, or take most away: 0 to "
+        "100; 0: none.",
+    )
+    on_bad_file: Literal["error", "quarantine"] = Field(
+        "error",
+        description="Files that are damaged or lack a column of the model: stop with an error, or leave them "
+        "out, list and count them.",
+    )
+    on_bad_row: Literal["error", "quarantine"] = Field(
+        "error",
+        description="Rows with infinite numbers, or log-odds beyond doubles: stop with an error, or leave "
+        "them out, list and count them.",
+    )
+    bad_limit: float = Field(
+        0.1,
+        ge=0.0,
+        le=1.0,
+        description="Share of the files, and of the rows, above which quarantine fails the job: 0 to 1.",
+    )
+
+
 class Registry(Section):
     """Where models are kept by name and version, and which of them is the champion."""
 
@@ -175,6 +206,7 @@ class Config(Section):
     features: Features = Features()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    score: Score = Score()
     registry: Registry = Registry()
     drift: Drift = Drift()
 

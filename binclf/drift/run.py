@@ -59,12 +59,12 @@ def drift(run: str | Place | artifact.Run, data: str | Place, output: str | Plac
     return as_json(found) | {"text": markdown_of(found)}
 
 
-def of_watch(run: artifact.Run, watch: Watch, data: str) -> Drifted | None:
+def of_watch(watch: Watch, data: str) -> Drifted | None:
     """The drift of rows that were watched while they were scored; None if none was, or without a profile."""
     if watch.reference is None or not watch.observation.rows:
         return None
     seen = watch.observation.profile(watch.reference)
-    return beside(run, watch.observation.model, watch.reference, seen, data)
+    return beside(watch.run, watch.observation.model, watch.reference, seen, data)
 
 
 def beside(run: artifact.Run, model: Model, old: Profile, new: Profile, data: str) -> Drifted:

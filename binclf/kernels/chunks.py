@@ -18,11 +18,12 @@ UNTOLD = -1
     BYTES,  # of its pages, as they lie in the file
     DATA,  # where its first data page begins
     DICTIONARY,  # and its dictionary page; UNTOLD: it has none
-) = FIELDS = range(6)  # as thrift.c has it
+    NULLS,  # how many, by its statistics
+) = FIELDS = range(7)  # as thrift.c has it
 
 
 def chunks(record: bytes) -> tuple[int, I64] | None:
-    """Of a row group's record in the compact protocol: its rows, and its columns' FIELDS, int64 [columns, 6].
+    """Of a row group's record in the compact protocol: its rows, and its columns' FIELDS, int64 [columns, 7].
 
     None where it is no such record, a column lies in another file, or this was not compiled.
     """

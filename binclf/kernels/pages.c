@@ -16,6 +16,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #define SLACK 64 /* bytes behind all memory that is handed in: copies take more than they need */
 #define VOID (-1)
+enum { UNIQUE, REPEATED, BARE };
 #define LARGEST ((int64_t)1 << 30) /* bytes or rows of anything */
 #define MOST_RATIO 24 /* bytes that one byte of snappy's can become: a copy of 64 takes 3 */
 
@@ -219,6 +220,39 @@ static int numbers(Bytes from, int width, int64_t count, int64_t bound, int32_t 
     return !count || largest < bound;
 }
 
+#define SOME 256 /* values that are looked up together */
+
+/* As `numbers`; but what a table has for each of them. */
+static int looked_up(Bytes from, int width, int64_t count, int64_t bound, const uint32_t *table, uint32_t *out) {
+    uint32_t mask = width ? 0xFFFFFFFF >> (32 - width) : 0, places[SOME];
+    Run run;
+    for (int64_t done = 0; done < count; done += run.count) {
+        if (!next_run(&from, width, &run)) return 0;
+        if (run.count > count - done) run.count = count - done;
+        uint32_t *into = out + done;
+        if (!run.packed) {
+            if (run.value >= bound) return 0;
+            for (int64_t i = 0; i < run.count; i++) into[i] = table[run.value];
+            continue;
+        }
+        for (int64_t first = 0; first < run.count; first += SOME) {
+            int64_t some = run.count - first < SOME ? run.count - first : SOME;
+            uint32_t largest = 0;
+            const uint8_t *packed = run.packed + (first * width >> 3); /* SOME is a multiple of eight */
+            for (int64_t i = 0; i < some; i++) {
+                uint64_t word;
+                memcpy(&word, packed + (i * width >> 3), 8);
+                uint32_t value = (uint32_t)(word >> (i * width & 7)) & mask;
+                largest = value > largest ? value : largest;
+                places[i] = value;
+            }
+            if (largest >= bound) return 0;
+            for (int64_t i = 0; i < some; i++) into[first + i] = table[places[i]];
+        }
+    }
+    return 1;
+}
+
 /* How many of `count` levels are 1, or VOID. */
 static int64_t present(Bytes levels, int64_t count) {
     int64_t ones = 0;
@@ -305,6 +339,7 @@ typedef struct {
     int64_t width; /* bytes of a value; 0: text, each with its length before it */
     uint8_t *data; /* values end to end */
     int64_t *offsets; /* of texts: where each begins, and the last ends */
+    int64_t repeats; /* as of a chunk */
     int64_t count, room, bytes; /* how many there are; the most there may be, and their bytes */
     int64_t listed; /* by the first page, which codes are of: others came row by row */
     int32_t *table; /* by hash, the number of a text; -1: none */
@@ -366,11 +401,17 @@ static int dictionary(Bytes from, int64_t count, Values *values) {
     return from.at == from.end;
 }
 
-/* Texts row by row to codes: equal texts to one. */
+/* Values row by row to codes: equal texts to one, each number to one of its own. */
 static int plain(Bytes from, int64_t count, Values *values, int32_t *out) {
     const uint8_t *text;
     int64_t length;
-    if (values->width) return 0;
+    if (values->width) {
+        if (from.end - from.at != count * values->width || count > values->room - values->count) return 0;
+        memcpy(values->data + values->count * values->width, from.at, (size_t)(from.end - from.at));
+        for (int64_t i = 0; i < count; i++) out[i] = (int32_t)(values->count + i);
+        values->count += count;
+        return 1;
+    }
     for (int64_t i = 0; i < count; i++)
         if (!next_text(&from, &text, &length) || (out[i] = number_of(values, text, length)) == VOID) return 0;
     return from.at == from.end;
@@ -393,6 +434,8 @@ typedef struct { /* as pages.py has it: all of 64 bits */
     int64_t begin, end; /* of its bytes */
     int64_t is_snappy, is_nullable;
     int64_t width; /* bytes of a value; 0: text */
+    int64_t repeats; /* of numbers: UNIQUE, or whether those that come row by row are taken, each as a value of its
+                        own; BARE: of floats without nulls the values themselves take the place of codes */
     int64_t most, bytes; /* the most values it may have, and bytes of theirs; VOID: it is not what is read here */
     int64_t loose; /* of those values, how many come row by row */
     int64_t largest; /* bytes of a page */
@@ -417,9 +460,9 @@ static int survey(Bytes from, int64_t rows, Chunk *chunk) {
             if (bytes < 0 || (chunk->width && bytes != chunk->width * values)) return 0;
             continue;
         }
-        if (page.values > left || (chunk->width && page.is_plain)) return 0;
+        if (page.values > left || (chunk->width && page.is_plain && !chunk->repeats)) return 0;
         left -= page.values;
-        if (page.is_plain && page.values) loose += page.values, bytes += page.raw;
+        if (page.is_plain && page.values && chunk->repeats != BARE) loose += page.values, bytes += page.raw;
     }
     if (from.at != from.end || bytes > LARGEST || values + loose > LARGEST) return 0;
     chunk->most = values + loose, chunk->bytes = bytes, chunk->loose = loose, chunk->largest = largest;
@@ -449,6 +492,20 @@ static int codes_of(const Page *page, int is_nullable, uint8_t *room, int32_t *d
     if (is_nullable && (count = present(levels, page->values)) == VOID) return 0;
     if (page->nulls != ABSENT && page->values - count != page->nulls) return 0;
     int32_t *into = count == page->values ? out : dense;
+    if (values->repeats == BARE) {
+        uint32_t *floats = (uint32_t *)out;
+        if (count != page->values) return 0;
+        if (page->is_plain) {
+            if (from.end - from.at != 4 * count) return 0;
+            memcpy(floats, from.at, (size_t)(4 * count));
+        } else if (count) {
+            if (from.at >= from.end || *from.at > 32) return 0;
+            int width = *from.at++;
+            if (!looked_up(from, width, count, values->listed, (const uint32_t *)(const void *)values->data, floats))
+                return 0;
+        }
+        return 1;
+    }
     if (page->is_plain) {
         if (!plain(from, count, values, into)) return 0;
     } else if (count) {
@@ -467,11 +524,18 @@ static int decode(Bytes from, int64_t rows, const Chunk *chunk, uint8_t *room, i
         if (!next(&from, (int)chunk->is_snappy, 0, &page)) return 0;
         if (page.kind == DICTIONARY_PAGE) {
             Bytes content;
-            if (values->count || !open(&page, room, &content) || !dictionary(content, page.values, values)) return 0;
+            if (values->count) return 0;
+            if (values->width && page.is_packed) { /* straight to where they are wanted */
+                if (page.values > values->room || page.raw != page.values * values->width) return 0;
+                if (!unpack(page.content, values->data, page.raw)) return 0;
+                values->count = values->listed = page.values;
+                continue;
+            }
+            if (!open(&page, room, &content) || !dictionary(content, page.values, values)) return 0;
             continue;
         }
         if (page.values > rows - done) return 0;
-        if (page.is_plain && page.values && !is_indexed) {
+        if (page.is_plain && page.values && !is_indexed && !values->width) {
             if (values->slots <= 2 * values->room - 1) return 0;
             index_all(values), is_indexed = 1;
         }
@@ -487,7 +551,7 @@ EXPORT void decode_chunks(const uint8_t *data, int64_t rows, Chunk *chunks, int6
                           int32_t *dense) {
     for (Chunk *chunk = chunks; chunk < chunks + count; chunk++) {
         Bytes from = {data + chunk->begin, data + chunk->end};
-        Values values = {.width = chunk->width, .data = chunk->data, .offsets = chunk->offsets,
+        Values values = {.width = chunk->width, .repeats = chunk->repeats, .data = chunk->data, .offsets = chunk->offsets,
                          .room = chunk->most, .bytes = chunk->bytes, .table = chunk->table, .slots = chunk->slots};
         uint8_t seen = 0;
         values.offsets[0] = 0;

@@ -21,12 +21,14 @@ I32 = npt.NDArray[np.int32]
 
 SLACK = 64  # bytes behind all memory, as pages.c has it
 VOID = -1
+UNIQUE, REPEATED, BARE = range(3)  # values of numbers: what `decode` says of them
 ASCII_END = 128
 
 (
     BEGIN, END,  # of its bytes
     IS_SNAPPY, IS_NULLABLE,
     WIDTH,  # bytes of a value; 0: text
+    REPEATS,  # of numbers: UNIQUE, REPEATED or BARE
     MOST, BYTES,  # the most values it may have, and bytes of theirs; VOID: it is not what is read here
     LOOSE,  # of those values, how many come row by row
     LARGEST,  # bytes of a page
@@ -34,13 +36,13 @@ ASCII_END = 128
     SLOTS,  # of the table
     COUNT,  # distinct values; VOID: it could not be done
     SEEN,  # bits of any byte of them
-) = FIELDS = range(16)  # of a chunk, as pages.c has it  # fmt: skip
-GIVEN = 5  # of these
+) = FIELDS = range(17)  # of a chunk, as pages.c has it  # fmt: skip
+GIVEN = 6  # of these
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The distinct values of a chunk."""
+    """The values of a chunk: distinct ones, but where numbers that repeat are taken."""
 
     data: U8  # end to end
     offsets: I64  # of texts: where each begins, and the last ends
@@ -58,7 +60,9 @@ def decode(data: U8, chunks: Sequence[tuple[int, ...]], codes: I32) -> list[Valu
     Args:
         data: the chunks' bytes, uint8, with SLACK behind the last of them.
         chunks: for each where it begins and ends, whether it is packed by snappy, whether it may have nulls,
-            and bytes of a value (0: text, each with its length before it).
+            bytes of a value (0: text, each with its length before it), and of numbers whether each value is
+            there once (UNIQUE); or may be written row by row, too, as values of their own (REPEATED); or, of
+            floats without nulls and of 4 bytes, the values are to take the place of codes (BARE).
         codes: where to, int32 [chunks, rows].
 
     Returns:

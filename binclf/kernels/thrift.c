@@ -120,8 +120,23 @@ static const uint8_t *next(const uint8_t *at, const uint8_t *end, int64_t *field
 static int64_t whole(uint64_t zigzag) { return (int64_t)(zigzag >> 1) ^ -(int64_t)(zigzag & 1); }
 
 /* Fields of a column's metadata that are wanted, by their numbers: where each goes, or -1. */
-enum { TYPE, CODEC, VALUES, BYTES, DATA, DICTIONARY, OF_CHUNK }; /* as chunks.py has it */
+enum { TYPE, CODEC, VALUES, BYTES, DATA, DICTIONARY, NULLS, OF_CHUNK }; /* as chunks.py has it */
 static const int8_t WANTED[12] = {-1, TYPE, -1, -1, CODEC, VALUES, -1, BYTES, -1, DATA, -1, DICTIONARY};
+
+/* How many nulls a record of statistics tells of. */
+static const uint8_t *statistics(const uint8_t *at, const uint8_t *end, int64_t *nulls) {
+    int64_t field = 0;
+    int kind;
+    while ((at = next(at, end, &field, &kind)) && kind) {
+        uint64_t found;
+        if (field == 3 && kind == I64) {
+            at = number(at, end, &found);
+            *nulls = whole(found);
+        } else at = skip(at, end, kind, 0, 0);
+        if (!at) return NULL;
+    }
+    return at;
+}
 
 static const uint8_t *column(const uint8_t *at, const uint8_t *end, int64_t *out) {
     int64_t field = 0;
@@ -132,7 +147,8 @@ static const uint8_t *column(const uint8_t *at, const uint8_t *end, int64_t *out
             uint64_t found;
             at = number(at, end, &found);
             out[place] = whole(found);
-        } else at = skip(at, end, kind, 0, 0);
+        } else if (field == 12 && kind == RECORD) at = statistics(at, end, out + NULLS);
+        else at = skip(at, end, kind, 0, 0);
         if (!at) return NULL;
     }
     return at;
@@ -155,7 +171,7 @@ EXPORT int64_t chunks(const uint8_t *record, int64_t size, int64_t most, int64_t
             if (!at || kind != RECORD || count > (uint64_t)(end - at)) return -1;
             found = (int64_t)count;
             for (int64_t i = 0; at && i < found; i++) {
-                int64_t own[OF_CHUNK] = {-1, -1, -1, -1, -1, -1}, inner = 0;
+                int64_t own[OF_CHUNK] = {-1, -1, -1, -1, -1, -1, -1}, inner = 0;
                 int is_told = 0;
                 while ((at = next(at, end, &inner, &kind)) && kind) {
                     if (inner == 1) return -1;

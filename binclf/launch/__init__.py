@@ -7,6 +7,6 @@ after a gloo failure is as often 134 as what was meant.
 """
 
 from binclf.launch.group import launch
-from binclf.launch.rank import die_with_launcher, one_heap, write_error
+from binclf.launch.rank import die_with_launcher, keep_memory, one_heap, write_error
 
-__all__ = ["die_with_launcher", "launch", "one_heap", "write_error"]
+__all__ = ["die_with_launcher", "keep_memory", "launch", "one_heap", "write_error"]

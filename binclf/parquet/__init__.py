@@ -6,9 +6,10 @@ object handed to Arrow aborts the interpreter at exit in most runs (both measure
 """
 
 from binclf.parquet.buffers import Buffers
+from binclf.parquet.coded import Coded
 from binclf.parquet.columns import Rows
 from binclf.parquet.files import Found, Listing, find
-from binclf.parquet.footers import Footer, footer, footers
+from binclf.parquet.footers import Footer, footer, footers, readable_footers
 from binclf.parquet.frames import from_frame, from_values
 from binclf.parquet.joining import PERIODS, join, periods, read_all
 from binclf.parquet.kinds import (
@@ -28,7 +29,7 @@ from binclf.parquet.layout import Layout, layout
 from binclf.parquet.parts import feature_codes, feature_numbers, values_of
 from binclf.parquet.reading import Reader
 from binclf.parquet.schema import Schema, Widening, group_rows, union
-from binclf.parquet.singles import singles, use_system_memory
+from binclf.parquet.singles import doubles, singles, use_system_memory
 from binclf.parquet.tail import footer_digest
 from binclf.parquet.texts import Texts
 from binclf.parquet.writing import (
@@ -45,6 +46,7 @@ __all__ = [
     "PARTS",
     "PERIODS",
     "Buffers",
+    "Coded",
     "Column",
     "ColumnWriter",
     "Footer",
@@ -60,6 +62,7 @@ __all__ = [
     "as_read",
     "closest",
     "deal_rows",
+    "doubles",
     "feature_codes",
     "feature_numbers",
     "find",
@@ -78,6 +81,7 @@ __all__ = [
     "part_of",
     "periods",
     "read_all",
+    "readable_footers",
     "singles",
     "union",
     "use_system_memory",

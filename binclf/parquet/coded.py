@@ -1,8 +1,8 @@
 """Columns of few values, read as the file has them: distinct values, and of each row the code of its value.
 
-Text and integers mostly lie so in Parquet. pyarrow takes a fifth of a millisecond for each column of a row
-group, beside its decoding: here all of a row group's columns are read, verified, unpacked and decoded by one
-call that other threads need not wait for.
+Text and integers mostly lie so in Parquet, and floats where their writer did not look. pyarrow takes a fifth
+of a millisecond for each column of a row group, beside its decoding: here all of a row group's columns are
+read, verified, unpacked and decoded by one call that other threads need not wait for.
 
 A column is taken only if each byte of it is understood: its pages are packed by snappy or not at all, their
 checksums, where they have any, are right, and all counts and lengths agree. Whatever else is found is left to
@@ -21,20 +21,33 @@ import pyarrow as pa
 
 from binclf import kernels
 from binclf.kernels import SLACK
-from binclf.kernels.chunks import BYTES, CODEC, DATA, DICTIONARY, TYPE, UNTOLD
+from binclf.kernels.chunks import BYTES, CODEC, DATA, DICTIONARY, NULLS, TYPE, UNTOLD
 from binclf.parquet.arrays import arrow_of, dtype_of
 from binclf.parquet.buffers import Buffers
+from binclf.parquet.floats import Floats
 from binclf.parquet.handle import Handle
-from binclf.parquet.rowgroup import BYTE_ARRAY, INT32, INT64, SNAPPY, UNCOMPRESSED, RowGroup
+from binclf.parquet.rowgroup import (
+    BYTE_ARRAY,
+    DOUBLE,
+    FLOAT,
+    INT32,
+    INT64,
+    SNAPPY,
+    UNCOMPRESSED,
+    RowGroup,
+)
 from binclf.parquet.texts import Texts
 
 I32 = npt.NDArray[np.int32]
 U8 = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.signedinteger[Any] | np.unsignedinteger[Any]]
+Stages = list[tuple[list[str], Floats]]  # as of `Plain`
+Numbers = npt.NDArray[np.signedinteger[Any] | np.unsignedinteger[Any] | np.floating[Any]]
 
 AT_ONCE_BYTES = 2**22  # of a file, as it has them
 MOST_BYTES, MOST_ROWS = 2**30, 2**26  # of a chunk, as it says of itself: beyond, pyarrow may try
 ROOM = 2**18  # bytes that memory is asked for in multiples of: what is as large can be used again
+
+SINGLE = np.dtype(np.float32)
 
 _packed, _codes = Buffers(), Buffers()
 
@@ -44,13 +57,18 @@ class Coded:
     """A column of N rows by its values."""
 
     codes: I32  # [N] into `values`; null is -1
-    values: Texts | Integers  # of the column's type; some may come in no row
+    values: Texts | Numbers  # of the column's type; some may come in no row, and floats more than once
     kind: Any  # its pyarrow.DataType; of texts one of dictionaries
     is_nullable: bool
 
     def __len__(self) -> int:
         """N."""
         return len(self.codes)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its values are floats, of which most come but once."""
+        return not isinstance(self.values, Texts) and bool(np.issubdtype(self.values.dtype, np.floating))
 
     def dictionary(self) -> Any:  # noqa: ANN401 - pyarrow.DictionaryArray
         """As Arrow has it."""
@@ -77,6 +95,17 @@ class CodedPlace:
     is_nullable: bool
     kind: Any  # as of `Coded`
 
+    def values_of(self, nulls: int) -> int:
+        """What its values are taken for; most floats come but once, and their codes would be of no use.
+
+        Args:
+            nulls: how many the footer tells of.
+        """
+        if not pa.types.is_floating(self.kind):
+            return kernels.UNIQUE
+        is_bare = not self.is_nullable or nulls == 0
+        return kernels.BARE if is_bare and self.width == SINGLE.itemsize else kernels.REPEATED
+
 
 @dataclass(slots=True)
 class _Run:
@@ -93,7 +122,7 @@ def coded_places(
     group: RowGroup,
     names: Sequence[str],
 ) -> dict[str, CodedPlace]:
-    """The columns of text and integers, which are never nested, among those of these names.
+    """The columns of text and numbers, which are never nested, among those of these names.
 
     Args:
         schema: of the file, its text as dictionaries.
@@ -111,8 +140,10 @@ def coded_places(
 
 def read_coded(
     handle: Handle, group: RowGroup, places: Mapping[str, CodedPlace], names: Sequence[str]
-) -> dict[str, Coded]:
+) -> tuple[Stages, dict[str, Coded]]:
     """Those of the columns that can be read here; the others are left out.
+
+    Columns of float32 without nulls come as values, all others as codes.
 
     Args:
         handle: the file.
@@ -124,32 +155,40 @@ def read_coded(
         OSError: the file cannot be read.
     """
     if not kernels.can_decode() or not 0 < group.rows <= MOST_ROWS:
-        return {}
+        return [], {}
     wanted = sorted((places[name].place, name) for name in names if name in places)
     if not wanted:
-        return {}
+        return [], {}
     codes = _codes.take(len(wanted), group.rows).view(np.int32)
+    bare: Stages = []
     found: dict[str, Coded] = {}
     done = 0
     for run in _runs(group, wanted, places):
-        found |= _read(handle, run, places, codes[done : done + len(run.names)])
+        own_bare, own = _read(handle, run, places, codes[done : done + len(run.names)])
+        bare, found = [*bare, *own_bare], found | own
         done += len(run.names)
-    return found
+    return bare, found
 
 
-def _read(handle: Handle, run: _Run, places: Mapping[str, CodedPlace], codes: I32) -> dict[str, Coded]:
+def _read(
+    handle: Handle, run: _Run, places: Mapping[str, CodedPlace], codes: I32
+) -> tuple[Stages, dict[str, Coded]]:
     """Those of a run that are what they must be, with their codes int32 [columns of the run, rows]."""
     size = run.end - run.begin
     data = _bytes(_packed, size + SLACK)
     if handle.read([data[:size]], run.begin) != size:
-        return {}
+        return [], {}
     decoded = kernels.decode(data, run.chunks, codes)
+    bare: Stages = []
     found: dict[str, Coded] = {}
-    for name, own, values in zip(run.names, codes, decoded, strict=True):
+    for name, own, values, chunk in zip(run.names, codes, decoded, run.chunks, strict=True):
+        if chunk[-1] == kernels.BARE:
+            bare += [([name], own[np.newaxis].view(SINGLE))] if values is not None else []
+            continue
         of, taken = places[name], None if values is None else _taken(values, places[name])
         if taken is not None:
             found[name] = Coded(own, taken, of.kind, of.is_nullable)
-    return found
+    return bare, found
 
 
 def _runs(
@@ -170,17 +209,19 @@ def _runs(
             run = _Run(begin, begin)
         first, own = run.end - run.begin, places[name]
         run.names.append(name)
-        run.chunks.append((first, first + length, packing == SNAPPY, own.is_nullable, own.width))
+        packed, values = packing == SNAPPY, own.values_of(chunk[NULLS])
+        run.chunks.append((first, first + length, packed, own.is_nullable, own.width, values))
         run.end += length
     if run.names:
         yield run
 
 
-def _taken(values: kernels.Values, of: CodedPlace) -> Texts | Integers | None:
+def _taken(values: kernels.Values, of: CodedPlace) -> Texts | Numbers | None:
     """A column's values; None if they are not UTF-8."""
     if of.width:
-        stored: Integers = values.data.view(f"<i{of.width}")
-        return stored.astype(dtype_of(of.kind))  # wraps around, as pyarrow does
+        letter = "f" if pa.types.is_floating(of.kind) else "i"
+        stored: Numbers = values.data.view(f"<{letter}{of.width}")
+        return stored.astype(dtype_of(of.kind), copy=False)  # wraps around, as pyarrow does
     texts = Texts(values.data, values.offsets)
     return texts if values.is_ascii or texts.is_utf8() else None
 
@@ -191,7 +232,9 @@ def _bytes(buffers: Buffers, size: int) -> U8:
 
 
 def _width_of(physical: int, kind: Any) -> int | None:  # noqa: ANN401 - pyarrow.DataType
-    """Bytes of a value as the file has it, 0 of text; None: it is neither text nor integers."""
+    """Bytes of a value as the file has it, 0 of text; None: it is neither text nor numbers of 4 or 8."""
+    if pa.types.is_float32(kind) or pa.types.is_float64(kind):
+        return {FLOAT: 4, DOUBLE: 8}.get(physical)
     if pa.types.is_integer(kind):
         return {INT32: 4, INT64: 8}.get(physical)
     is_text = pa.types.is_dictionary(kind) and (

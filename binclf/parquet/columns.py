@@ -48,7 +48,7 @@ class Rows:
         if not self.plain and not self.coded:
             return self.arrow
         arrays = {name: self.array(name) for name in (*self.plain, *self.coded)}
-        nullable = {name for name, own in self.coded.items() if own.is_nullable}
+        nullable = {name for name, own in self.coded.items() if own.is_nullable} | self.plain.nullable
         fields = [pa.field(name, array.type, name in nullable) for name, array in arrays.items()]
         schema = {field.name: field for field in (*fields, *self.arrow.schema)}
         return pa.Table.from_arrays(
@@ -68,18 +68,17 @@ class Rows:
             table = table.set_column(place, table.schema.names[place], table.column(place).cast(pa.string()))
         return Rows(table.filter(arrow_of(kept)), self.place)
 
-    def numbers(self, name: str) -> F64:
+    def numbers(self, name: str, *, finite: bool = True) -> F64:
         """A boolean, integer, number, moment or duration column as float64 [N]; null and NaN are NaN.
 
         Moments are seconds since 1970 (UTC), durations seconds, times of day seconds since midnight.
 
         Raises:
-            DataError: infinite values, or integers that float64 cannot hold.
+            DataError: integers that float64 cannot hold; infinite values, where they are to be `finite`.
         """
         array = self.array(name)
         kind = kind_of(array.type)
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
+        array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
         if kind == "moment":
             values: F64 = microseconds(array, name, self.place) / 1e6
             values[nulls_of(array)] = np.nan
@@ -94,7 +93,8 @@ class Rows:
             array = array.cast(pa.float64())
         values = numpy_of(array).astype(np.float64)
         values[nulls_of(array)] = np.nan
-        self.refuse_infinite(values, name)
+        if finite:
+            self.refuse_infinite(values, name)
         return values
 
     def codes(self, name: str) -> tuple[I32, Texts]:

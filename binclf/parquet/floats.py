@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +13,22 @@ Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 class Plain(Mapping[str, Floats]):
     """Columns of floats without nulls, [N] each; some lie together, one under the other."""
 
-    def __init__(self, stages: Sequence[tuple[Sequence[str], Floats]] = ()) -> None:
-        """Names, and the columns of these names [names, N]."""
+    def __init__(
+        self, stages: Sequence[tuple[Sequence[str], Floats]] = (), nullable: Collection[str] = ()
+    ) -> None:
+        """Names, and the columns of these names [names, N]; and which the file would let have nulls."""
+        self.nullable = frozenset(nullable)
+        self._given = stages
         self._stages = [stage for _, stage in stages]
         self._places = {
             name: (which, place)
             for which, (names, _) in enumerate(stages)
             for place, name in enumerate(names)
         }
+
+    def stages(self) -> Sequence[tuple[Sequence[str], Floats]]:
+        """As they were given."""
+        return self._given
 
     def __getitem__(self, name: str) -> Floats:
         which, place = self._places[name]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from binclf.errors import DataError
+from binclf.errors import BinclfError, DataError
 from binclf.parquet.files import Found
 from binclf.parquet.kinds import Column, kind_of
 from binclf.parquet.reading import Reader
@@ -22,6 +22,7 @@ class Footer:
     stamp: Stamp  # when the footer was read
     groups: tuple[int, ...]  # rows of each row group
     columns: tuple[Column, ...]
+    digest: str = ""  # of the footer itself; empty: not known
 
     @property
     def bytes(self) -> int:
@@ -57,6 +58,7 @@ def footer(file: Found) -> Footer:
             stamp=reader.stamp,
             groups=tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups)),
             columns=tuple(Column(f.name, kind_of(f.type), str(f.type)) for f in schema),
+            digest=reader.digest,
         )
 
 
@@ -64,3 +66,23 @@ def footers(files: Iterable[Found]) -> list[Footer]:
     """Read all footers at once, in the order of the files."""
     with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
         return list(pool.map(footer, files))
+
+
+def readable_footers(files: Sequence[Found]) -> tuple[list[Footer], dict[str, BinclfError]]:
+    """The footers that can be read, and by relative path what is wrong with the others."""
+
+    def read(file: Found) -> Footer | BinclfError:
+        try:
+            return footer(file)
+        except BinclfError as error:
+            return error
+
+    feet: list[Footer] = []
+    unread: dict[str, BinclfError] = {}
+    with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
+        for file, got in zip(files, pool.map(read, files), strict=True):
+            if isinstance(got, Footer):
+                feet.append(got)
+            else:
+                unread[file.relative] = got
+    return feet, unread

@@ -75,7 +75,11 @@ class Pages:
             OSError: the file cannot be read.
         """
         plain = read_plain(self._handle, group, places.plain, names)
-        return plain, read_coded(self._handle, group, places.coded, names)
+        rest = [name for name in names if name not in plain]
+        stages, coded = read_coded(self._handle, group, places.coded, rest)
+        bare = [name for names, _ in stages for name in names]
+        nullable = [name for name in bare if places.coded[name].is_nullable]
+        return Plain([*plain.stages(), *stages], nullable), coded
 
     def close(self) -> None:
         """Let go of the file."""

@@ -47,14 +47,14 @@ def values_of(part: str) -> dict[str, int]:
     return {name: number for number, name in enumerate(NAMES[part], _FIRST[part])}
 
 
-def feature_numbers(rows: Rows, column: Column) -> F64:
-    """A numeric feature's values, float64 [N]; missing is NaN.
+def feature_numbers(rows: Rows, column: Column, *, finite: bool = True) -> F64:
+    """A numeric feature's values, float64 [N]; missing is NaN; infinite ones are refused, if to be `finite`.
 
     Raises:
         DataError: as `Rows.numbers`; or a time zone that is not known.
     """
     if not column.part:
-        return rows.numbers(column.source)
+        return rows.numbers(column.source, finite=finite)
     if column.part == "age_days":
         return _age_days(rows, column)
     places, missing = _places(rows, column)

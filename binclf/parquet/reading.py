@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -81,6 +80,11 @@ class Reader:
         if self._tail.places is None:
             _ = self.file  # which says what is wrong
 
+    @property
+    def digest(self) -> str:
+        """Of the footer: as `footer_digest` tells it."""
+        return self._tail.digest
+
     @contextmanager
     def _opening(self, *, is_part: bool = False) -> Iterator[None]:
         """What goes wrong, in our words."""
@@ -134,12 +138,7 @@ class Reader:
     def __enter__(self) -> Reader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -156,8 +155,7 @@ class Reader:
         """
         place = f"{self.name}, row group {group}"
         nothing: tuple[Plain, dict[str, Coded]] = Plain(), {}
-        said = self._said(group)
-        promised = said.rows
+        promised = (said := self._said(group)).rows
         try:
             plain, coded = self._pages.read(said, self._places, columns) if self._pages else nothing
             rest = [name for name in columns if name not in plain and name not in coded]

@@ -13,9 +13,9 @@ from binclf.kernels.chunks import UNTOLD
 
 I64 = npt.NDArray[np.int64]
 
-INT32, INT64, BYTE_ARRAY = 1, 2, 6  # types, as parquet.thrift numbers them
+INT32, INT64, FLOAT, DOUBLE, BYTE_ARRAY = 1, 2, 4, 5, 6  # types, as parquet.thrift numbers them
 UNCOMPRESSED, SNAPPY = 0, 1  # and codecs
-_TYPES = {"INT32": INT32, "INT64": INT64, "BYTE_ARRAY": BYTE_ARRAY}
+_TYPES = {"INT32": INT32, "INT64": INT64, "FLOAT": FLOAT, "DOUBLE": DOUBLE, "BYTE_ARRAY": BYTE_ARRAY}
 _CODECS = {"UNCOMPRESSED": UNCOMPRESSED, "SNAPPY": SNAPPY}
 
 
@@ -46,7 +46,13 @@ class RowGroup:
                 column.total_compressed_size,
                 column.data_page_offset,
                 column.dictionary_page_offset if column.has_dictionary_page else UNTOLD,
+                _nulls_of(column),
             )
             for column in columns
         ]
         return cls(meta.num_rows, np.array(rows, dtype=np.int64).reshape(len(rows), -1))
+
+
+def _nulls_of(column: Any) -> int:  # noqa: ANN401 - pyarrow.ColumnChunkMetaData
+    told = column.statistics if column.is_stats_set else None
+    return int(told.null_count) if told is not None and told.has_null_count else UNTOLD

@@ -15,6 +15,7 @@ from binclf.parquet.columns import Rows
 from binclf.parquet.texts import Texts
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 
 EXACT = 2**24  # float32 holds every integer up to here
 
@@ -44,14 +45,35 @@ def singles(rows: Rows, name: str) -> F32 | None:
     return values if is_short else None
 
 
+def doubles(rows: Rows, name: str) -> F64 | None:
+    """A float64 column without nulls, [N], from where it lies; else None. Infinities are not looked for."""
+    plain: Any = rows.plain.get(name)
+    if plain is not None:
+        return np.asarray(plain) if plain.dtype == np.float64 else None
+    if name in rows.coded:
+        own = rows.coded[name]
+        is_double = not isinstance(own.values, Texts) and own.values.dtype == np.float64
+        return np.asarray(_each(own, own.values, np.float64)) if is_double else None
+    array = rows.array(name)
+    return numpy_of(array) if pa.types.is_float64(array.type) and not array.null_count else None
+
+
 def _looked_up(column: Coded) -> F32 | None:
-    """Codes to their values; None for text, and where a value, which may be in no row, is too large."""
-    if isinstance(column.values, Texts):
-        return None
+    """Codes to their values; None for text, for doubles, and where a value, in a row or not, is too large."""
     values = column.values
-    if values.dtype.itemsize > 2 and len(values) and (values.min() <= -EXACT or values.max() >= EXACT):
+    if isinstance(values, Texts) or values.dtype == np.float64:
         return None
-    table = np.append(values.astype(np.float32), np.float32(np.nan))  # the last is null's
+    is_wide = values.dtype.itemsize > 2 and values.dtype != np.float32
+    if is_wide and len(values) and (values.min() <= -EXACT or values.max() >= EXACT):
+        return None
+    return np.asarray(_each(column, values, np.float32))
+
+
+def _each(column: Coded, values: Any, dtype: npt.DTypeLike) -> Any:  # noqa: ANN401 - an array of the type
+    """The value of each row, [N], null as NaN."""
+    table = np.append(values.astype(dtype), np.asarray(np.nan, dtype))  # the last is null's
+    if table.dtype != np.float32:
+        return table[column.codes]  # -1 finds the last, too
     found = np.empty((len(column), 1), dtype=np.float32)
     kernels.encode(column.codes[np.newaxis], [table.view(np.int32)], found.view(np.int32))
     return found[:, 0]

@@ -9,7 +9,7 @@ nulls is written as REQUIRED, which nearly doubles the speed of reading it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,25 +91,32 @@ def deal_rows(
 
 
 class ColumnWriter:
-    """Writes pass-through columns of rows beside new NumPy columns, one row group for each call."""
+    """Writes pass-through columns of rows beside new ones, one row group for each call."""
 
     def __init__(self, path: Path) -> None:
         """Begin a file; it has its schema from the first rows."""
         self.path = path
         self.writer: Any = None
 
-    def append(self, rows: Rows, keep: Sequence[str], columns: Mapping[str, Any], model: str) -> None:
-        """Write `keep` of the rows, then `columns`, then the model's name, dictionary-encoded."""
-        table = rows.table
-        arrays = {name: table.column(name) for name in keep}
-        arrays |= {name: pa.array(values) for name, values in columns.items()}
-        codes = pa.array(np.zeros(len(rows), dtype=np.int32))
-        arrays["model"] = pa.DictionaryArray.from_arrays(codes, pa.array([model]))
-        table = pa.table(arrays)
+    def append(self, rows: Rows, keep: Sequence[str], columns: Mapping[str, Any]) -> None:
+        """Write `keep` of the rows, then `columns`: NumPy arrays [N], or pairs of codes [N] and texts."""
+        arrays = {name: rows.array(name) for name in keep}
+        for name, values in columns.items():
+            if isinstance(values, tuple):
+                codes, texts = values
+                arrays[name] = pa.DictionaryArray.from_arrays(arrow_of(codes), pa.array(list(texts)))
+            else:
+                arrays[name] = arrow_of(values)
         if self.writer is None:
-            self.writer = _writer(self.path, table.schema)
+            self.writer = _writer(self.path, pa.table(arrays).schema, dictionaries=(pa.types.is_dictionary,))
+        fields = [self.writer.schema.field(name) for name in arrays]
+        as_begun = [
+            own if own.type == field.type else own.cast(field.type)
+            for own, field in zip(arrays.values(), fields, strict=True)
+        ]
         if len(rows):
-            self.writer.write_table(table.unify_dictionaries(), row_group_size=len(rows))
+            table = pa.Table.from_arrays(as_begun, schema=self.writer.schema)
+            self.writer.write_table(table, row_group_size=len(rows))
 
     def close(self) -> None:
         """End the file."""
@@ -157,15 +164,24 @@ def write_frame(path: Path, frame: object, group_rows: int) -> None:
         writer.write_table(table, row_group_size=group_rows)
 
 
-def _writer(path: Path, schema: Any, *, with_statistics: bool = True) -> Any:  # noqa: ANN401 - pyarrow
-    """A writer; statistics of columns are for other readers: in parts they would only swell the footers."""
+def _writer(
+    path: Path,
+    schema: Any,  # noqa: ANN401 - pyarrow
+    *,
+    with_statistics: bool = True,
+    dictionaries: Sequence[Callable[[Any], bool]] = (),
+) -> Any:  # noqa: ANN401 - pyarrow
+    """A writer; statistics of columns are for other readers: in parts they would only swell the footers.
+
+    Columns of the types `dictionaries` are written by their distinct values; of none named, all but floats.
+    """
     return pq.ParquetWriter(
         path,
         schema,
         compression={
             field.name: "none" if pa.types.is_floating(field.type) else "snappy" for field in schema
         },
-        use_dictionary=_dictionary_columns(schema),
+        use_dictionary=_dictionary_columns(schema, dictionaries),
         write_page_checksum=True,
         write_statistics=with_statistics,
         data_page_size=WHOLE,
@@ -187,5 +203,7 @@ def _required_where_no_nulls(file: Any) -> Any:  # noqa: ANN401 - pyarrow
     return pa.schema(fields, metadata=schema.metadata)
 
 
-def _dictionary_columns(schema: Any) -> Sequence[str]:  # noqa: ANN401 - pyarrow
+def _dictionary_columns(schema: Any, are: Sequence[Callable[[Any], bool]]) -> Sequence[str]:  # noqa: ANN401
+    if are:
+        return [field.name for field in schema if any(is_one(field.type) for is_one in are)]
     return [field.name for field in schema if not pa.types.is_floating(field.type)]

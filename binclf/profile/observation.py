@@ -39,14 +39,17 @@ SUMS, COUNTS = (
 
 
 class Observer(Protocol):
-    """What looks at rows while they are scored."""
+    """Looks on while rows are scored, so that what is asked of them takes no second pass."""
 
     def see(self, number: int, rows: Rows, logits: F64) -> None:
-        """Look at a row group; by several threads at once, in any order.
+        """One row group, as it was scored.
+
+        Called by several threads, in any order; never for rows that are quarantined, nor for parts that an
+        earlier call has scored. Whoever adds up must do so in the order of `number`, or exactly.
 
         Args:
-            number: of the row group, in canonical order.
-            rows: with the columns that the model reads.
+            number: of the row group, counted over all files of the input in canonical order.
+            rows: the model's columns, the ids and those carried along; not to be written to.
             logits: calibrated log-odds, float64 [n].
         """
 

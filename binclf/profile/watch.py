@@ -18,6 +18,8 @@ from binclf.profile.skew import Skew, skews
 
 log = logging.getLogger(__name__)
 
+SAMPLE = 2**20  # rows, about
+
 
 def profile_of(run: artifact.Run) -> Profile | None:
     """What a run's training rows look like; None of a run from before profiles."""
@@ -28,14 +30,23 @@ def profile_of(run: artifact.Run) -> Profile | None:
 class Watch:
     """An `Observer` of the rows that a run scores; without a profile to compare with it sees nothing."""
 
-    def __init__(self, run: artifact.Run, model: Model) -> None:
-        """Nothing seen yet."""
-        self.limits, self.reference = run.config.drift, profile_of(run)
+    run: artifact.Run
+    observation: Observation
+
+    def __init__(self, *, is_sample: bool = False) -> None:
+        """Of all rows, or of some row groups: looking takes as long as scoring does."""
+        self.is_sample, self.every = is_sample, 1
+        self.reference: Profile | None = None
+
+    def begin(self, run: artifact.Run, model: Model, rows: int) -> None:
+        """Of a run that is about to score so many rows."""
+        self.run, self.limits, self.reference = run, run.config.drift, profile_of(run)
         self.observation = Observation(model)
+        self.every = max(rows // SAMPLE, 1) if self.is_sample else 1
 
     def see(self, number: int, rows: Rows, logits: npt.NDArray[np.float64]) -> None:
         """As `Observer` says."""
-        if self.reference is not None:
+        if self.reference is not None and number % self.every == 0:
             self.observation.see(number, rows, logits)
 
     def skews(self) -> list[Skew]:

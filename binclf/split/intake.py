@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from binclf.config import Config
 from binclf.errors import SHOWN, BinclfError, DamageError, DataError
 from binclf.labels import LabelRule
-from binclf.parquet import Footer, Found, Schema, footer, union
+from binclf.parquet import Footer, Found, Schema, readable_footers, union
 from binclf.split.checks import unknown_names, unread_partitions
 
 log = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ def take_in(config: Config, files: Sequence[Found], damaged: Mapping[str, str]) 
         files: of the data set, in canonical order.
         damaged: relative paths of files whose pages were found damaged, and the reasons; left out.
     """
-    feet, unread = _footers(files)
+    feet, unread = readable_footers(files)
     problems: list[BinclfError] = []
     bad: dict[str, Quarantined] = {}
     problems += [error for error in unread.values() if not isinstance(error, DataError)]  # the disk's
@@ -102,26 +101,6 @@ def found_damaged(config: Config, errors: Sequence[DamageError], damaged: dict[s
         if config.data.on_bad_file == "error" or not error.file or error.file in damaged:
             raise error
         damaged[error.file] = str(error)
-
-
-def _footers(files: Sequence[Found]) -> tuple[list[Footer], dict[str, BinclfError]]:
-    """The footers that can be read, and by relative path what is wrong with the others."""
-
-    def read(file: Found) -> Footer | BinclfError:
-        try:
-            return footer(file)
-        except BinclfError as error:
-            return error
-
-    feet: list[Footer] = []
-    unread: dict[str, BinclfError] = {}
-    with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
-        for file, got in zip(files, pool.map(read, files), strict=True):
-            if isinstance(got, Footer):
-                feet.append(got)
-            else:
-                unread[file.relative] = got
-    return feet, unread
 
 
 def known_names(feet: Sequence[Footer]) -> set[str]:

@@ -174,6 +174,11 @@ class Remote:
                 self.unlink(missing_ok=True)
             raise
 
+    def move_to(self, target: Remote) -> None:
+        """Give the object another name in its bucket, over whatever has it; the store copies it itself."""
+        with problem(target, "written"):
+            filesystem(self).move(self.key, target.key)
+
     def remove_tree(self) -> None:
         """Remove all objects below this place."""
         with problem(self, "removed"), suppress(FileNotFoundError):

@@ -1,0 +1,222 @@
+"""The scoring of new rows as one call: plan, the parts in threads, commit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from binclf import artifact, commit, golden, registry
+from binclf.config import Score, parse
+from binclf.errors import BusyError, ConfigError, DataError
+from binclf.profile import Observer, Watch
+from binclf.score.ledger import Ledger
+from binclf.score.plan import plan
+from binclf.score.records import RECEIPTS, Job, Part, Plan
+from binclf.score.seal import missing, receipts_of, seal
+from binclf.score.work import Stopped, staged_path
+from binclf.storage import Place, place_of
+
+log = logging.getLogger(__name__)
+
+Model = str | Place | artifact.Run
+
+
+def score(
+    run: Model,
+    source: str | Place,
+    output: str | Place,
+    overrides: Iterable[str] = (),
+    *,
+    part: str = "",
+    registry: str = "",
+    observers: Sequence[Observer] = (),
+) -> dict[str, Any]:
+    """Score all Parquet files of `source` into the directory `output`.
+
+    An output has the id columns of the run's config and those of `score.columns`, then `probability`
+    (float64), `decision` (bool) and `model` (the run's id, dictionary-encoded), in the input's order. What
+    was scored before, from the same bytes by the same model, is left as it is; where the model is an alias,
+    such as models:/churn@champion, so is what an earlier champion has scored.
+
+    Args:
+        run: a run directory, a model's address, or a run that is open.
+        source: the Parquet: a file, a directory or a glob; a path or a URI.
+        output: a directory.
+        overrides: settings of the run's section [score], such as "score.contributions=3".
+        part: "2/5": every fifth part from the second on, and the last of such calls commits; empty: all.
+        registry: as in `registry.open_run`.
+        observers: look on. A `Watch` among them is begun, and afterwards can tell the drift of what this call
+            scored; without one a sample of the rows is compared with the limits of the run's [drift].
+
+    Returns:
+        The receipt: files, rows, those left out, what had been scored before, skewed columns, decisions.
+
+    Raises:
+        ArtifactError: the run is not finished or was altered, or `output` holds other scores.
+        ConfigError: a setting is wrong, or without effect.
+        DataError: a file lacks a column or has it of another kind, or is damaged, or rows are beyond the
+            limits of the run's [drift]; nothing of it can be seen.
+        BusyError: another process scores into `output`.
+    """
+    opened, job = _job(run, output, overrides, registry)
+    share = _share(part)
+    todo = plan(job, source)
+    watch = next((one for one in observers if isinstance(one, Watch)), Watch(is_sample=True))
+    watch.begin(opened, job.model, sum(part.rows for part in todo.parts))
+    job = replace(job, observers=tuple(dict.fromkeys([*observers, watch])))
+    if share is not None:
+        return _some(job, todo, watch, *share)
+    with commit.locked(job.output / RECEIPTS / ".lock", wait=False):
+        ledger = Ledger(job)
+        before = _carry_out(ledger, todo.parts)
+        skewed = _checked(job, watch, todo.parts)
+        return _told(job, seal(ledger, todo, receipts_of(job, todo)), before, skewed)
+
+
+def _checked(job: Job, watch: Watch, parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """Columns with skew; where that is an error, these parts are to be scored anew another time."""
+    try:
+        return [skew.as_json() for skew in watch.check()]
+    except DataError:
+        for part in parts:
+            staged_path(job, part.name).unlink(missing_ok=True)
+        raise
+
+
+def _some(job: Job, todo: Plan, watch: Watch, which: int, of: int) -> dict[str, Any]:
+    """Every so-many-th part, beside others who do the rest; a commit, if that was the last of them."""
+    folder, mine = job.output / RECEIPTS, todo.parts[which::of]
+    with (
+        commit.locked(folder / ".lock", wait=False, is_shared=True),
+        commit.locked(folder / f".lock-{which + 1}-of-{of}", wait=False),
+    ):
+        ledger = Ledger(job)
+        _carry_out(ledger, mine)
+        skewed = _checked(job, watch, mine)
+    waiting = missing(ledger, todo, receipts_of(job, todo))
+    if not waiting:
+        with suppress(BusyError):  # another is about to end, and then finds that it was the last
+            return _commit(job, todo, skewed)
+    told = {"parts": len(mine), "waiting_for": len(waiting), "skewed": skewed}
+    return {"model": job.model.id, **told, "output": str(job.output)}
+
+
+def conclude(
+    run: Model, source: str | Place, output: str | Place, overrides: Iterable[str] = (), registry: str = ""
+) -> dict[str, Any]:
+    """Commit what several calls of `score` with `part` have scored; the same arguments as theirs.
+
+    Raises:
+        DataError: a part is missing.
+        ArtifactError, ConfigError, BusyError: as `score`.
+    """
+    _, job = _job(run, output, overrides, registry)
+    return _commit(job, plan(job, source), [])
+
+
+def _commit(job: Job, todo: Plan, skewed: list[dict[str, Any]]) -> dict[str, Any]:
+    with commit.locked(job.output / RECEIPTS / ".lock", wait=False):
+        ledger, receipts = Ledger(job), receipts_of(job, todo)
+        lacking = missing(ledger, todo, receipts)
+        if lacking:
+            raise DataError(
+                f"{len(lacking)} of {len(todo.parts)} parts are not scored by {job.model.id} yet, such as "
+                f"{lacking[0]}: score them, then commit."
+            )
+        return _told(job, seal(ledger, todo, receipts), frozenset(), skewed)
+
+
+def _job(run: Model, output: str | Place, overrides: Iterable[str], uri: str) -> tuple[artifact.Run, Job]:
+    opened = registry.open_run(run, uri)
+    model = golden.model_of(opened)
+    is_alias = isinstance(run, str) and registry.is_address(run) and "@" in run
+    job = Job(
+        model=model,
+        address=str(run) if is_alias else model.id,
+        ids=opened.config.data.ids,
+        settings=_settings(opened, overrides),
+        output=place_of(output),
+    )
+    return opened, job
+
+
+def _settings(run: artifact.Run, overrides: Iterable[str]) -> Score:
+    """[score] of the run's config, and what is asked for beside it."""
+    told = list(overrides)
+    strangers = [text for text in told if not text.strip().startswith("score.")]
+    if strangers:
+        raise ConfigError(
+            f"'{strangers[0]}' has no effect on scoring, which reads score.NAME=VALUE: remove it."
+        )
+    if not told:
+        return run.config.score
+    return parse(run.config.model_dump(mode="json"), told, origin="score").score
+
+
+def _share(part: str) -> tuple[int, int] | None:
+    """Which of how many, from 0; None: all."""
+    if not part:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", part)
+    if found is None or int(found[1]) > int(found[2]):
+        raise ConfigError(f"part '{part}' is none: write which of how many, such as 2/5.")
+    return int(found[1]) - 1, int(found[2])
+
+
+def _carry_out(ledger: Ledger, parts: Sequence[Part]) -> frozenset[str]:
+    """Work on parts in threads, the largest first; returns the files of which all had been done before."""
+    ledger.refuse_strangers(parts)
+    stop, done_before = threading.Event(), dict.fromkeys((part.input for part in parts), True)
+
+    def one(part: Part) -> None:
+        if stop.is_set():
+            return
+        try:
+            _, before = ledger.carry_out(part, stop)
+        except Stopped:
+            return
+        except BaseException:
+            stop.set()
+            raise
+        if not before:
+            done_before[part.input] = False
+
+    order = sorted(parts, key=lambda part: -part.rows)
+    with ThreadPoolExecutor(_cores(), thread_name_prefix="score") as pool:
+        try:
+            list(pool.map(one, order))
+        except BaseException:  # Ctrl-C comes here
+            stop.set()
+            raise
+    return frozenset(name for name, before in done_before.items() if before)
+
+
+def _told(
+    job: Job, sealed: dict[str, Any], before: frozenset[str], skewed: list[dict[str, Any]]
+) -> dict[str, Any]:
+    files = sealed["files"]
+    left_out = sum(sum(file["quarantined"].values()) for file in files)
+    if left_out:
+        log.warning("QUARANTINED %s rows: see %s", f"{left_out:,}", job.output / "_quarantine")
+    return {
+        "model": job.model.id,
+        "files": len(files),
+        "rows": sum(file["scored"] for file in files),
+        "scored_before": sum(file["input"] in before for file in files),
+        "quarantined_files": len(sealed["bad"]),
+        "quarantined_rows": left_out,
+        "skewed": skewed,
+        "positive_decisions": sum(file["positive_decisions"] for file in files),
+        "output": str(job.output),
+    }
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
