@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from binclf import artifact, commit, predict, registry
-from binclf.errors import ArtifactError, DataError
+from binclf import artifact, commit, predict
+from binclf.errors import ArtifactError, ConfigError, DataError
 from binclf.parquet import ColumnWriter, Footer, Reader, find, footers
 from binclf.predict import Model, probability
+from binclf.registry import open_run
 from binclf.storage import Place, fingerprint_of, place_of, sha256_of
 
 log = logging.getLogger(__name__)
@@ -25,35 +27,77 @@ RECEIPTS = "_receipts"  # readers of Parquet directories pass over names with '_
 ADDED = ("probability", "decision", "model")
 
 
-def score(run: str | Place | artifact.Run, source: str | Place, output: str | Place) -> dict[str, Any]:
+def score(
+    run: str | Place | artifact.Run,
+    source: str | Place,
+    output: str | Place,
+    *,
+    part: str = "",
+    registry: str = "",
+) -> dict[str, Any]:
     """Score all Parquet files of `source` into the directory `output`.
 
     An output has the id columns of the run's config, then `probability` (float64), `decision` (bool) and
     `model` (the run's id, dictionary-encoded), in the input's order. The run is a directory, or an address
     such as models:/churn@champion.
 
+    Args:
+        run: a run directory, a model's address, or a run that is open.
+        source: the Parquet: a file, a directory or a glob; a path or a URI.
+        output: a directory.
+        part: "2/5": only every fifth file from the second on; `conclude` adds them up. Empty: all.
+        registry: as in `registry.open_run`.
+
     Returns the receipt: files, rows, files that had been scored before.
 
     Raises:
         ArtifactError: the run is not finished or was altered, or `output` holds another model's scores.
+        ConfigError: the part is none.
         DataError: a file lacks a column or has it of another kind, or is damaged; nothing of this call
             is left behind.
-        BusyError: another process scores into `output`.
+        BusyError: another process scores into `output`, or the same part of it.
     """
-    opened = registry.open_run(run)
+    opened = open_run(run, registry)
     model, ids = predict.of_run(opened), opened.config.data.ids
+    share, output = _share(part), place_of(output)
     feet = footers(find(source).files)
     _check(model, ids, feet)
-    output = place_of(output)
-    with commit.locked(output / RECEIPTS / ".lock", wait=False):
+    lock = f".lock-{share[0]}-of-{share[1]}" if part else ".lock"
+    with commit.locked(output / RECEIPTS / lock, wait=False):
         written: list[Place] = []
+        mine = feet[share[0] :: share[1]]
         try:
             with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="score") as pool:
-                done = list(pool.map(lambda foot: _one(model, ids, foot, output, written), feet))
+                done = list(pool.map(lambda foot: _one(model, ids, foot, output, written), mine))
         except BaseException:
             for path in written:
                 path.unlink(missing_ok=True)
             raise
+    return _added_up(model, mine, done, output)
+
+
+def conclude(
+    run: str | Place | artifact.Run, source: str | Place, output: str | Place, *, registry: str = ""
+) -> dict[str, Any]:
+    """Add up what several calls of `score` with `part` have scored; the same arguments as theirs.
+
+    Raises:
+        DataError: a file is not scored yet.
+    """
+    model, output = predict.of_run(open_run(run, registry)), place_of(output)
+    feet = footers(find(source).files)
+    receipts = [output / RECEIPTS / f"{foot.relative}.json" for foot in feet]
+    lacking = [foot.relative for foot, path in zip(feet, receipts, strict=True) if not path.exists()]
+    if lacking:
+        raise DataError(f"{len(lacking)} files are not scored yet, such as {lacking[0]}: score them first.")
+    return _added_up(
+        model, feet, [commit.read_json(path) | {"scored_before": 0} for path in receipts], output
+    )
+
+
+def _added_up(
+    model: Model, feet: Sequence[Footer], done: Sequence[Mapping[str, Any]], output: Place
+) -> dict[str, Any]:
     rows = sum(receipt["rows"] for receipt in done)
     if rows != sum(foot.rows for foot in feet):
         raise AssertionError(f"{rows} rows were scored of {sum(foot.rows for foot in feet)}")
@@ -65,6 +109,16 @@ def score(run: str | Place | artifact.Run, source: str | Place, output: str | Pl
         "positive_decisions": sum(receipt["positive_decisions"] for receipt in done),
         "output": str(output),
     }
+
+
+def _share(part: str) -> tuple[int, int]:
+    """Which of how many, from 0."""
+    if not part:
+        return 0, 1
+    found = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", part)
+    if found is None or int(found[1]) > int(found[2]):
+        raise ConfigError(f"part '{part}' is none: write which of how many, such as 2/5.")
+    return int(found[1]) - 1, int(found[2])
 
 
 def _check(model: Model, ids: Sequence[str], feet: Sequence[Footer]) -> None:

@@ -9,6 +9,7 @@ nothing that executes on loading.
 """
 
 from binclf.artifact.begin import began, begin, settings_of_result
+from binclf.artifact.earlier import runs_of, same_job
 from binclf.artifact.run import Run, open_run
 from binclf.artifact.seal import (
     CHECKPOINTS,
@@ -34,6 +35,8 @@ __all__ = [
     "package_version",
     "read_config",
     "read_split",
+    "runs_of",
+    "same_job",
     "seal",
     "settings_of_result",
     "working",

@@ -21,8 +21,13 @@ FREE = (
 STAMP = "%Y%m%d-%H%M%S"
 
 
-def begin(config: Config, resume: Place | None = None) -> Place:
+def begin(config: Config, resume: Place | None = None, split: Split | None = None) -> Place:
     """Bring the split about and begin a run, or find that one can be resumed.
+
+    Args:
+        config: the job.
+        resume: an unfinished run to go on with.
+        split: that of the config, where it was brought about before.
 
     Returns:
         The run directory, with its config and its split.
@@ -32,7 +37,7 @@ def begin(config: Config, resume: Place | None = None) -> Place:
         DataError: a threshold is to be chosen on validation rows, and there are none.
     """
     config = parse(config.model_dump())  # a form's relative paths become absolute: the run may be moved
-    split = ensure(config)
+    split = split or ensure(config)
     if Rule.parse(config.evaluate.threshold).is_chosen and not split.rows("validation"):
         raise DataError(
             f"evaluate.threshold = '{config.evaluate.threshold}' is chosen on validation rows, and "

@@ -6,8 +6,20 @@ have no effect) is checked whenever a `Config` is made.
 """
 
 from binclf.config.load import load, parse
-from binclf.config.sections import Config, Data, Evaluate, Features, Registry, Split
+from binclf.config.sections import Config, Data, Evaluate, Features, Name, Registry, Split
 from binclf.config.threshold import Rule
 from binclf.config.training import Train
 
-__all__ = ["Config", "Data", "Evaluate", "Features", "Registry", "Rule", "Split", "Train", "load", "parse"]
+__all__ = [
+    "Config",
+    "Data",
+    "Evaluate",
+    "Features",
+    "Name",
+    "Registry",
+    "Rule",
+    "Split",
+    "Train",
+    "load",
+    "parse",
+]
