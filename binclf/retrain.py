@@ -196,14 +196,14 @@ def _compare_with_champion(run: artifact.Run) -> None:
 
 def summary(run_dir: Place) -> dict[str, Any]:
     """What a command or a flow tells of a sealed run: its place, its metrics, where the report is."""
-    metrics = commit.read_json(run_dir / "metrics.json")
+    metrics, window = commit.read_json(run_dir / "metrics.json"), run_dir / registry.WINDOW
     return {
         "run": str(run_dir),
         "part": report.judged_part(metrics),
         "verdict": report.verdict_of(run_dir).text,
         "metrics": metrics,
         "report": str(run_dir / report.PAGE),
-        "until": commit.read_json(run_dir / registry.WINDOW)["until"],  # empty: not known
+        "until": commit.read_json(window)["until"] if window.exists() else "",  # empty: not known
     }
 
 

@@ -258,7 +258,7 @@ def test_the_score_flow_scores_every_row_and_shows_its_receipt(
     receipt = score(summary["run"], config.data.path, str(tmp_path / "scored"))
     assert (receipt["files"], receipt["rows"], receipt["scored_before"]) == (5, 1031, 0)
     assert len(list((tmp_path / "scored").glob("*.parquet"))) == 5
-    (shown,) = artifacts("score-receipt")
+    shown = artifacts("score-receipt")[-1]
     assert "| rows | 1031 |" in shown.data
     assert Path(summary["run"]).name in shown.description
     assert len(artifacts("small-score")) == 1
@@ -302,7 +302,7 @@ def test_the_flow_runs_from_the_shell_with_no_server_and_no_torch_in_its_process
         env=environment(tmp_path / "home", PYTHONPATH=str(root)),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -315,7 +315,7 @@ def test_python_m_flows_retrain_exits_with_the_code_of_the_library(tmp_path: Pat
     path.write_text(as_toml(config))
     command = [sys.executable, "-m", "flows.retrain", str(path)]
     where: dict[str, Any] = {"env": environment(tmp_path / "home"), "cwd": Path(__file__).parents[1]}
-    done = subprocess.run([*command, "split.seed=5"], capture_output=True, timeout=120, check=False, **where)
+    done = subprocess.run(command, capture_output=True, timeout=240, check=False, **where)
     assert done.returncode == 0, done.stderr.decode()
     done = subprocess.run([*command, "train.epohcs=1"], capture_output=True, timeout=60, check=False, **where)
     assert done.returncode == 2
@@ -389,7 +389,7 @@ def test_a_cron_deployment_really_makes_scheduled_runs(tmp_path: Path, config: C
             cwd=Path(__file__).parents[1],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
     assert done.returncode == 0, done.stderr
@@ -398,12 +398,8 @@ def test_a_cron_deployment_really_makes_scheduled_runs(tmp_path: Path, config: C
     assert times == "{'02:00'}"
 
 
-def one_process() -> Any:
-    return ProcessPoolTaskRunner(max_workers=1)
-
-
 def dask() -> Any:
-    from prefect_dask import DaskTaskRunner
+    from prefect_dask.task_runners import DaskTaskRunner
 
     return DaskTaskRunner(
         cluster_kwargs={
