@@ -51,7 +51,6 @@ def overhead(config: str, folder: Path, environment: dict[str, str]) -> None:
     for name, command in (("command", ["-m", "binclf", "retrain"]), ("flow", ["-m", "flows.retrain"])):
         store = folder / name
         took[name], _, words = run([*command, config, f"store={store}"], environment)
-        shown(f"{name}: {took[name]:.1f} s")
     shown(f"the flow adds {took['flow'] - took['command']:.1f} s; of the flow, by its log:")
     moments: list[tuple[float, str]] = []
     for line in words.splitlines():
@@ -88,15 +87,22 @@ def parts(folder: Path, count: int, environment: dict[str, str]) -> None:
 
 
 def run(command: Sequence[str], environment: dict[str, str]) -> tuple[float, float, str]:
-    """Seconds, peak bytes of the largest process so far, and what it logged."""
-    began = time.perf_counter()
+    """Seconds, peak bytes of the largest process so far, and what it logged; tells processor time, too."""
+    began, before = time.perf_counter(), processor_time()
     done = subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(done.stderr)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    return time.perf_counter() - began, peak, done.stderr
+    took = time.perf_counter() - began
+    shown(f"{' '.join(command[:3])}: {took:.1f} s, {processor_time() - before:.1f} s of processor time")
+    return took, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, done.stderr
+
+
+def processor_time() -> float:
+    """Of all processes that this one has waited for, the server not yet among them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def weights(store: Path) -> str:

@@ -35,6 +35,7 @@ class Advanced(Section):
 Given = Annotated[str, Field(min_length=1)]
 Hours = Annotated[float, Field(ge=0.0, le=1000.0)]
 Days = Annotated[float, Field(ge=0.0, le=3650.0)]
+Parts = Annotated[int, Field(ge=1, le=1000)]
 Files = Annotated[int, Field(ge=0, le=1_000_000)]
 
 

@@ -72,7 +72,7 @@ def nightly(
     label("nightly", name)
     log = get_run_logger()
     reason = due(config, days, new_files)
-    asked = {"model": f"models:/{name}@champion", "source": source, "output": output}
+    asked: dict[str, Any] = {"model": f"models:/{name}@champion", "source": source, "output": output}
     asked |= {"registry": tracking_uri(config)}
     result: dict[str, Any] = {"due": reason}
     if reason.endswith("no champion yet"):

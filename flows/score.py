@@ -25,13 +25,11 @@ from binclf.score import conclude
 from flows import command
 from flows.artifacts import key_of, receipt_of
 from flows.failures import failed
-from flows.forms import Given
+from flows.forms import Given, Parts
 from flows.parts import PART
 from flows.retries import SAFE
 from flows.runners import runner
 from flows.watch import Stage, heard, heard_from_part, label, trigger, unless_unreachable
-
-SHARES = 16  # mapped tasks at most: each of them reads all footers
 
 
 @task(name="look", timeout_seconds=3600, **SAFE)
@@ -73,7 +71,7 @@ def named() -> str:
     on_failure=[failed],
     on_crashed=[failed],
 )
-def score(model: Given, source: Given, output: Given, registry: str = "") -> dict[str, Any]:
+def score(model: Given, source: Given, output: Given, registry: str = "", parts: Parts = 4) -> dict[str, Any]:
     """Score every Parquet file of a path that this model has not scored yet.
 
     Args:
@@ -82,13 +80,15 @@ def score(model: Given, source: Given, output: Given, registry: str = "") -> dic
         output: Directory for the scored files; what it has already of this model is left as it is.
         registry: Of a registered model: MLflow tracking URI, or the store that has mlflow.db. Empty:
             MLFLOW_TRACKING_URI of the worker, else the store `runs`.
+        parts: Mapped tasks that the files are shared among: 1 to 1000. On one machine few do, since each
+            takes all cores; of Dask or Ray as many as there are machines.
     """
     label("score")
     found = look(model, source, registry)
-    shares = min(found["files"], SHARES)
+    shares = min(found["files"], parts)
     with Stage(found["model"], "score") as stage:
-        parts = [f"{number}/{shares}" for number in range(1, shares + 1)]
-        futures = score_part.map(parts, *map(unmapped, (model, source, output, registry)))
+        names = [f"{number}/{shares}" for number in range(1, shares + 1)]
+        futures = score_part.map(names, *map(unmapped, (model, source, output, registry)))
         for done, future in enumerate(as_completed(list(futures)), 1):
             stage.tell(done / shares, f"{future.result()} done, {done} of {shares} parts")
         receipt = conclude_score(model, source, output, registry)

@@ -161,8 +161,8 @@ def test_the_score_form_asks_for_three_texts() -> None:
     schema = parameter_schema(score).model_dump_for_openapi()
     fields = schema["properties"]
     order = sorted(fields, key=lambda key: fields[key]["position"])
-    assert order == ["model", "source", "output", "registry"]
-    assert {field["type"] for field in fields.values()} == {"string"}
+    assert order == ["model", "source", "output", "registry", "parts"]
+    assert [fields[key]["type"] for key in order] == ["string"] * 4 + ["integer"]
     assert schema["required"] == ["model", "source", "output"]
 
 
