@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from binclf import artifact, commit, golden, registry, report
 from binclf.compare import Sealed, compare
-from binclf.config import Config
+from binclf.config import Config, parse
 from binclf.errors import ArtifactError, BinclfError, BusyError, ConfigError, DataError
 from binclf.evaluate import of_parts
 from binclf.launch import launch
 from binclf.profile import PROFILE
+from binclf.split import Split
 from binclf.storage import Place, place_of
 
 log = logging.getLogger(__name__)
@@ -52,20 +54,40 @@ def carry_out(
     on_line: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """As `retrain`; returns the summary, with what the registry made of the run."""
-    run_dir = begin(config, resume)
-    fit(run_dir, in_process=in_process, on_line=on_line)
-    finish(run_dir)
-    return summary(run_dir) | register(run_dir)
+    with alone(config):
+        run_dir = begin(config, resume)
+        fit(run_dir, in_process=in_process, on_line=on_line)
+        finish(run_dir)
+        return summary(run_dir) | register(run_dir)
 
 
-def begin(config: Config, resume: Place | None = None) -> Place:
+@contextmanager
+def alone(config: Config) -> Iterator[None]:
+    """Be the only retraining of this model in this store: the block is not entered beside another.
+
+    Raises:
+        BusyError: another process retrains it.
+    """
+    store = parse(config.model_dump()).store  # absolute, whatever directory each of the two works in
+    with ExitStack() as held:
+        try:
+            held.enter_context(commit.locked(place_of(store) / f".{config.name}.lock", wait=False))
+        except BusyError as error:
+            raise BusyError(
+                f"{config.name} is being retrained in {store} by another process: wait for it, then run "
+                "this again."
+            ) from error
+        yield
+
+
+def begin(config: Config, resume: Place | None = None, split: Split | None = None) -> Place:
     """Bring the split about and begin a run, or take one up; what only its end would refuse is refused here.
 
     Raises:
         ConfigError: the registry cannot lie in this store.
     """
     registry.tracking_uri(config)
-    return artifact.begin(config, resume)
+    return artifact.begin(config, resume, split)
 
 
 def fit(
@@ -177,13 +199,14 @@ def _compare_with_champion(run: artifact.Run) -> None:
 
 def summary(run_dir: Place) -> dict[str, Any]:
     """What a command or a flow tells of a sealed run: its place, its metrics, where the report is."""
-    metrics = commit.read_json(run_dir / "metrics.json")
+    metrics, window = commit.read_json(run_dir / "metrics.json"), run_dir / registry.WINDOW
     return {
         "run": str(run_dir),
         "part": report.judged_part(metrics),
         "verdict": report.verdict_of(run_dir).text,
         "metrics": metrics,
         "report": str(run_dir / report.PAGE),
+        "until": commit.read_json(window)["until"] if window.exists() else "",  # empty: not known
     }
 
 

@@ -1,13 +1,20 @@
-"""What a flow run shows in the Prefect UI: the model card with its pictures, and the metrics as a table."""
+"""What a flow run shows in the Prefect UI when it is done: report, metrics, and the runs before it."""
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from binclf.report import card_with_pictures
+from binclf.registry import page_of
+from binclf.report import card_with_pictures, history
+from binclf.storage import place_of
+
+METRICS = ("rows", "log_loss", "base_log_loss", "roc_auc", "pr_auc", "brier", "ece", "f1")
+PAGES = "BINCLF_PAGES_URL"  # where the store is served, for links that a browser can follow
+MLFLOW_PAGES = "BINCLF_MLFLOW_URL"  # where MLflow's pages of a registry in a file are served
 
 
 def key_of(name: str, what: str) -> str:
@@ -15,13 +22,37 @@ def key_of(name: str, what: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{name}-{what}".lower()).strip("-")
 
 
-def show_run(name: str, summary: dict[str, Any]) -> None:
-    """Publish a run's model card, pictures included, and its metrics."""
-    text = card_with_pictures(summary["run"])
+def show_run(name: str, store: str, summary: dict[str, Any]) -> None:
+    """Publish a run's model card with its pictures and links, its metrics, and the model's last runs."""
+    text = f"{card_with_pictures(summary['run'])}\n{links(summary)}"
     create_markdown_artifact(text, key=key_of(name, "report"), description=summary["verdict"])
-    shown = ("rows", "log_loss", "base_log_loss", "roc_auc", "pr_auc", "brier", "ece", "f1")
     table = [
-        {"part": part, **{metric: values.get(metric) for metric in shown}}
+        {"part": part, **{metric: values.get(metric) for metric in METRICS}}
         for part, values in summary["metrics"].items()
     ]
     create_table_artifact(table, key=key_of(name, "metrics"), description=summary["verdict"])
+    create_markdown_artifact(
+        history(place_of(store), name), key=key_of(name, "history"), description=f"the last runs of {name}"
+    )
+
+
+def links(summary: dict[str, Any]) -> str:
+    """Where the rest is: an address where it is served, else a path, which no browser opens from here."""
+    folder = summary["run"].rstrip("/").rpartition("/")[2]
+    served = os.environ.get(PAGES, "").rstrip("/")
+    report = f"[report.html]({served}/{folder}/report.html)" if served else f"`{summary['report']}`"
+    lines = ["## Where it is", "", f"- Run directory: `{summary['run']}`", f"- Report: {report}"]
+    if registered := summary.get("registry"):
+        page = page_of(registered, os.environ.get(MLFLOW_PAGES, ""))
+        shown = f"[{registered['model']}]({page})" if page else f"`{registered['model']}`"
+        standing = "champion" if registered["is_champion"] else f"not champion: {registered['reason']}"
+        lines.append(f"- MLflow: {shown}, {standing}")
+        if not page:
+            lines.append(f"- Its pages: `mlflow server --backend-store-uri {registered['registry']}`")
+    return "\n".join(lines) + "\n"
+
+
+def receipt_of(receipt: dict[str, Any]) -> str:
+    """What scoring says of itself, as Markdown."""
+    table = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in receipt.items())
+    return f"# {receipt['rows']:,} rows scored by `{receipt['model']}`\n\n| | |\n|---|---|\n{table}\n"

@@ -2,9 +2,9 @@
 
 Kills of the split and of a scoring at any moment, of any rank with resume on 1 to 3 ranks, flipped bits,
 random orders against a plain list, exits of every command, simulated gates of `compare`, two retrainings that
-promote at the same moment, simulated refits, and (REAL) minibatch defaults against scikit-learn on the
-oracle's rows and on ten random splits of each set, and exports against predict_proba. Prints what it found
-and exits with 1 if a law was broken.
+promote at the same moment, simulated refits, Prefect's server killed under a flow, and (REAL) minibatch
+defaults against scikit-learn on the oracle's rows and on ten random splits of each set, and exports against
+predict_proba. Prints what it found and exits with 1 if a law was broken.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from binclf.retrain import retrain
 from binclf.storage import sha256_of
 from tests import commands, gates, made
 from tests.flips import flip
+from tests.outages import outages
 from tests.plans import plans
 from tests.races import races
 from tests.ranks import as_toml, children_of, environment_of, small_job
@@ -72,6 +73,7 @@ def main() -> int:
         broken += exits(Path(folder) / "exits", EXITS)
         broken += promotions(Path(folder) / "races", options.seed)
         broken += refits(Path(folder) / "refits", options.seed)
+        broken += outages(Path(folder) / "outages")
     broken += random_plans(options.seed)
     broken += simulated_gates(GATES)
     if options.real is not None:

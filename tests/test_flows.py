@@ -14,20 +14,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_HOME, PREFECT_SERVER_ANALYTICS_ENABLED, temporary_settings
+from prefect.task_runners import ProcessPoolTaskRunner
 from prefect.testing.utilities import prefect_test_harness
 
 import binclf
-from binclf import artifact
+from binclf import artifact, split
 from binclf.config import Config, parse
-from binclf.errors import DataError
+from binclf.errors import BusyError, ConfigError, DataError
 from binclf.registry import open_run
+from binclf.retrain import alone
+from binclf.storage import place_of
+from flows import events
 from flows.artifacts import key_of
+from flows.forms import parameters_of
+from flows.nightly import nightly
+from flows.parts import splitting
 from flows.retrain import main as retrain_main
 from flows.retrain import retrain
 from flows.score import score
+from flows.watch import Stage
 from tests.ports import free_port
 from tests.ranks import as_toml, small_job, wait_until
 
@@ -38,6 +48,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
+
+NEWTON = {"solver": "newton", "patience": 3, "window_rows": 16384, "epochs": 20}  # starts without torch
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -58,30 +70,70 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    return small_job(tmp_path_factory.mktemp("job"), train={"epochs": 2})
+    return small_job(tmp_path_factory.mktemp("job"), train=NEWTON)
 
 
 @pytest.fixture(scope="module")
 def summary(_server: None, config: Config) -> dict[str, Any]:
-    return retrain(config)
+    return retrain(**parameters_of(config))
 
 
 def artifacts(key: str) -> list[Any]:
     with get_client(sync_client=True) as client:
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
-        return list(client.read_artifacts(artifact_filter=wanted))
+        found = client.read_artifacts(artifact_filter=wanted)
+    return sorted(found, key=lambda shown: str(shown.created))
+
+
+def latest_run() -> Any:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, str], dict[str, Any]]]:
+    """The events that are emitted from now on: name, resource, payload."""
+    found: list[tuple[str, dict[str, str], dict[str, Any]]] = []
+
+    def emit(event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
+        found.append((event, resource, payload))
+
+    monkeypatch.setattr(events, "emit_event", emit)
+    return found
 
 
 @pytest.mark.usefixtures("_server")
-def test_the_retrain_flow_registers_the_model(tmp_path: Path) -> None:
-    job = small_job(tmp_path, registry={"uri": ""}, train={"solver": "newton"})
-    result = retrain(parse(job.model_dump() | {"name": "registered"}))
+def test_a_registered_model_is_told_by_an_event_once_and_the_night_scores_with_it(
+    tmp_path: Path, told: list[Any]
+) -> None:
+    data = {"path": str(tmp_path / "data"), "weight": "", "exclude": ["w"]}
+    job = small_job(tmp_path, registry={"uri": ""}, data=data, train=NEWTON)
+    job = parse(job.model_dump() | {"name": "registered"})
+    output, source = tmp_path / "scored", job.data.path
+    first = nightly(**parameters_of(job), source=source, output=str(output))
+    result = first["retrained"]
     assert result["registry"]["model"] == "models:/registered/1"
     assert result["registry"]["is_champion"]
-    assert (
-        artifact.open_run(result["run"]).contents
-        == open_run("models:/registered@champion", str(tmp_path / "runs")).contents
+    champion = open_run("models:/registered@champion", str(tmp_path / "runs"))
+    assert artifact.open_run(result["run"]).contents == champion.contents
+    ((event, resource, payload),) = told
+    assert event == "binclf.model.promoted"
+    assert resource["prefect.resource.id"] == "binclf.model.registered"
+    assert set(payload) == {
+        "run", "version", "champion", "verdict", "reason", "report", "part", *events.SHOWN
+    }  # fmt: skip
+    assert first["scored"]["rows"] == 1031
+    assert first["due"] == "registered has no champion yet"
+    (report,) = artifacts("registered-report")
+    assert f"`mlflow server --backend-store-uri {result['registry']['registry']}`" in report.data
+    again = nightly(**parameters_of(job), source=source, output=str(output))
+    assert (again["due"], "retrained" in again) == ("", False)
+    assert again["scored"]["rows"] == 1031
+    same = retrain(
+        **parameters_of(parse(job.model_dump() | {"features": {"min_count": 99}})), when="new_data"
     )
+    assert same["nothing_new"] == "the champion was made from the same data: there is nothing new"
+    assert len(told) == 1
 
 
 def test_the_retrain_flow_returns_the_summary_of_a_sealed_run(summary: dict[str, Any]) -> None:
@@ -92,17 +144,71 @@ def test_the_retrain_flow_returns_the_summary_of_a_sealed_run(summary: dict[str,
     assert json.loads(json.dumps(summary)) == summary
 
 
+def test_the_flow_the_command_and_torchrun_make_the_same_model(
+    summary: dict[str, Any], config: Config
+) -> None:
+    """By torchrun see tests/test_torchrun.py, which compares it with the command."""
+    other = place_of(binclf.retrain(config))
+    for name in ("model.safetensors", "features.json", "metrics.json"):
+        assert (place_of(summary["run"]) / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def test_the_run_says_what_it_was_of_and_how_it_ended(summary: dict[str, Any]) -> None:
+    with get_client(sync_client=True) as client:
+        (run,) = [run for run in client.read_flow_runs() if {"small", "trained"} <= set(run.tags)]
+    assert run.name == "small (from a shell)"
+    assert set(run.tags) == {"small", "retrain", "trained"}
+    assert run.flow_version == artifact.package_version()
+
+
+def test_each_stage_has_a_progress_artifact_with_rows_and_loss(summary: dict[str, Any]) -> None:
+    for stage, words in (("split", "1,031 of 1,031 rows"), ("train", "train loss"), ("evaluate", "begun")):
+        (shown,) = artifacts(f"small-{stage}")
+        assert (shown.type, shown.data) == ("progress", 100.0)
+        assert words in shown.description
+
+
+def test_the_last_runs_are_shown_side_by_side(summary: dict[str, Any]) -> None:
+    shown = artifacts("small-history")[0]
+    assert Path(summary["run"]).name.replace("_", "\\_") in shown.data
+    assert "![trend](data:image/svg+xml;base64," in shown.data
+
+
+def test_what_is_done_is_not_done_again(summary: dict[str, Any], config: Config) -> None:
+    runs = set(Path(config.store).glob("small-*"))
+    again = retrain(**parameters_of(config))
+    newest = max(runs, key=lambda path: path.name[-22:]).name  # the command made one of the same job
+    assert again["nothing_new"] == f"{newest} is of the same settings and data: nothing is done again"
+    assert again["metrics"] == summary["metrics"]
+    assert set(Path(config.store).glob("small-*")) == runs
+    assert "nothing-new" in latest_run().tags
+
+
+@pytest.mark.usefixtures("_server")
+def test_two_retrainings_of_a_model_never_run_at_once(config: Config, told: list[Any]) -> None:
+    with alone(config):
+        with pytest.raises(BusyError, match=r"small is being retrained in .* by another process"):
+            retrain(**parameters_of(config))
+        with pytest.raises(BusyError):
+            binclf.retrain(config)
+    ((event, _, payload),) = told
+    assert (event, payload["flow"]) == ("binclf.model.failed", "retrain")
+    assert "being retrained" in payload["message"]
+
+
 def test_the_retrain_flow_shows_its_model_card_with_the_pictures_in_it(summary: dict[str, Any]) -> None:
-    (shown,) = artifacts("small-report")
+    shown = artifacts("small-report")[0]
     assert shown.type == "markdown"
     page = (Path(summary["run"]) / "report.html").read_text()
     assert shown.data.count("(data:image/svg+xml;base64,") == page.count('class="chart"') >= 3
     assert summary["verdict"] in shown.data.replace("**", "")
     assert shown.description == summary["verdict"]
+    assert shown.data.index(summary["verdict"].split(".")[0]) < shown.data.index("## Model")
+    assert f"- Run directory: `{summary['run']}`" in shown.data
 
 
 def test_the_retrain_flow_shows_its_metrics_as_a_table(summary: dict[str, Any]) -> None:
-    (shown,) = artifacts("small-metrics")
+    shown = artifacts("small-metrics")[0]
     assert shown.type == "table"
     table = {row["part"]: row for row in json.loads(shown.data)}
     assert list(table) == ["train", "validation", "test"]
@@ -114,12 +220,10 @@ def test_a_run_from_the_form_gets_plain_settings_and_is_named_after_the_model(
     summary: dict[str, Any], config: Config
 ) -> None:
     """A worker hands the flow what the form submitted: JSON, not a config."""
-    settings: Any = config.model_dump(mode="json") | {"name": "from-the-form"}
-    found = retrain(settings)
+    settings: Any = parameters_of(config) | {"name": "from-the-form"}
+    found = retrain(**settings)
     assert found["metrics"] == summary["metrics"]
-    with get_client(sync_client=True) as client:
-        names = {run.name for run in client.read_flow_runs()}
-    assert {"retrain small", "retrain from-the-form"} <= names
+    assert latest_run().name == "from-the-form (from a shell)"
 
 
 def test_a_mistyped_key_and_a_value_out_of_bounds_fail_before_any_work(
@@ -127,19 +231,21 @@ def test_a_mistyped_key_and_a_value_out_of_bounds_fail_before_any_work(
 ) -> None:
     from prefect.exceptions import ParameterTypeError
 
-    settings: Any = config.model_dump(mode="json")
-    with pytest.raises(ParameterTypeError, match=r"config\.train\.epohcs"):
-        retrain(settings | {"train": {"epohcs": 3}})
-    with pytest.raises(ParameterTypeError, match=r"config\.train\.epochs"):
-        retrain(settings | {"train": {"epochs": 0}})
+    settings: Any = parameters_of(config)
+    with pytest.raises(ParameterTypeError, match=r"advanced\.train\.epohcs"):
+        retrain(**settings | {"advanced": {"train": {"epohcs": 3}}})
+    with pytest.raises(ParameterTypeError, match=r"advanced\.train\.epochs"):
+        retrain(**settings | {"advanced": {"train": {"epochs": 0}}})
+    with pytest.raises(ConfigError, match=r"train\.momentum has no effect with train\.optimizer = 'adam'"):
+        retrain(**settings | {"advanced": {"train": {"momentum": 0.5}}})
 
 
 @pytest.mark.usefixtures("_server")
 def test_an_error_of_the_library_leaves_the_flow_as_itself(tmp_path: Path, config: Config) -> None:
-    settings: Any = config.model_dump(mode="json")
+    settings: Any = parameters_of(config)
     settings["data"]["path"] = str(tmp_path / "nothing-here")
     with pytest.raises(DataError, match=r"nothing-here does not exist"):
-        retrain(settings)
+        retrain(**settings)
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(as_toml(config).replace(str(config.data.path), str(tmp_path / "nothing-here")))
     assert retrain_main([str(wrong)]) == 10
@@ -152,13 +258,12 @@ def test_the_score_flow_scores_every_row_and_shows_its_receipt(
     receipt = score(summary["run"], config.data.path, str(tmp_path / "scored"))
     assert (receipt["files"], receipt["rows"], receipt["scored_before"]) == (5, 1031, 0)
     assert len(list((tmp_path / "scored").glob("*.parquet"))) == 5
-    (shown,) = artifacts("score-receipt")
+    shown = artifacts("score-receipt")[-1]
     assert "| rows | 1031 |" in shown.data
     assert Path(summary["run"]).name in shown.description
+    assert len(artifacts("small-score")) == 1
     again = score(summary["run"], config.data.path, str(tmp_path / "scored"))
-    assert again["scored_before"] == 5
-    shared = score(summary["run"], config.data.path, str(tmp_path / "shared"), machines=2)
-    assert (shared["files"], shared["rows"]) == (5, 1031)
+    assert again["rows"] == receipt["rows"]
     assert binclf.score(summary["run"], config.data.path, tmp_path / "other")["rows"] == 1031
 
 
@@ -169,6 +274,7 @@ def test_keys_of_artifacts_are_what_prefect_takes(name: str, key: str) -> None:
     assert key_of(name, "report") == key
 
 
+MINIBATCH = ["train.solver=minibatch", "train.epochs=1"]
 DRIVER = """
 import runpy, sys
 try:
@@ -193,11 +299,11 @@ def test_the_flow_runs_from_the_shell_with_no_server_and_no_torch_in_its_process
     driver.write_text(DRIVER)
     root = Path(__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, str(driver), str(path), "train.epochs=1"],
+        [sys.executable, str(driver), str(path), *MINIBATCH],
         env=environment(tmp_path / "home", PYTHONPATH=str(root)),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -259,10 +365,11 @@ DEPLOY = """
 import sys, time
 from prefect.client.orchestration import get_client
 from binclf.config import load
+from flows.forms import parameters_of
 from flows.retrain import retrain
 
-config = load(sys.argv[1]).model_dump(mode="json")
-retrain.to_deployment("nightly", cron="0 2 * * *", parameters={"config": config}).apply()
+parameters = parameters_of(load(sys.argv[1]))
+retrain.to_deployment("nightly", cron="0 2 * * *", parameters=parameters).apply()
 deadline = time.monotonic() + 60
 runs = []
 while not runs and time.monotonic() < deadline:
@@ -284,10 +391,46 @@ def test_a_cron_deployment_really_makes_scheduled_runs(tmp_path: Path, config: C
             cwd=Path(__file__).parents[1],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
     assert done.returncode == 0, done.stderr
     count, _, times = done.stdout.strip().splitlines()[-1].partition(" ")
     assert int(count) >= 1
     assert times == "{'02:00'}"
+
+
+def dask() -> Any:
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    return DaskTaskRunner(
+        cluster_kwargs={
+            "n_workers": 1,
+            "threads_per_worker": 2,
+            "processes": False,
+            "dashboard_address": None,
+        }
+    )
+
+
+@pytest.mark.usefixtures("_server")
+@pytest.mark.filterwarnings("ignore")  # Prefect's and Dask's own
+@pytest.mark.parametrize(
+    "where", [lambda: ProcessPoolTaskRunner(max_workers=1), dask], ids=["processes", "dask"]
+)
+def test_the_same_split_comes_of_any_task_runner(tmp_path: Path, where: Any) -> None:
+    config = small_job(tmp_path)
+    expected = split.ensure(parse(config.model_dump() | {"store": str(tmp_path / "other")}))
+
+    @flow(task_runner=where())
+    def only_split(config: Config) -> str:
+        with Stage(config.name, "split") as stage:
+            return split.ensure(config, splitting(stage)).digest
+
+    assert only_split(config) == expected.digest
+    here = sorted(path.name for path in Path(config.store, "split", "parts").glob("*.parquet"))
+    there = sorted(path.name for path in (tmp_path / "other" / "split" / "parts").glob("*.parquet"))
+    assert here == there
+    for name in here:
+        one, other = Path(config.store, "split", "parts", name), tmp_path / "other" / "split" / "parts" / name
+        assert one.read_bytes() == other.read_bytes(), name

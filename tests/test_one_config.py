@@ -11,6 +11,9 @@ from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from binclf.config import Config, Data, Drift, Evaluate, Features, Registry, Score, Split, Train, load, parse
+from binclf.errors import ConfigError
+from flows.forms import Advanced, config_of, parameters_of
+from flows.nightly import nightly
 from flows.retrain import retrain
 from flows.score import score
 from tests.ranks import as_toml, small_job
@@ -22,7 +25,13 @@ SCHEMA: dict[str, Any] = parameter_schema(retrain).model_dump_for_openapi()
 
 
 def form_of(config: Config) -> dict[str, Any]:
-    return {"config": config.model_dump(mode="json")}
+    return parameters_of(config)
+
+
+def config_from(form: dict[str, Any]) -> Config:
+    """What the flow makes of a form that was submitted."""
+    given = retrain.validate_parameters(form)
+    return config_of(given["name"], given["data"], given["advanced"])
 
 
 def refuse(values: dict[str, Any], match: str) -> None:
@@ -50,8 +59,7 @@ def test_toml_to_config_to_json_to_the_form_and_back_is_the_identity(
     assert from_toml == config
     submitted = hydrate(form_of(from_toml), HydrationContext())
     validate(submitted, SCHEMA, raise_on_error=True)
-    assert retrain.validate_parameters(submitted)["config"] == config
-    assert parse(submitted["config"]) == config
+    assert config_from(submitted) == config
 
 
 def models_of_schema() -> dict[str, dict[str, Any]]:
@@ -60,8 +68,8 @@ def models_of_schema() -> dict[str, dict[str, Any]]:
 
 def test_the_form_shows_every_field_in_the_order_of_the_source() -> None:
     models = models_of_schema()
-    assert set(models) == {"Config", *SECTIONS}
-    for name, model in {"Config": Config, **SECTIONS}.items():
+    assert set(models) == {"Advanced", *SECTIONS}
+    for name, model in {"Advanced": Advanced, **SECTIONS}.items():
         shown, fields = models[name]["properties"], list(model.model_fields)
         assert sorted(shown, key=lambda key: shown[key]["position"]) == fields
         assert [shown[key]["position"] for key in fields] == list(range(len(shown)))
@@ -75,11 +83,28 @@ def test_the_form_has_no_unions_no_nulls_and_no_free_mappings() -> None:
             assert field.get("type") != "object"
 
 
+def test_few_fields_stand_first_and_every_setting_of_a_config_is_in_the_form_once() -> None:
+    fields = SCHEMA["properties"]
+    order = sorted(fields, key=lambda key: fields[key]["position"])
+    assert order == ["name", "data", "when", "limit_hours", "advanced"]
+    assert {"name", "data", *Advanced.model_fields} == set(Config.model_fields)
+    for name, field in Advanced.model_fields.items():
+        assert (field.annotation, field.default, field.description) == (
+            Config.model_fields[name].annotation,
+            Config.model_fields[name].default,
+            Config.model_fields[name].description,
+        )
+
+
 def test_the_form_describes_every_setting() -> None:
     for name, model in models_of_schema().items():
+        assert len(model["description"]) > 10, name  # the section's own, where the property has none
         for key, field in model["properties"].items():
-            if name != "Config" or key in ("name", "store"):
+            if name != "Advanced" or key == "store":
                 assert len(field["description"]) > 10, f"{name}.{key}"
+    for flow in (retrain, score, nightly):
+        for key, field in parameter_schema(flow).model_dump_for_openapi()["properties"].items():
+            assert len(field.get("description", "")) > 10 or "$ref" in field, f"{flow.name}: {key}"
 
 
 def test_the_form_has_the_bounds_and_choices_of_the_config() -> None:
@@ -90,23 +115,35 @@ def test_the_form_has_the_bounds_and_choices_of_the_config() -> None:
     assert train["optimizer"]["enum"] == ["sgd", "adam", "adagrad"]
     assert split["method"]["enum"] == ["random", "hash", "time", "column", "none"]
     assert "exclusiveMinimum" not in str(SCHEMA)  # the browser stops ge and le, not gt and lt
-    assert models["Config"]["required"] == ["name", "data"]
+    assert SCHEMA["required"] == ["name", "data"]
     assert models["Data"]["required"] == ["path", "label"]
+    hours = SCHEMA["properties"]["limit_hours"]
+    assert (hours["minimum"], hours["maximum"], hours["default"]) == (0.0, 1000.0, 24.0)
+    assert SCHEMA["properties"]["when"]["enum"] == ["changed", "new_data", "always"]
 
 
 def test_a_form_that_submits_every_default_is_accepted(tmp_path: Path) -> None:
     minimal = parse({"name": "m", "data": {"path": str(tmp_path), "label": "y"}})
     validate(form_of(minimal), SCHEMA, raise_on_error=True)
-    assert retrain.validate_parameters(form_of(minimal))["config"] == minimal
+    assert config_from(form_of(minimal)) == minimal
+
+
+def test_what_no_form_can_check_names_its_settings(tmp_path: Path) -> None:
+    form = form_of(small_job(tmp_path))
+    form["advanced"]["split"] |= {"method": "hash", "key": []}
+    validate(form, SCHEMA, raise_on_error=True)
+    with pytest.raises(ConfigError, match=r"form: split\.method = 'hash' needs split\.key"):
+        config_from(form)
 
 
 def test_prefect_itself_refuses_what_the_config_refuses(tmp_path: Path) -> None:
     good = form_of(small_job(tmp_path))
 
     def changed(section: str, key: str, value: Any) -> dict[str, Any]:
-        config = dict(good["config"])
-        config[section] = config[section] | {key: value}
-        return {"config": config}
+        if section == "data":
+            return good | {"data": good["data"] | {key: value}}
+        rest = good["advanced"]
+        return good | {"advanced": rest | {section: rest[section] | {key: value}}}
 
     validate(good, SCHEMA, raise_on_error=True)
     refuse(changed("train", "epohcs", 3), "epohcs")
@@ -116,15 +153,19 @@ def test_prefect_itself_refuses_what_the_config_refuses(tmp_path: Path) -> None:
     refuse(changed("train", "optimizer", "lion"), "'lion' is not one of")
     refuse(changed("evaluate", "threshold", "half"), "'half' does not match")
     refuse(changed("data", "label", None), "None is not of type 'string'")
-    refuse({"config": {"name": "x"}}, "'data' is a required property")
+    refuse({"name": "x"}, "'data' is a required property")
+    refuse(good | {"name": "Late Flights"}, "'Late Flights' does not match")
+    refuse(good | {"when": "sometimes"}, "'sometimes' is not one of")
+    refuse(good | {"limit_hours": -1}, "-1 is less than the minimum of 0")
 
 
 def test_the_score_form_asks_for_three_texts() -> None:
     schema = parameter_schema(score).model_dump_for_openapi()
     fields = schema["properties"]
-    assert sorted(fields, key=lambda key: fields[key]["position"]) == ["run", "source", "output"]
-    assert {field["type"] for field in fields.values()} == {"string"}
-    assert all(field["description"] for field in fields.values())
+    order = sorted(fields, key=lambda key: fields[key]["position"])
+    assert order == ["model", "source", "output", "registry", "parts"]
+    assert [fields[key]["type"] for key in order] == ["string"] * 4 + ["integer"]
+    assert schema["required"] == ["model", "source", "output"]
 
 
 def test_every_preset_is_a_config() -> None:

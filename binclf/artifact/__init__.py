@@ -8,6 +8,7 @@ safetensors, Parquet, Markdown and one HTML page; nothing that executes on loadi
 """
 
 from binclf.artifact.begin import began, begin, settings_of_result
+from binclf.artifact.earlier import runs_of, same_job
 from binclf.artifact.run import Run, open_run
 from binclf.artifact.seal import (
     CHECKPOINTS,
@@ -33,6 +34,8 @@ __all__ = [
     "package_version",
     "read_config",
     "read_split",
+    "runs_of",
+    "same_job",
     "seal",
     "settings_of_result",
     "working",

@@ -22,8 +22,13 @@ FREE = (
 STAMP = "%Y%m%d-%H%M%S"
 
 
-def begin(config: Config, resume: Place | None = None) -> Place:
+def begin(config: Config, resume: Place | None = None, split: Split | None = None) -> Place:
     """Bring the split about and begin a run, or find that one can be resumed.
+
+    Args:
+        config: the job.
+        resume: an unfinished run to go on with.
+        split: that of the config, where it was brought about before.
 
     Returns:
         The run directory, with its config and its split.
@@ -33,7 +38,7 @@ def begin(config: Config, resume: Place | None = None) -> Place:
         DataError: something is to be chosen on validation rows, and the data give none.
     """
     config = parse(config.model_dump())  # a form's relative paths become absolute: the run may be moved
-    split = ensure(config)
+    split = split or ensure(config)
     if not split.rows("validation"):
         _refuse_without_validation(config)
     if resume is not None:

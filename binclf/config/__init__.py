@@ -7,7 +7,7 @@ have no effect) is checked whenever a `Config` is made.
 
 from binclf.config.drift import Drift
 from binclf.config.load import load, parse
-from binclf.config.sections import Config, Data, Evaluate, Features, Registry, Score, Split
+from binclf.config.sections import Config, Data, Evaluate, Features, Name, Registry, Score, Split
 from binclf.config.threshold import Rule
 from binclf.config.training import Train
 
@@ -17,6 +17,7 @@ __all__ = [
     "Drift",
     "Evaluate",
     "Features",
+    "Name",
     "Registry",
     "Rule",
     "Score",

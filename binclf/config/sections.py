@@ -5,7 +5,7 @@ No unions, no optional values and no dictionaries: "" and 0 mean off, so that a 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,6 +14,14 @@ from binclf.config.rules import problems
 from binclf.config.section import Names, Section, Text
 from binclf.config.threshold import PATTERN, Rule
 from binclf.config.training import Train
+
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        description="Name of the model: a-z, 0-9, '.', '_', '-'; at most 64.",
+    ),
+]
 
 
 class Data(Section):
@@ -193,10 +201,7 @@ class Registry(Section):
 class Config(Section):
     """A retraining: which data, how they are split, learnt from and judged."""
 
-    name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
-        description="Name of the model: a-z, 0-9, '.', '_', '-'; at most 64.",
-    )
+    name: Name
     store: str = Field(
         "runs",
         description="Directory for the runs and the split data: a path or a URI, such as s3://bucket/runs.",

@@ -7,6 +7,15 @@ after a gloo failure is as often 134 as what was meant.
 """
 
 from binclf.launch.group import launch
+from binclf.launch.progress import Progress, progress_of
 from binclf.launch.rank import die_with_launcher, keep_memory, one_heap, write_error
 
-__all__ = ["die_with_launcher", "keep_memory", "launch", "one_heap", "write_error"]
+__all__ = [
+    "Progress",
+    "die_with_launcher",
+    "keep_memory",
+    "launch",
+    "one_heap",
+    "progress_of",
+    "write_error",
+]

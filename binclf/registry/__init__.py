@@ -8,7 +8,7 @@ speaks to a registry (it takes seconds), never to load or score a run directory,
 from __future__ import annotations
 
 from binclf import artifact, golden, predict
-from binclf.registry.address import is_address, tracking_uri
+from binclf.registry.address import is_address, page_of, tracking_uri
 from binclf.registry.aliases import roll_back, throne
 from binclf.registry.fetch import champion_of, fetch
 from binclf.registry.promotion import Decide, Decision, register
@@ -24,6 +24,7 @@ __all__ = [
     "is_address",
     "load",
     "open_run",
+    "page_of",
     "register",
     "roll_back",
     "throne",

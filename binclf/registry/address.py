@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from binclf.config import Config
 from binclf.errors import ConfigError
@@ -113,3 +115,17 @@ def known(registry: str) -> str:
 def database_of(uri: str) -> Path | None:
     """The sqlite file of a tracking URI; None for a server."""
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def page_of(registered: Mapping[str, Any], served: str = "") -> str:
+    """The page of a version in MLflow's UI; empty where the registry is a file that nobody is known to serve.
+
+    Args:
+        registered: what `register` told.
+        served: where MLflow's pages are, such as http://127.0.0.1:5000; empty: where the registry itself is.
+    """
+    place = served or str(registered["registry"])
+    if not place.startswith(("http://", "https://")):
+        return ""
+    name, version = str(registered["model"]).removeprefix(f"{SCHEME}/").split("/")
+    return f"{place.rstrip('/')}/#/models/{name}/versions/{version}"

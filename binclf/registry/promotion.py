@@ -56,7 +56,8 @@ def register(run: artifact.Run, decide: Decide, registry: str = "") -> dict[str,
         registry: a tracking URI; empty: as the run's own config says.
 
     Returns:
-        What `binclf register --json` tells: model, version, is_champion, champion, verdict, reason, registry.
+        What `binclf register --json` tells: model, version, is_champion, champion, verdict, reason, registry,
+        and decided_now: whether that was decided by this call.
 
     Raises:
         StorageError: the registry cannot be reached; a note says how to register the run later.
@@ -73,7 +74,7 @@ def register(run: artifact.Run, decide: Decide, registry: str = "") -> dict[str,
                 settle(server, version.name)  # a crash may have come between the tag and the alias
         if not is_decided:
             _decide(server, version, run, decide)
-        return _told(server, version)
+        return _told(server, version) | {"decided_now": not is_decided}
     except (StorageError, BusyError) as error:
         place = f" --registry {server.shown}" if registry else ""
         error.add_note(

@@ -15,6 +15,7 @@ from typing import Any
 from binclf import artifact, commit
 from binclf.report import card, page
 from binclf.report.facts import COMPARISON, comparison_of, gather, judged_part
+from binclf.report.history import history, last_runs
 from binclf.report.verdict import Finding, Level, Verdict, verdict
 from binclf.storage import Place
 
@@ -28,7 +29,9 @@ __all__ = [
     "Level",
     "Verdict",
     "card_with_pictures",
+    "history",
     "judged_part",
+    "last_runs",
     "read",
     "verdict",
     "verdict_of",

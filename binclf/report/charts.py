@@ -145,6 +145,23 @@ def over_periods(
     return _svg(name, draw)
 
 
+def trend(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Log-loss run by run, and that of the base rate as a dashed line; runs without one are left out."""
+
+    def draw(axes: Any) -> None:  # noqa: ANN401 - matplotlib
+        told = [run for run in runs if run["log_loss"] is not None and run["base_log_loss"] is not None]
+        places = list(range(len(told)))
+        axes.plot(places, [run["base_log_loss"] for run in told], **_chance())
+        axes.plot(
+            places, [run["log_loss"] for run in told], color=ONE, linewidth=2, marker="o", markersize=3.5
+        )
+        axes.set(xlabel="run (the last is on the right; dashed: the base rate)", ylabel="log-loss")
+        axes.set_xticks(places, ["" for _ in places])
+        axes.grid(visible=True, axis="y")
+
+    return _svg("trend", draw)
+
+
 def _reach(found: Mapping[str, Sequence[float]], threshold: float) -> float:
     """Up to where nearly all rows lie: probabilities of rare events are all small."""
     both = [p + n for p, n in zip(found["positive"], found["negative"], strict=True)]

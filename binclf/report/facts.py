@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,6 @@ from binclf.errors import ArtifactError
 from binclf.storage import Place
 
 COMPARISON = "comparison.json"
-STAMP = r"(\d{8}-\d{6})-[0-9a-f]{6}"  # what `artifact.begin` puts behind a run's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +70,14 @@ def comparison_of(run_dir: Place) -> Mapping[str, Any] | None:
 def previous_run(run: artifact.Run) -> tuple[artifact.Run | None, str]:
     """The last sealed run of the same name that was begun before this one, or why there is none."""
     name = str(run.record["name"])
-    own = re.fullmatch(re.escape(name) + "-" + STAMP, run.path.name)
-    if own is None:
+    runs = artifact.runs_of(run.path.parent, name, sealed=False)
+    if run.path.name not in [path.name for path in runs]:
         return None, "this run's directory was renamed, so what came before it cannot be told"
-    begun: list[tuple[str, Place]] = []
-    for manifest in run.path.parent.glob(f"{name}-*/{artifact.MANIFEST}"):
-        other = re.fullmatch(re.escape(name) + "-" + STAMP, manifest.parent.name)
-        if other is not None and other[1] < own[1]:
-            begun.append((manifest.parent.name, manifest.parent))
-    if not begun:
+    own = artifact.began(run.path.name)
+    earlier = (path for path in runs if artifact.began(path.name) < own and artifact.is_sealed(path))
+    place = next(earlier, None)
+    if place is None:
         return None, f"the store has no earlier run of {name}"
-    _, place = max(begun, key=lambda pair: pair[0])
     try:
         return artifact.open_run(place), ""
     except ArtifactError as error:

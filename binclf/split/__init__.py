@@ -5,20 +5,25 @@ file (and nothing if it was done before); `commit` adds the receipts up and writ
 the three in a row. Parts are Parquet, one file for each input file and part, named by what they depend on.
 """
 
+from binclf.split.attempts import AttemptAll, Outcome, attempt, ensure, in_threads
 from binclf.split.plan import Plan, plan
 from binclf.split.receipt import commit, home
 from binclf.split.records import PART_NAMES, PartFile, Split, Task
-from binclf.split.run import ensure, perform
+from binclf.split.run import perform
 
 __all__ = [
     "PART_NAMES",
+    "AttemptAll",
+    "Outcome",
     "PartFile",
     "Plan",
     "Split",
     "Task",
+    "attempt",
     "commit",
     "ensure",
     "home",
+    "in_threads",
     "perform",
     "plan",
 ]

@@ -30,6 +30,16 @@ class Task:
     slots: tuple[str, ...]  # the part that each output belongs to
     in_place: bool  # method none: the input file itself is the part
 
+    def as_json(self) -> dict[str, Any]:
+        """For a scheduler that hands the task to another process or machine."""
+        return {**asdict(self), "path": str(self.path)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Task:
+        """A task that was handed over."""
+        rest = {"path": place_of(record["path"]), "stamp": tuple(record["stamp"])}
+        return cls(**{**record, **rest, "slots": tuple(record["slots"])})
+
 
 @dataclass(frozen=True, slots=True)
 class PartFile:

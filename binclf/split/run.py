@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,53 +12,19 @@ import numpy.typing as npt
 
 from binclf import commit as committing
 from binclf import hashing
-from binclf.config import Config
-from binclf.errors import DamageError, DataError, together
+from binclf.errors import DataError, together
 from binclf.labels import LabelRule, plain, read_weights, shown
 from binclf.parquet import Reader, Rows, deal_rows, footer, footer_digest, group_rows
 from binclf.parquet.files import Found
 from binclf.split import deal
 from binclf.split.checks import null_labels
-from binclf.split.intake import found_damaged
-from binclf.split.plan import plan
-from binclf.split.receipt import commit, home
-from binclf.split.records import PART_NAMES, Split, Task
+from binclf.split.records import PART_NAMES, Task
 from binclf.storage import Place, place_of, stamp_if_there
 
 log = logging.getLogger(__name__)
 
 I8 = npt.NDArray[np.int8]
 F64 = npt.NDArray[np.float64]
-
-
-def ensure(config: Config) -> Split:
-    """Bring the split of a config about; on unchanged input nothing is written.
-
-    Raises:
-        DataError, ConfigError: as `plan`; and a part is empty, or train holds one class.
-    """
-    where = home(config)
-    damaged: dict[str, str] = {}
-    with committing.locked(where / ".lock", wait=True):
-        while True:  # again without the files that turn out damaged: as if they had never been there
-            try:
-                todo = plan(config, damaged)
-                with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="split") as pool:
-                    done = list(pool.map(lambda task: _attempt(task, where), todo.tasks))
-            except DamageError as error:  # a plan by time reads pages too
-                found_damaged(config, [error], damaged)
-                continue
-            errors = [outcome for outcome in done if isinstance(outcome, DamageError)]
-            if not errors:
-                return commit(config, todo, [outcome for outcome in done if isinstance(outcome, dict)])
-            found_damaged(config, errors, damaged)
-
-
-def _attempt(task: Task, where: Place) -> dict[str, Any] | DamageError:
-    try:
-        return perform(task, where)
-    except DamageError as error:
-        return error
 
 
 def perform(task: Task, where: Place) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""The forms of the flows: a config as the UI shows it, the few settings that everybody sets first.
+
+A form is the config itself, in another order: `name` and `[data]` stand first, and all other sections are
+below `advanced`. Bounds, choices, defaults and help are the config's own; here is none. What a form cannot
+check (settings that contradict each other) `config_of` checks in the first second of a run.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from binclf.config import Config, Data, Evaluate, Features, Registry, Split, Train, parse
+from binclf.config.section import Section
+
+
+def _as_in_config(name: str) -> Any:  # noqa: ANN401 - a pydantic field stands for its value
+    return copy(Config.model_fields[name])
+
+
+class Advanced(Section):
+    """What is mostly left as it is: each default is a good one."""
+
+    split: Split = _as_in_config("split")
+    features: Features = _as_in_config("features")
+    train: Train = _as_in_config("train")
+    evaluate: Evaluate = _as_in_config("evaluate")
+    registry: Registry = _as_in_config("registry")
+    store: str = _as_in_config("store")
+
+
+# Prefect takes bounds from here, and help from the docstring of the flow
+Given = Annotated[str, Field(min_length=1)]
+Hours = Annotated[float, Field(ge=0.0, le=1000.0)]
+Days = Annotated[float, Field(ge=0.0, le=3650.0)]
+Parts = Annotated[int, Field(ge=1, le=1000)]
+Files = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+def config_of(name: str, data: Data, advanced: Advanced) -> Config:
+    """The config that a form was filled in for.
+
+    Raises:
+        ConfigError: settings contradict each other or have no effect; each is named.
+    """
+    return parse({"name": name, "data": data.model_dump(), **advanced.model_dump()}, origin="form")
+
+
+def parameters_of(config: Config) -> dict[str, Any]:
+    """The form filled in for a config, every default spelled out: a deployment's parameters."""
+    settings = config.model_dump(mode="json")
+    first = {field: settings.pop(field) for field in ("name", "data")}
+    return {**first, "advanced": settings}

@@ -1,0 +1,144 @@
+"""What is seen of a run while it goes on: the library's log, progress of each stage, its name and tags.
+
+All of that is told to Prefect's server, and none of it is worth a training: where the server cannot be
+reached a warning says so, and the work goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect import get_run_logger
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectException
+from prefect.runtime import deployment, flow_run
+
+from flows.artifacts import key_of
+
+log = logging.getLogger(__name__)
+
+SECONDS = 1.0  # between two updates of a progress artifact: each costs the server 10 ms
+
+
+@contextmanager
+def unless_unreachable(what: str) -> Iterator[None]:
+    """Go on without the server, with a warning."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectException, OSError, RuntimeError) as error:  # the last: a closed client
+        log.warning("%s is not shown, for the Prefect server cannot be reached: %s", what, error)
+
+
+class _Relay(logging.Handler):
+    """Hands what the library logs to the logger of a flow run or task run."""
+
+    def __init__(self, target: Any, thread: int | None = None) -> None:  # noqa: ANN401 - a LoggerAdapter
+        super().__init__(logging.INFO)
+        self.target, self.thread = target, thread
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.thread in (None, record.thread):
+            self.target.log(record.levelno, "%s", record.getMessage())
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """The library's log is that of the present run, whichever thread of this process it comes from."""
+    library, relay = logging.getLogger("binclf"), _Relay(get_run_logger())
+    level, propagates = library.level, library.propagate
+    library.addHandler(relay)
+    library.setLevel(logging.INFO)
+    library.propagate = False  # once is enough on the console, too
+    try:
+        yield
+    finally:
+        library.removeHandler(relay)
+        library.setLevel(level)
+        library.propagate = propagates
+
+
+@contextmanager
+def heard_from_part() -> Iterator[None]:
+    """As `heard`, for a mapped part: where its stage runs in this process, that hears it already."""
+    library = logging.getLogger("binclf")
+    relay = _Relay(get_run_logger(), threading.get_ident())  # a Dask worker runs several parts at once
+    if any(isinstance(handler, _Relay) and handler.thread is None for handler in library.handlers):
+        yield
+        return
+    library.addHandler(relay)
+    library.setLevel(logging.INFO)
+    library.propagate = False
+    try:
+        yield
+    finally:
+        library.removeHandler(relay)
+
+
+class Stage:
+    """A progress artifact that is brought up to date once a second at most, by a thread of its own.
+
+    So nobody who has something to say waits for the server: a rank whose words were not read would stand
+    still.
+    """
+
+    def __init__(self, name: str, stage: str) -> None:
+        self.stage, self.latest = stage, (0.0, f"{stage}: begun")
+        self.key = key_of(name, stage)
+        self.id: UUID | None = None
+        self.news, self.over = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=copy_context().run, args=(self._follow,), daemon=True)
+
+    def __enter__(self) -> Stage:
+        with unless_unreachable(f"the progress of {self.stage}"):
+            made: Any = create_progress_artifact(0.0, key=self.key, description=self.latest[1])
+            self.id = made
+        self.thread.start()
+        return self
+
+    def tell(self, share: float, words: str) -> None:
+        """How much is done, 0 to 1, and in words: rows, loss."""
+        self.latest = (share, f"{self.stage}: {words}")
+        self.news.set()
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        share, words = self.latest
+        self.latest = (1.0, words) if kind is None else (share, f"{words} (stopped: {kind.__name__})")
+        self.over.set()
+        self.news.set()
+        self.thread.join(timeout=10)  # without a server it may take minutes
+
+    def _follow(self) -> None:
+        while self.id is not None:
+            self.news.wait()
+            self.news.clear()
+            is_last, (share, words) = self.over.is_set(), self.latest
+            with unless_unreachable(f"the progress of {self.stage}"):
+                update_progress_artifact(self.id, round(100 * share, 1), description=words)
+            if is_last:
+                return
+            self.over.wait(SECONDS)
+
+
+def trigger() -> str:
+    """What set the present flow run off, in a word or two."""
+    if flow_run.parent_flow_run_id:
+        return "by a flow"
+    if "auto-scheduled" in (flow_run.tags or []):
+        return f"{deployment.name}, on schedule"
+    return f"{deployment.name}, by hand" if deployment.name else "from a shell"
+
+
+def label(*tags: str, subject: str = "") -> None:
+    """Give the present flow run tags beside those that it has, and a name that says what it is about."""
+    with unless_unreachable("the name of the run"), get_client(sync_client=True) as client:
+        known = client.read_flow_run(UUID(str(flow_run.id)))
+        name = f"{subject} ({trigger()})" if subject else None
+        client.update_flow_run(known.id, name=name, tags={*known.tags, *tags})
