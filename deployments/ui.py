@@ -25,7 +25,7 @@ from deployments.zombies import ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
-READY_SECONDS = 120.0
+READY_SECONDS = 180.0
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -38,17 +38,17 @@ from prefect.states import Cancelled, Crashed
 log = logging.getLogger(__name__)
 
 TAG = "binclf"  # of every deployment
-NAME = "binclf: a run without heartbeats has crashed"
+SILENT = "a run without heartbeats has crashed"
 BEAT, MISSED = 30, 3  # seconds between heartbeats (Prefect's least), and how many may be lost
 RUN_ID = b"PREFECT__FLOW_RUN_ID="  # in the environment of each process that runs a flow
 ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(BEAT)}  # of every process that runs flows
 
 
-def automation(seconds: float = MISSED * BEAT + 5) -> Automation:
-    """After a heartbeat and then none for so many seconds, and no end of the run either: Crashed."""
+def automation(seconds: float = MISSED * BEAT + 5, tag: str = TAG) -> Automation:
+    """A run with the tag is Crashed after a heartbeat and then none for so many seconds, nor an end of it."""
     ended = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     return Automation(
-        name=NAME,
+        name=f"{tag}: {SILENT}",
         description="The process is gone without a word. Retry goes on from its last checkpoint.",
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"},
@@ -56,7 +56,7 @@ def automation(seconds: float = MISSED * BEAT + 5) -> Automation:
             match=ResourceSpecification.model_validate({"prefect.resource.id": ["prefect.flow-run.*"]}),
             # of our deployments: other people's flows may have slower hearts
             match_related=ResourceSpecification.model_validate(
-                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
+                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{tag}"}
             ),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
@@ -72,11 +72,11 @@ def automation(seconds: float = MISSED * BEAT + 5) -> Automation:
     )
 
 
-def watch(seconds: float = MISSED * BEAT + 5) -> Automation:
-    """Have the server do so; once, however often this is called."""
-    wanted = automation(seconds)
+def watch() -> Automation:
+    """Have the server do so for our deployments; once, however often this is called."""
+    wanted = automation()
     try:
-        found = cast(Automation, Automation.read(name=NAME))
+        found = cast(Automation, Automation.read(name=wanted.name))
     except ValueError:
         return cast(Automation, wanted.create())
     wanted.id = found.id
@@ -144,5 +144,4 @@ def _at_work() -> set[str]:
 
 
 if __name__ == "__main__":
-    watch()
-    sys.stdout.write(f"the server watches: {NAME}\n")
+    sys.stdout.write(f"the server watches: {watch().name}\n")

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from prefect.automations import EventTrigger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
+from prefect.events import Event, RelatedResource, Resource
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelling, Scheduled
+from prefect.states import AwaitingRetry, Cancelling, Completed, Running, Scheduled
 
 from binclf import artifact
 from binclf.config import Config
@@ -30,6 +32,7 @@ from deployments import zombies
 from deployments.presets import parameters_of
 from deployments.serve import deployments_of
 from deployments.serve import main as serve_main
+from flows.retrain import retrain as retrain_flow
 from tests.ranks import as_toml, environment_of, is_alive, small_job, wait_until
 from tests.servers import ROOT, background, environment, real_server
 
@@ -107,6 +110,26 @@ def served(url: str, folder: Path, preset: Path) -> Iterator[Served]:
         yield serving
 
 
+@pytest.fixture(scope="module")
+def silent(client: SyncPrefectClient, url: str) -> dict[str, UUID]:
+    """Runs of which one heartbeat was heard: ours, another's, and one of ours that has ended since."""
+    zombies.automation(10, "quick-hearts").create()
+    found: dict[str, UUID] = {}
+    for name, tags in {"ours": ["quick-hearts"], "another's": [], "ended": ["quick-hearts"]}.items():
+        found[name] = client.create_flow_run(retrain_flow, tags=tags, state=Running()).id
+        related = [
+            {"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"} for tag in tags
+        ]
+        heartbeat = Event(
+            event="prefect.flow-run.heartbeat",
+            resource=Resource({"prefect.resource.id": f"prefect.flow-run.{found[name]}"}),
+            related=[RelatedResource(one) for one in related],
+        )
+        httpx.post(f"{url}/events", json=[heartbeat.model_dump(mode="json")]).raise_for_status()
+    client.set_flow_run_state(found["ended"], Completed())
+    return found
+
+
 def start(client: SyncPrefectClient, config: Config | None = None) -> UUID:
     parameters: dict[str, Any] = {}
     if config is not None:
@@ -141,6 +164,7 @@ def checkpoints(store: Path) -> set[str]:
     return {str(path) for path in store.glob("small-*/checkpoints/*")}
 
 
+@pytest.mark.usefixtures("silent")  # silence takes its time: the test of it comes later
 def test_of_the_runs_that_are_late_after_an_outage_one_is_enough(
     client: SyncPrefectClient, served: Served
 ) -> None:
@@ -173,14 +197,14 @@ def test_a_run_that_is_cancelled_or_killed_leaves_no_rank_and_goes_on_when_it_is
     assert left
     assert not artifact.is_sealed(run_dir)
 
-    client.set_flow_run_state(run, Scheduled(), force=True)  # what the button Retry does
+    client.set_flow_run_state(run, AwaitingRetry(), force=True)  # what the button Retry does
     (flow,), ranks = cut_off_point(run, store, left)
     assert zombies.settle(["retrain/quick"]) == []  # somebody works at it
     os.kill(flow, signal.SIGKILL)
     wait_until(lambda: not any(map(is_alive, ranks)), 10, "no rank is alive")
     wait_until(lambda: state_of(client, run) == "Crashed", 30, "the run is Crashed")
 
-    client.set_flow_run_state(run, Scheduled(), force=True)
+    client.set_flow_run_state(run, AwaitingRetry(), force=True)
     wait_until(lambda: state_of(client, run) in ENDED, 240, "the run ends")
     assert state_of(client, run) == "Completed"
     assert list(store.glob("small-*")) == [run_dir]  # the same run, not one from the start
@@ -222,15 +246,22 @@ def test_prefect_yaml_deploys_with_schedule_limits_and_the_settings_of_a_preset(
     }
 
 
-def test_the_server_watches_for_silent_runs_once_however_often_it_is_asked(client: SyncPrefectClient) -> None:
-    zombies.watch(100)
+def test_a_run_that_falls_silent_is_crashed_and_those_of_other_people_are_left_alone(
+    client: SyncPrefectClient, silent: dict[str, UUID]
+) -> None:
+    wait_until(lambda: state_of(client, silent["ours"]) == "Crashed", 60, "ours is Crashed")
+    assert "No heartbeat for 10 s" in str(client.read_flow_run(silent["ours"]).state)
+    assert state_of(client, silent["another's"]) == "Running"
+    assert state_of(client, silent["ended"]) == "Completed"
+
+
+def test_the_server_watches_once_however_often_it_is_asked(client: SyncPrefectClient) -> None:
     zombies.watch()
-    (found,) = [one for one in client.read_automations() if one.name == zombies.NAME]
+    wanted = zombies.watch()
+    (found,) = [one for one in client.read_automations() if one.name == wanted.name]
     assert found.enabled
     assert isinstance(found.trigger, EventTrigger)
-    assert found.trigger.within == timedelta(seconds=95)
-    assert found.trigger.after == {"prefect.flow-run.heartbeat"} <= found.trigger.expect
-    assert timedelta(seconds=3 * zombies.BEAT) < found.trigger.within
+    assert timedelta(seconds=3 * zombies.BEAT) < found.trigger.within < timedelta(seconds=4 * zombies.BEAT)
 
 
 def test_a_cron_schedule_has_made_a_run_that_ran(client: SyncPrefectClient, served: Served) -> None:
