@@ -2,9 +2,10 @@
 
     python -m deployments.ui [DIR] [--port 4200] [--mlflow-port 5000]
 
-Brings about the demo's data and models in DIR, starts a Prefect server, serves the deployments, opens the
-registry's pages with MLflow, all on 127.0.0.1, and prints the links. Ctrl-C stops all of it, the runs at
-work too; what they did stays in DIR, and the next start goes on from there.
+Starts a Prefect server, serves deployments for each TOML config in DIR, opens the pages of their registry
+with MLflow, all on 127.0.0.1, and prints the links. Where DIR has no config, the demo's data and models are
+brought about first. Ctrl-C stops all of it, the runs at work too; what they did stays in DIR, and the next
+start goes on from there.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from binclf.config import load
+from binclf.errors import BinclfError
+from binclf.registry import tracking_uri
 from deployments.children import Child, stop_all
 from deployments.zombies import ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
+SQLITE = "sqlite:///"
 READY_SECONDS = 180.0
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -53,6 +58,9 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         _say("\nstopping")
         return 0
+    except BinclfError as error:
+        _say(f"\n{error}")
+        return error.exit_code
     except RuntimeError as error:
         _say(f"\n{error}")
         return 70
@@ -65,6 +73,7 @@ def start(directory: Path, ports: Sequence[int], children: list[Child]) -> list[
     """Start the processes, each into `children` as it is started; returns lines with the links.
 
     Raises:
+        ConfigError: a preset is wrong.
         RuntimeError: one of them ended, or was not ready in time; with its last words.
     """
     site, pages = (f"http://{HOST}:{port}" for port in ports)
@@ -77,20 +86,41 @@ def start(directory: Path, ports: Sequence[int], children: list[Child]) -> list[
         return children[-1]
 
     server = begin("server", [*python, "prefect", "server", "start", "--host", HOST, "--port", str(ports[0])])
-    presets = sorted(directory.glob("*.toml"))
-    if not presets or not (directory / "runs").exists():
+    unfinished = directory / ".demo-unfinished"
+    if unfinished.exists() or not presets_of(directory):
         _say(f"the demo's data and first models, in {directory}: half a minute")
+        unfinished.touch()
         begin("demo", [*python, "binclf", "demo", str(directory)]).wait()
-        presets = sorted(directory.glob("*.toml"))
+        unfinished.unlink()
+    presets = presets_of(directory)
     _until(lambda: _answers(f"{site}/api/health"), server)
     serving = begin("serve", [*python, "deployments.serve", *map(str, presets)])
-    registry = f"sqlite:///{directory / 'runs' / 'mlflow.db'}"
-    mlflow = [*python, "mlflow", "server", "--backend-store-uri", registry, "--workers", "1"]
-    mlflow_pages = begin("mlflow", [*mlflow, "--host", HOST, "--port", str(ports[1])])
+    shown = [("Prefect", f"{site}/v2/"), ("Custom runs", f"{site}/v2/deployments")]
+    if registry := registry_of(presets):
+        mlflow = [*python, "mlflow", "server", "--backend-store-uri", registry, "--workers", "1"]
+        mlflow_pages = begin("mlflow", [*mlflow, "--host", HOST, "--port", str(ports[1])])
+        _until(lambda: _answers(f"{pages}/health"), mlflow_pages)
+        shown.append(("MLflow", pages))
     _until(lambda: "served and polling" in serving.words(), serving)
-    _until(lambda: _answers(f"{pages}/health"), mlflow_pages)
-    shown = [("Prefect", f"{site}/v2/"), ("Custom runs", f"{site}/v2/deployments"), ("MLflow", pages)]
-    return [f"  {name:12} {link}" for name, link in shown] + [f"  {'logs':12} {logs}"]
+    return [f"  {name:12} {link}" for name, link in [*shown, ("logs", str(logs))]]
+
+
+def presets_of(directory: Path) -> list[Path]:
+    """The configs of a directory, by name."""
+    return sorted(directory.glob("*.toml"))
+
+
+def registry_of(presets: Sequence[Path]) -> str:
+    """The registry of the first preset that has one in a file; empty: a server has pages of its own.
+
+    Raises:
+        ConfigError: a preset is wrong.
+    """
+    for uri in (tracking_uri(load(str(preset))) for preset in presets):
+        if uri.startswith(SQLITE):
+            Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+            return uri
+    return ""
 
 
 def environment_for(directory: Path, api: str) -> dict[str, str]:

@@ -36,7 +36,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
     job = small_job(folder / "old", registry={"uri": ""}, train={"epochs": 30, "ranks": 2})
     (folder / "small.toml").write_text(as_toml(job.model_copy(update={"store": str(folder / "runs")})))
-    (folder / "runs").mkdir()
     small_job(folder / "newer", seed=4)
     return folder
 
