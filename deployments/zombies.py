@@ -38,6 +38,7 @@ from prefect.states import Cancelled, Crashed
 log = logging.getLogger(__name__)
 
 TAG = "binclf"  # of every deployment
+GONE = "The process that worked at it is gone. Retry goes on from its last checkpoint."
 SILENT = "a run without heartbeats has crashed"
 BEAT, MISSED = 30, 3  # seconds between heartbeats (Prefect's least), and how many may be lost
 RUN_ID = b"PREFECT__FLOW_RUN_ID="  # in the environment of each process that runs a flow
@@ -106,10 +107,9 @@ def settle(names: Iterable[str]) -> list[FlowRun]:
         gone = [run for run in _shown_at_work(client, names) if str(run.id) not in alive]
         for run in gone:
             is_cancelled = run.state_type is StateType.CANCELLING
-            words = "The process that worked at it is gone. Retry goes on from its last checkpoint."
-            state: State[Any] = Cancelled(message=words) if is_cancelled else Crashed(message=words)
+            state: State[Any] = Cancelled(message=GONE) if is_cancelled else Crashed(message=GONE)
             client.set_flow_run_state(run.id, state, force=True)
-            log.warning("%s is %s: %s", run.name, state.name, words)
+            log.warning("%s is %s: %s", run.name, state.name, GONE)
     return gone
 
 

@@ -289,7 +289,9 @@ def test_who_serves_is_stopped_and_its_run_is_shown_as_crashed(
     flow, ranks = cut_off_point(run, Path(job.store), set())
     served.terminate()
     wait_until(lambda: not any(map(is_alive, [*flow, *ranks])), 10, "no process is alive")
-    assert state_of(client, run) == "Crashed"
+    state = client.read_flow_run(run).state
+    assert state is not None
+    assert (state.name, state.message) == ("Crashed", zombies.GONE)
     assert checkpoints(Path(job.store))
     # what is due while nobody serves is late then, and not left out
     assert not client.read_deployment_by_name("retrain/quick-nightly").paused
