@@ -6,10 +6,14 @@ READY := $(VENV)/.ready
 # two at once; the tests of a file share what was made for them, and files come in the order of tests/conftest.py
 TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint fast hunt acceptance clean
+.PHONY: demo ui test lint fast hunt browser manifests acceptance clean
 
 demo: $(READY)
 	$(BIN)/binclf demo demo
+
+# Prefect's pages and MLflow's on 127.0.0.1, with the demo's data; Ctrl-C stops everything.
+ui: $(READY)
+	$(BIN)/python -m deployments.ui demo
 
 test: lint
 	$(BIN)/pytest $(TWO)
@@ -26,6 +30,18 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What a colleague does in the forms, in a real browser; some minutes. Pictures in build/pictures.
+browser: $(READY)
+	command -v chromium chromium-browser google-chrome >/dev/null || \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; }
+	$(BIN)/pip install --quiet --editable ".[browser]"
+	$(BIN)/pytest -m browser
+
+# Kubernetes objects against the schemas of Kubernetes (110 MB, for this alone).
+manifests: $(READY)
+	$(BIN)/pip install --quiet --editable ".[manifests]"
+	$(BIN)/pytest tests/test_manifests.py
 
 # The full counts of kills, splits and worlds, seeded; with REAL=DIR also the real data sets in DIR.
 acceptance: $(READY)

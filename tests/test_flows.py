@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +35,8 @@ from flows.retrain import main as retrain_main
 from flows.retrain import retrain
 from flows.score import score
 from flows.watch import Stage
-from tests.ports import free_port
-from tests.ranks import as_toml, small_job, wait_until
+from tests.ranks import as_toml, small_job
+from tests.servers import environment
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,13 +47,6 @@ pytestmark = [
 ]
 
 NEWTON = {"solver": "newton", "patience": 3, "window_rows": 16384, "epochs": 20}  # starts without torch
-
-QUIET = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    "PREFECT_LOGGING_LEVEL": "INFO",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-}
 
 
 @pytest.fixture(scope="session")
@@ -284,12 +274,6 @@ except SystemExit as left:
 """
 
 
-def environment(home: Path, **more: str) -> dict[str, str]:
-    """Without any setting of Prefect that this process has, and a home of its own."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    return {**kept, **QUIET, "PREFECT_HOME": str(home), **more}
-
-
 def test_the_flow_runs_from_the_shell_with_no_server_and_no_torch_in_its_process(
     tmp_path: Path, config: Config
 ) -> None:
@@ -326,78 +310,8 @@ def test_python_m_flows_retrain_exits_with_the_code_of_the_library(tmp_path: Pat
     assert "did you mean 'train.epochs'" in done.stderr.decode()
 
 
-@contextmanager
-def real_server(home: Path) -> Iterator[str]:
-    """`prefect server start` on a free port of this machine; ended by its pid."""
-    port = free_port()
-    prefect = str(Path(sys.executable).parent / "prefect")
-    home.mkdir()
-    with (home / "server.log").open("w") as words:
-        server = subprocess.Popen(
-            [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
-            env=environment(home),
-            stdout=words,
-            stderr=words,
-            start_new_session=True,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}/api"
-        wait_until(lambda: is_healthy(url), 90, "the server is healthy")
-        yield url
-    finally:
-        server.terminate()
-        try:
-            server.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
-
-
-def is_healthy(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-DEPLOY = """
-import sys, time
-from prefect.client.orchestration import get_client
-from binclf.config import load
-from flows.forms import parameters_of
-from flows.retrain import retrain
-
-parameters = parameters_of(load(sys.argv[1]))
-retrain.to_deployment("nightly", cron="0 2 * * *", parameters=parameters).apply()
-deadline = time.monotonic() + 60
-runs = []
-while not runs and time.monotonic() < deadline:
-    with get_client(sync_client=True) as client:
-        runs = [run for run in client.read_flow_runs() if run.state_name == "Scheduled"]
-    time.sleep(0.5)
-print(len(runs), {run.expected_start_time.strftime("%H:%M") for run in runs})
-"""
-
-
-def test_a_cron_deployment_really_makes_scheduled_runs(tmp_path: Path, config: Config) -> None:
-    """With SQLAlchemy 2.1 the server starts and looks healthy, and a schedule makes no runs."""
-    path = tmp_path / "small.toml"
-    path.write_text(as_toml(config))
-    with real_server(tmp_path / "home") as url:
-        done = subprocess.run(
-            [sys.executable, "-c", DEPLOY, str(path)],
-            env=environment(tmp_path / "client", PREFECT_API_URL=url),
-            cwd=Path(__file__).parents[1],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr
-    count, _, times = done.stdout.strip().splitlines()[-1].partition(" ")
-    assert int(count) >= 1
-    assert times == "{'02:00'}"
+def one_process() -> Any:
+    return ProcessPoolTaskRunner(max_workers=1)
 
 
 def dask() -> Any:

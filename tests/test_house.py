@@ -14,7 +14,7 @@ import pytest
 import flows
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted([*(ROOT / "binclf").rglob("*.py"), *(ROOT / "flows").rglob("*.py")])
+SOURCES = sorted(path for room in ("binclf", "flows", "deployments") for path in (ROOT / room).rglob("*.py"))
 FILE_LINES, FUNCTION_LINES = 250, 50
 
 
@@ -66,11 +66,11 @@ def test_no_function_is_longer_than_50_lines() -> None:
 
 def test_the_library_has_never_heard_of_prefect() -> None:
     for path in (ROOT / "binclf").rglob("*.py"):
-        assert not {"prefect", "flows"} & imported_by(path), name_of(path)
+        assert not {"prefect", "flows", "deployments"} & imported_by(path), name_of(path)
 
 
-def test_flows_hold_no_computation() -> None:
-    for path in (ROOT / "flows").rglob("*.py"):
+def test_flows_and_deployments_hold_no_computation() -> None:
+    for path in [*(ROOT / "flows").rglob("*.py"), *(ROOT / "deployments").rglob("*.py")]:
         heavy = {"torch", "pandas", "pyarrow", "numpy", "sklearn", "mlflow"}
         assert not heavy & imported_by(path), name_of(path)
 

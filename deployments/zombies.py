@@ -1,0 +1,147 @@
+"""What Prefect leaves `Running` when nobody is left to report: a run without heartbeats is Crashed.
+
+A worker or runner that is stopped kills its runs and reports nothing (seen with Prefect 3.8.8), nor does a
+machine without power or a pod that is evicted. The server hears nothing more, shows the run as Running, and
+keeps its place in the deployment's concurrency limit: up to five minutes.
+
+Two remedies: `settle`, for the machine that serves, at once; `watch`, for work pools, after 95 s of silence.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from prefect.automations import (
+    Automation,
+    ChangeFlowRunState,
+    EventTrigger,
+    Posture,
+    ResourceSpecification,
+)
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Crashed
+
+log = logging.getLogger(__name__)
+
+TAG = "binclf"  # of every deployment
+GONE = "The process that worked at it is gone. Retry goes on from its last checkpoint."
+SILENT = "a run without heartbeats has crashed"
+BEAT, MISSED = 30, 3  # seconds between heartbeats (Prefect's least), and how many may be lost
+RUN_ID = b"PREFECT__FLOW_RUN_ID="  # in the environment of each process that runs a flow
+ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(BEAT)}  # of every process that runs flows
+
+
+def automation(seconds: float = MISSED * BEAT + 5, tag: str = TAG) -> Automation:
+    """A run with the tag is Crashed after a heartbeat and then none for so many seconds, nor an end of it."""
+    ended = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
+    return Automation(
+        name=f"{tag}: {SILENT}",
+        description="The process is gone without a word. Retry goes on from its last checkpoint.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", *ended},
+            match=ResourceSpecification.model_validate({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            # of our deployments: other people's flows may have slower hearts
+            match_related=ResourceSpecification.model_validate(
+                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{tag}"}
+            ),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=seconds),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"No heartbeat for {seconds:.0f} s: its process or machine is gone.",
+            )
+        ],
+    )
+
+
+def watch() -> Automation:
+    """Have the server do so for our deployments; once, however often this is called."""
+    wanted = automation()
+    try:
+        found = cast(Automation, Automation.read(name=wanted.name))
+    except ValueError:
+        return cast(Automation, wanted.create())
+    wanted.id = found.id
+    wanted.update()
+    return wanted
+
+
+def settle(names: Iterable[str]) -> list[FlowRun]:
+    """Report the runs of these deployments that no process of this machine works at (Linux).
+
+    For the one machine that serves them, when it begins and ends: Prefect's runner kills its runs when it is
+    stopped, and leaves them Running.
+
+    Args:
+        names: of deployments, as `flow/deployment`.
+
+    Returns:
+        The runs that were still shown as at work, and are Crashed (or Cancelled, where that was asked) now.
+    """
+    if not Path("/proc/self/environ").exists():
+        log.warning(
+            "no /proc on this machine: runs whose process is gone are found by their heartbeats alone"
+        )
+        return []
+    with get_client(sync_client=True) as client:
+        alive = _at_work()
+        gone = [run for run in _shown_at_work(client, names) if str(run.id) not in alive]
+        for run in gone:
+            is_cancelled = run.state_type is StateType.CANCELLING
+            state: State[Any] = Cancelled(message=GONE) if is_cancelled else Crashed(message=GONE)
+            client.set_flow_run_state(run.id, state, force=True)
+            log.warning("%s is %s: %s", run.name, state.name, GONE)
+    return gone
+
+
+def _shown_at_work(client: SyncPrefectClient, names: Iterable[str]) -> list[FlowRun]:
+    at_work = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    deployments = []
+    for name in names:
+        try:
+            deployments.append(client.read_deployment_by_name(name).id)
+        except ObjectNotFound:  # it is served for the first time
+            continue
+    return list(
+        client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=deployments)),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=at_work))
+            ),
+        )
+    )
+
+
+def _at_work() -> set[str]:
+    """Ids of the flow runs that processes of this machine have in their environment."""
+    found: set[str] = set()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            entries = environment.read_bytes().split(b"\0")
+        except OSError:  # it has gone, or is another user's
+            continue
+        found |= {entry[len(RUN_ID) :].decode() for entry in entries if entry.startswith(RUN_ID)}
+    return found
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"the server watches: {watch().name}\n")
