@@ -11,6 +11,7 @@ from dataclasses import dataclass
 _EPOCH = re.compile(r"epoch (?P<epoch>\d+) of (?P<epochs>\d+): train loss (?P<loss>\S+?),? ")
 _WITHIN = re.compile(r"epoch (?P<epoch>\d+): (?P<percent>\d+) % of the rows")
 _PASS = re.compile(r"pass (?P<number>\d+): train loss (?P<loss>\S+),")
+_PASSES = re.compile(r"\d+ passes: train loss (?P<loss>\S+),")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ def progress_of(line: str, epochs: int) -> Progress | None:
     0.3
     >>> progress_of("pass 2: train loss 0.452, within 1e-9 of the least objective", 8).share
     0.75
+    >>> progress_of("3 passes: train loss 0.452, within 1e-9 of the least objective", 8).share
+    1.0
     """
     if found := _EPOCH.match(line):
         return Progress(int(found["epoch"]) / int(found["epochs"]), float(found["loss"]), line)
@@ -44,4 +47,6 @@ def progress_of(line: str, epochs: int) -> Progress | None:
         )
     if found := _PASS.match(line):
         return Progress(1 - 0.5 ** int(found["number"]), float(found["loss"]), line)
+    if found := _PASSES.match(line):
+        return Progress(1.0, float(found["loss"]), line)
     return None
