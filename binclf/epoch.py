@@ -133,11 +133,15 @@ class EpochPlan:
         high = head + number * self.window_rows
         return number, low, min(high, self.lane_rows(lane))
 
+    def head_rows(self, lanes: I64) -> I64:
+        """Rows of the first windows of lanes that are as long as that."""
+        return np.maximum(self.window_rows * (lanes + 1) // self.lanes, 1)
+
     def window_positions(self, lanes: I64, offsets: I64) -> tuple[I64, I64]:
         """Of offsets in lanes, the positions at which their windows begin, and those after which they end."""
         if self.is_small:
             return np.zeros_like(offsets), np.full_like(offsets, self.rows)
-        head = np.maximum(self.window_rows * (lanes + 1) // self.lanes, 1)
+        head = self.head_rows(lanes)
         number = np.where(offsets < head, 0, 1 + (offsets - head) // self.window_rows)
         low = np.where(number == 0, 0, head + (number - 1) * self.window_rows)
         starts = self._lane_starts()

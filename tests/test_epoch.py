@@ -145,9 +145,9 @@ def test_visits_are_the_rows_of_each_lane_in_the_order_in_which_windows_need_the
 
 
 @examples(100)
-@given(shared_plans(), st.integers(1, 9), st.integers(1, 9))
-def test_a_page_is_held_as_long_as_its_rows_are_needed_and_no_more_are_than_foreseen(
-    case: tuple[EpochPlan, int, int], page: int, stride: int
+@given(shared_plans(), st.integers(1, 9), st.integers(1, 9), st.data())
+def test_pages_are_held_as_long_as_windows_need_them_and_as_many_as_foreseen(
+    case: tuple[EpochPlan, int, int], page: int, stride: int, data: st.DataObject
 ) -> None:
     plan, ranks, _ = case
     if plan.is_small:
@@ -155,22 +155,47 @@ def test_a_page_is_held_as_long_as_its_rows_are_needed_and_no_more_are_than_fore
     listed = oracle(plan)
     where = {row: position for position, row in enumerate(listed)}
     starts = np.concatenate([[0], np.cumsum(plan.group_rows)])
+    position = data.draw(st.integers(0, plan.rows))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "PAGE", page)
         patch.setattr(pages, "STRIDE", stride)
         for rank in range(ranks):
-            held = pages.Pages.of(plan, rank, ranks)
-            spans: list[tuple[int, int]] = []
+            held = pages.Pages.of(plan, rank, ranks, position)
+            windows, seen = held.windows, set()
+            of = {  # of each position that is not over, its window
+                p: number
+                for number in range(len(windows.lane))
+                for p in range(int(windows.begin[number]), int(windows.after[number]), plan.lanes)
+            }
             for place, visit in enumerate(held.visit.tolist()):
                 first = starts[held.visits.group[visit]] + held.visits.low[visit]
                 first += held.offset[place] - held.visits.offset[visit]
-                positions = [where[int(row)] for row in range(first, first + held.rows[place])]
-                assert held.visits.need[visit] <= min(positions)
-                assert max(positions) < held.after[place]
-                spans.append((int(held.visits.need[visit]), int(held.after[place])))
-            for low in range(0, plan.rows, held.stride):
-                high = min(low + held.stride, plan.rows)
-                assert sum(need < high and after > low for need, after in spans) <= held.most
+                rows = range(int(first), int(first + held.rows[place]))
+                own = [of[where[row]] for row in rows]
+                assert held.first[visit] <= min(own) <= max(own) == held.last[place]
+                seen |= {where[row] for row in rows}
+            assert seen == set(of)
+            assert seen >= {p for p in range(position, plan.rows) if p % plan.lanes % ranks == rank}
+            assert most_held(held, position) == held.most
+
+
+def most_held(held: pages.Pages, position: int) -> int:
+    """The most pages, counted window by window and stride by stride."""
+    windows, opened, most = held.windows, 0, 0
+    in_order: list[int] = []  # the positions behind the pages' last rows
+    while position < held.plan.rows:
+        position = min((position // held.stride + 1) * held.stride, held.plan.rows)
+        while opened < len(windows.lane) and windows.begin[opened] < position:
+            own = held.consumed[held.laid[opened] : held.laid[opened + 1]].tolist()
+            assert own[-1] == windows.after[opened]
+            in_order += own
+            as_decoded = (held.first[held.visit] <= opened) & (held.last >= opened)
+            most = max(most, len(in_order) + int(as_decoded.sum()))
+            opened += 1
+        in_order = [after for after in in_order if after > position]
+    assert opened == len(windows.lane)
+    assert not in_order
+    return most
 
 
 def test_random_epochs_killed_and_taken_up_by_other_ranks_see_each_row_once() -> None:

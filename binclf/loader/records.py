@@ -109,6 +109,11 @@ class Records:
         fields = [Field(at.start, at.stop - at.start, array) for at, array in places if at.stop > at.start]
         kernels.gather(self.bytes, rows, [*fields, Field(self.layout.label, 1, out.y)])
 
+    def lay_out(self, rows: I64, first: int) -> None:
+        """Copy rows by their numbers, int64 [n], to the n rows from `first` on, which are none of them."""
+        out = self.bytes[first : first + len(rows)]
+        kernels.gather(self.bytes, rows, [Field(0, self.layout.size, out)])
+
     def fill(self, rows: slice, source: Source, group: int, encoder: Encoder) -> Missing:
         """Decode a row group to these rows, encoded."""
         block = source.decode(group, out=self.target(rows), standard=encoder.standard)
