@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from binclf import artifact
+from binclf.cli.options import parse
 from binclf.drift.run import drift, of_watch
 from binclf.errors import ConfigError, DataError
 from binclf.parquet import Rows
@@ -188,3 +189,17 @@ def test_rows_that_are_left_out_are_not_shown_to_a_watch(
     receipt = score_rows(trained_run, source, tmp_path / "out", told, observers=[watch])
     assert (receipt["rows"], receipt["scored_before"], watch.observation.rows) == (199, 1, 199)
     assert pq.read_table(tmp_path / "out" / "a.parquet").num_rows == 199
+
+
+def test_a_page_that_is_not_written_is_told(
+    trained_run: Path, new: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (2, 3):
+        (new / f"{number}.parquet").unlink()
+    page = tmp_path / "drift.html"
+    options = parse(["score", str(trained_run), str(new), str(tmp_path / "out"), "--drift", str(page)])
+    assert (options.run(options)["drift"] or "").startswith("score")
+    page.unlink()
+    assert options.run(options)["drift"] is None
+    assert not page.exists()
+    assert "drift.html is not written" in caplog.text
