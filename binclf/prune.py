@@ -1,10 +1,10 @@
 """What a store no longer needs: runs that nobody goes back to, and parts and decoded rows of none that stay.
 
 Kept are each model's champion, what a rollback would bring back, the challenger, the newest n runs, and every
-run that is not finished; parts that a run that stays was made of, and what is younger than a day, for a
-training may be about to begin; and decoded rows that were used since the oldest of those runs began. A
-registry that cannot be asked stops it: who the champion is must be known. Copies of
-runs that the registry has are its own.
+run that is not finished; parts that a run that stays was made of, a renamed one too, and what is younger than
+a day or was taken up again since, for a training may be about to begin; and decoded rows that were used since
+the oldest of those runs began. A registry that cannot be asked stops it: who the champion is must be known.
+Copies of runs that the registry has are its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,19 +57,22 @@ def prune(store: Place, *, keep: int = 5, name: str = "", is_meant: bool = False
         raise ConfigError(f"--keep {keep}: at least the newest run stays.")
     if not isinstance(store, Path) or not store.is_dir():
         raise ConfigError(f"{store} is no local directory: only such stores are pruned.")
-    with commit.locked(store / ".prune.lock", wait=False):
-        runs = _runs(store, keep, name)
+    splitting = commit.locked(store / "split" / ".lock", wait=True) if is_meant else nullcontext()
+    with commit.locked(store / ".prune.lock", wait=False), splitting:
+        runs, strangers = _runs(store, keep, name)
         staying = [run for run in runs if run.stays]
         gone = [_told("left of a run", path) for path in store.glob(f"{LEFT}*")]
         gone += [_told("run", run.path) for run in runs if not run.stays]
         if staying:
-            gone += [_told("part", path) for path in _parts(store / "split" / "parts", staying)]
+            gone += [
+                _told("part", path)
+                for path in _parts(store / "split" / "parts", [r.path for r in staying] + strangers)
+            ]
             gone += [_told("decoded rows", path) for path in _blocks(store / "cache", staying)]
         if is_meant:
-            with commit.locked(store / "split" / ".lock", wait=True):
-                for entry in gone:
-                    _remove(Path(entry["path"]))
-                    log.info("removed %s %s", entry["what"], entry["path"])
+            for entry in gone:
+                _remove(Path(entry["path"]))
+                log.info("removed %s %s", entry["what"], entry["path"])
     return {
         "store": str(store),
         "keep": [{"run": run.path.name, "why": run.stays} for run in staying],
@@ -88,15 +92,17 @@ def text_of(found: dict[str, Any]) -> str:
     return "\n".join([*lines, last])
 
 
-def _runs(store: Path, keep: int, name: str) -> list[Standing]:
-    """All runs of a store, the newest first, with why each stays."""
+def _runs(store: Path, keep: int, name: str) -> tuple[list[Standing], list[Path]]:
+    """All runs of a store, the newest first, with why each stays; and what looks like a run and is none."""
     found: list[tuple[float, Path, Config]] = []
+    strangers: list[Path] = []
     for path in store.iterdir():
         if (path / "config.json").is_file():
             try:
                 found.append((artifact.began(path.name).timestamp(), path, artifact.read_config(path)))
-            except ArtifactError:
-                log.warning("%s is no run of ours: it stays", path)
+            except (ArtifactError, ConfigError) as error:
+                log.warning("%s stays, for it cannot be read as a run: %s", path, error)
+                strangers.append(path)
     found.sort(key=lambda run: (run[0], run[1].name), reverse=True)
     thrones: dict[tuple[str, str], dict[str, str]] = {}
     counts: dict[str, int] = {}
@@ -114,17 +120,22 @@ def _runs(store: Path, keep: int, name: str) -> list[Standing]:
             counts[config.name] = counts.get(config.name, 0) + 1
             why = why or (f"one of the newest {keep}" if counts[config.name] <= keep else "")
         runs.append(Standing(path, config, begun, why))
-    return runs
+    return runs, strangers
 
 
-def _parts(folder: Path, staying: Iterable[Standing]) -> list[Path]:
-    """Files of the split that no run that stays was made of."""
+def _parts(folder: Path, staying: Iterable[Path]) -> list[Path]:
+    """Files of the split that no run that stays was made of.
+
+    Raises:
+        ArtifactError: the split of one of them cannot be read.
+    """
     if not folder.is_dir():
         return []
     used: set[str] = set()
     for run in staying:
-        split = artifact.read_split(run.path)
+        split = artifact.read_split(run)
         used |= {slot_of(file.id)[0] for files in split.parts.values() for file in files}
+    used |= {path.stem for path in folder.glob("*.json") if _is_young(path)}  # made or taken up again
     files = (path for path in folder.iterdir() if not path.name.startswith("."))
     return sorted(
         path

@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from binclf.registry import page_of
 from binclf.report import card_with_pictures, history
+from binclf.report.text import markdown
 from binclf.storage import place_of
 
 METRICS = ("rows", "log_loss", "base_log_loss", "roc_auc", "pr_auc", "brier", "ece", "f1")
@@ -54,5 +55,7 @@ def links(summary: dict[str, Any]) -> str:
 
 def receipt_of(receipt: dict[str, Any]) -> str:
     """What scoring says of itself, as Markdown."""
-    table = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in receipt.items())
-    return f"# {receipt['rows']:,} rows scored by `{receipt['model']}`\n\n| | |\n|---|---|\n{table}\n"
+    told = receipt | {"skewed": ", ".join(markdown(skew["column"]) for skew in receipt["skewed"]) or "none"}
+    table = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in told.items())
+    text = f"# {receipt['rows']:,} rows scored by `{receipt['model']}`\n\n| | |\n|---|---|\n{table}\n"
+    return text + "".join(f"\n- skew: column {markdown(skew['words'], 400)}" for skew in receipt["skewed"])

@@ -280,14 +280,15 @@ SKEWED: dict[str, tuple[Callable[[pa.Table], pa.Table], str]] = {
 
 
 @pytest.mark.parametrize("skew", SKEWED)
-def test_skew_is_refused_with_counts_and_leaves_nothing(skew: str, trained_run: Path, tmp_path: Path) -> None:
+def test_skew_is_refused_with_counts_and_hidden(skew: str, trained_run: Path, tmp_path: Path) -> None:
     change, words = SKEWED[skew]
     source = write(tmp_path / "new.parquet", change(people(300, seed=8)), [100, 200])
     with pytest.raises(DataError, match=words) as caught:
         score_rows(trained_run, source, tmp_path / "out")
     assert caught.value.exit_code == 10
     assert "drift.on_skew" in str(caught.value)
-    assert list((tmp_path / "out").rglob("*.parquet")) == []
+    assert list((tmp_path / "out").glob("*.parquet")) == []
+    assert not (tmp_path / "out" / "_manifest.json").exists()
     assert drift(trained_run, source)["skewed"][0]["rows"] > 0
 
 

@@ -27,7 +27,7 @@ from binclf.registry import open_run
 from binclf.retrain import alone
 from binclf.storage import place_of
 from flows import events
-from flows.artifacts import key_of
+from flows.artifacts import key_of, receipt_of
 from flows.forms import parameters_of
 from flows.nightly import nightly
 from flows.parts import splitting
@@ -348,3 +348,12 @@ def test_the_same_split_comes_of_any_task_runner(tmp_path: Path, where: Any) -> 
     for name in here:
         one, other = Path(config.store, "split", "parts", name), tmp_path / "other" / "split" / "parts" / name
         assert one.read_bytes() == other.read_bytes(), name
+
+
+def test_a_receipt_tells_of_skew_in_a_table_that_holds() -> None:
+    skew = {"column": "a|b", "rows": 3, "words": "'a|b' is in another unit"}
+    told = receipt_of({"rows": 5, "model": "m", "skewed": [skew]})
+    rows = [line for line in told.splitlines() if line.startswith("|")]
+    assert all(line.replace("\\|", "").count("|") == 3 for line in rows)
+    assert "- skew: column" in told
+    assert "| skewed | none |" in receipt_of({"rows": 5, "model": "m", "skewed": []})

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,10 @@ from binclf.commit import locked
 from binclf.config import Config
 from binclf.errors import BusyError, ConfigError, StorageError
 from binclf.prune import prune, text_of
+from binclf.split import ensure
 from binclf.storage import place_of
 from tests.registered import sibling
+from tests.trained import on_disk, settings
 
 OFF = {"uri": "off"}
 OLD = time.time() - 3 * 86400
@@ -103,6 +106,57 @@ def test_champion_its_predecessor_and_unfinished_runs_stay(
         run_name(0): "what a rollback brings back",
     }
     assert names(store) == {run_name(n) for n in (0, 1, 2, 6)}
+
+
+def test_parts_of_a_renamed_run_and_of_one_of_another_version_stay(store: Path) -> None:
+    for path in (store / "split" / "parts").iterdir():
+        os.utime(path, (OLD, OLD))
+    split = artifact.open_run(store / run_name(0)).split
+    used = {place_of(file.path).name for files in split.parts.values() for file in files}
+    (store / run_name(0)).rename(store / "the-good-one")
+    config = json.loads((store / run_name(1) / "config.json").read_text())
+    (store / run_name(1) / "config.json").write_text(json.dumps(config | {"of_tomorrow": 1}))
+    for number in range(2, 6):
+        shutil.rmtree(store / run_name(number))
+    newest = store / run_name(6) / "split.json"
+    record = json.loads(newest.read_text())
+    for files in record["parts"].values():
+        for file in files:
+            file["id"] = f"ffff{file['id']}"  # made of other files
+    (store / run_name(6) / artifact.MANIFEST).unlink()
+    newest.write_text(json.dumps(record))
+    artifact.seal(store / run_name(6))
+    found = prune(store, keep=1, is_meant=True)
+    assert [entry["run"] for entry in found["keep"]] == [run_name(6)]
+    assert used <= {path.name for path in (store / "split" / "parts").iterdir()}
+    assert names(store) == {"the-good-one", run_name(1), run_name(6)}
+
+
+def test_parts_that_are_taken_up_again_stay_for_a_day(people_dir: Path, tmp_path: Path) -> None:
+    config = settings(people_dir, tmp_path / "store")
+    run, parts = on_disk(artifact.begin(config)), tmp_path / "store" / "split" / "parts"
+    for path in parts.iterdir():
+        os.utime(path, (OLD, OLD))
+    split = json.loads((run / "split.json").read_text())
+    shutil.rmtree(run)
+    sibling_of_other_parts(config, split)
+    before = sorted(path.name for path in parts.iterdir())
+    goes = {Path(entry["path"]).name for entry in prune(tmp_path / "store")["remove"]}
+    assert goes == {name for name in before if not name.startswith(".")}
+    ensure(config)  # another training is about to begin
+    assert prune(tmp_path / "store", is_meant=True)["remove"] == []
+    assert sorted(path.name for path in parts.iterdir()) == before
+
+
+def sibling_of_other_parts(config: Config, split: dict[str, Any]) -> None:
+    """An unfinished run that was made of other files."""
+    path = Path(config.store) / run_name(1)
+    path.mkdir()
+    for files in split["parts"].values():
+        for file in files:
+            file["id"] = f"ffff{file['id']}"
+    (path / "split.json").write_text(json.dumps(split))
+    (path / "config.json").write_text(config.model_dump_json())
 
 
 def test_a_registry_that_cannot_be_asked_stops_it(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

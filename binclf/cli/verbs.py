@@ -204,7 +204,9 @@ def score(options: argparse.Namespace) -> Result:
     report, watch = check_form(options.drift), Watch()
     receipt = score(*asked, registry=options.registry, observers=[watch])
     found = of_watch(watch, options.input)
-    if found is not None:
+    if found is None:
+        log.warning("%s is not written: no file is new to the output, or the run has no profile", report)
+    else:
         write(found, report)
     return receipt | {"drift": None if found is None else sentence(found)}
 

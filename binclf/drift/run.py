@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +16,7 @@ from binclf.errors import ArtifactError, ConfigError, DataError
 from binclf.parquet import Footer, find, footers
 from binclf.predict import Model
 from binclf.profile import Observation, Profile, Watch, profile_of, skews
-from binclf.scored import RowGroup
+from binclf.scored import RowGroup, in_threads
 from binclf.storage import Place, place_of
 
 log = logging.getLogger(__name__)
@@ -88,8 +86,8 @@ def observed(model: Model, places: Sequence[RowGroup]) -> Observation:
         rows = place.read(model.columns(), texts)
         found.see(number, rows, model.logits(rows))
 
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="drift") as pool:
-        list(pool.map(one, enumerate(places)))
+    for _ in in_threads(one, list(enumerate(places))):
+        pass
     return found
 
 

@@ -45,7 +45,9 @@ class Observer(Protocol):
         """One row group, as it was scored.
 
         Called by several threads, in any order; never for rows that are quarantined, nor for parts that an
-        earlier call has scored. Whoever adds up must do so in the order of `number`, or exactly.
+        earlier call has scored (a `Watch` is shown those, too, that are committed with this call's). Of a
+        file whose damage is found on the way, the row groups before it have been seen. Whoever adds up must
+        do so in the order of `number`, or exactly.
 
         Args:
             number: of the row group, counted over all files of the input in canonical order.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,25 +29,38 @@ def profile_of(run: artifact.Run) -> Profile | None:
 
 
 class Watch:
-    """An `Observer` of the rows that a run scores; without a profile to compare with it sees nothing."""
+    """An `Observer` of the rows that a run scores; without a profile to compare with it sees nothing.
+
+    Which row groups it looks at follows from all that is to be committed together, so what it finds is the
+    same by however many calls and machines they are scored: who commits shows it what it `lacks`.
+    """
 
     run: artifact.Run
     observation: Observation
 
     def __init__(self, *, is_sample: bool = False) -> None:
         """Of all rows, or of some row groups: looking takes as long as scoring does."""
-        self.is_sample, self.every = is_sample, 1
+        self.is_sample = is_sample
         self.reference: Profile | None = None
+        self.numbers: tuple[int, ...] = ()
+        self._lacked: set[int] = set()
 
-    def begin(self, run: artifact.Run, model: Model, rows: int) -> None:
-        """Of a run that is about to score so many rows."""
+    def begin(self, run: artifact.Run, model: Model, numbers: Sequence[int], rows: int) -> None:
+        """Forget what was seen; these row groups of so many rows are new to the output of a run."""
         self.run, self.limits, self.reference = run, run.config.drift, profile_of(run)
         self.observation = Observation(model)
-        self.every = max(rows // SAMPLE, 1) if self.is_sample else 1
+        every = max(rows // SAMPLE, 1) if self.is_sample else 1
+        self.numbers = tuple(numbers)
+        self._lacked = set(self.numbers[::every])
+
+    def lacks(self, number: int) -> bool:
+        """Whether a row group is still to be seen."""
+        return self.reference is not None and number in self._lacked
 
     def see(self, number: int, rows: Rows, logits: npt.NDArray[np.float64]) -> None:
         """As `Observer` says."""
-        if self.reference is not None and number % self.every == 0:
+        if self.lacks(number):
+            self._lacked.discard(number)
             self.observation.see(number, rows, logits)
 
     def skews(self) -> list[Skew]:

@@ -32,6 +32,11 @@ class Part:
     number: int  # of the first row group among those of all files
     rows: int
 
+    @property
+    def numbers(self) -> range:
+        """Of its row groups, among those of all files."""
+        return range(self.number, self.number + self.groups[1] - self.groups[0])
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

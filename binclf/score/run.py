@@ -19,8 +19,9 @@ from binclf.profile import Observer, Watch
 from binclf.score.ledger import Ledger
 from binclf.score.plan import plan
 from binclf.score.records import RECEIPTS, Job, Part, Plan
+from binclf.score.scrutiny import begin, scrutinise
 from binclf.score.seal import missing, receipts_of, seal
-from binclf.score.work import Stopped, staged_path
+from binclf.score.work import Stopped
 from binclf.storage import Place, place_of
 
 log = logging.getLogger(__name__)
@@ -68,43 +69,43 @@ def score(
     opened, job = _job(run, output, overrides, registry)
     share = _share(part)
     todo = plan(job, source)
-    watch = next((one for one in observers if isinstance(one, Watch)), Watch(is_sample=True))
-    watch.begin(opened, job.model, sum(part.rows for part in todo.parts))
-    job = replace(job, observers=tuple(dict.fromkeys([*observers, watch])))
+    watch, job = _watching(job, observers)
     if share is not None:
-        return _some(job, todo, watch, *share)
+        return _some(opened, job, todo, watch, share)
     with commit.locked(job.output / RECEIPTS / ".lock", wait=False):
         ledger = Ledger(job)
+        begin(opened, ledger, todo, watch)
         before = _carry_out(ledger, todo.parts)
-        skewed = _checked(job, watch, todo.parts)
-        return _told(job, seal(ledger, todo, receipts_of(job, todo)), before, skewed)
+        return _sealed(opened, ledger, todo, watch, before)
 
 
-def _checked(job: Job, watch: Watch, parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """Columns with skew; where that is an error, these parts are to be scored anew another time."""
-    try:
-        return [skew.as_json() for skew in watch.check()]
-    except DataError:
-        for part in parts:
-            staged_path(job, part.name).unlink(missing_ok=True)
-        raise
+def _watching(job: Job, observers: Sequence[Observer]) -> tuple[Watch, Job]:
+    """The watch among those who look on, or one of a sample beside them."""
+    watches = [one for one in observers if isinstance(one, Watch)]
+    if len(watches) > 1:
+        raise ConfigError(f"{len(watches)} watches would see the same: give one.")
+    if watches:
+        return watches[0], replace(job, observers=tuple(observers))
+    watch = Watch(is_sample=True)
+    return watch, replace(job, observers=(*observers, watch))
 
 
-def _some(job: Job, todo: Plan, watch: Watch, which: int, of: int) -> dict[str, Any]:
+def _some(opened: artifact.Run, job: Job, todo: Plan, watch: Watch, share: tuple[int, int]) -> dict[str, Any]:
     """Every so-many-th part, beside others who do the rest; a commit, if that was the last of them."""
+    which, of = share
     folder, mine = job.output / RECEIPTS, todo.parts[which::of]
     with (
         commit.locked(folder / ".lock", wait=False, is_shared=True),
         commit.locked(folder / f".lock-{which + 1}-of-{of}", wait=False),
     ):
         ledger = Ledger(job)
+        begin(opened, ledger, todo, watch)
         _carry_out(ledger, mine)
-        skewed = _checked(job, watch, mine)
     waiting = missing(ledger, todo, receipts_of(job, todo))
     if not waiting:
         with suppress(BusyError):  # another is about to end, and then finds that it was the last
-            return _commit(job, todo, skewed)
-    told = {"parts": len(mine), "waiting_for": len(waiting), "skewed": skewed}
+            return _commit(opened, job, todo, watch)
+    told = {"parts": len(mine), "waiting_for": len(waiting)}
     return {"model": job.model.id, **told, "output": str(job.output)}
 
 
@@ -114,14 +115,14 @@ def conclude(
     """Commit what several calls of `score` with `part` have scored; the same arguments as theirs.
 
     Raises:
-        DataError: a part is missing.
+        DataError: a part is missing, or the rows are beyond the limits of the run's [drift].
         ArtifactError, ConfigError, BusyError: as `score`.
     """
-    _, job = _job(run, output, overrides, registry)
-    return _commit(job, plan(job, source), [])
+    opened, job = _job(run, output, overrides, registry)
+    return _commit(opened, job, plan(job, source), Watch(is_sample=True))
 
 
-def _commit(job: Job, todo: Plan, skewed: list[dict[str, Any]]) -> dict[str, Any]:
+def _commit(opened: artifact.Run, job: Job, todo: Plan, watch: Watch) -> dict[str, Any]:
     with commit.locked(job.output / RECEIPTS / ".lock", wait=False):
         ledger, receipts = Ledger(job), receipts_of(job, todo)
         lacking = missing(ledger, todo, receipts)
@@ -130,7 +131,16 @@ def _commit(job: Job, todo: Plan, skewed: list[dict[str, Any]]) -> dict[str, Any
                 f"{len(lacking)} of {len(todo.parts)} parts are not scored by {job.model.id} yet, such as "
                 f"{lacking[0]}: score them, then commit."
             )
-        return _told(job, seal(ledger, todo, receipts), frozenset(), skewed)
+        return _sealed(opened, ledger, todo, watch, frozenset())
+
+
+def _sealed(
+    opened: artifact.Run, ledger: Ledger, todo: Plan, watch: Watch, before: frozenset[str]
+) -> dict[str, Any]:
+    """The commit, if no column is beyond a limit; refused parts stay hidden, as those of any failure."""
+    receipts = receipts_of(ledger.job, todo)
+    skewed = scrutinise(opened, ledger, todo, receipts, watch)
+    return _told(ledger.job, seal(ledger, todo, receipts, skewed), before)
 
 
 def _job(run: Model, output: str | Place, overrides: Iterable[str], uri: str) -> tuple[artifact.Run, Job]:
@@ -198,10 +208,9 @@ def _carry_out(ledger: Ledger, parts: Sequence[Part]) -> frozenset[str]:
     return frozenset(name for name, before in done_before.items() if before)
 
 
-def _told(
-    job: Job, sealed: dict[str, Any], before: frozenset[str], skewed: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _told(job: Job, sealed: dict[str, Any], before: frozenset[str]) -> dict[str, Any]:
     files = sealed["files"]
+    skewed = [skew for file in files for skew in file.get("skewed", ())]
     left_out = sum(sum(file["quarantined"].values()) for file in files)
     if left_out:
         log.warning("QUARANTINED %s rows: see %s", f"{left_out:,}", job.output / "_quarantine")
@@ -212,7 +221,7 @@ def _told(
         "scored_before": sum(file["input"] in before for file in files),
         "quarantined_files": len(sealed["bad"]),
         "quarantined_rows": left_out,
-        "skewed": skewed,
+        "skewed": [skew for place, skew in enumerate(skewed) if skew not in skewed[:place]],
         "positive_decisions": sum(file["positive_decisions"] for file in files),
         "output": str(job.output),
     }

@@ -34,8 +34,16 @@ def missing(ledger: Ledger, plan: Plan, receipts: Receipts) -> list[str]:
     return [part.name for part in plan.parts if part.name not in receipts and part.name not in ledger.parts]
 
 
-def seal(ledger: Ledger, plan: Plan, receipts: Receipts) -> dict[str, Any]:
+def seal(
+    ledger: Ledger, plan: Plan, receipts: Receipts, skewed: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """Give all parts their names and write the manifest; one that says so already is left as it is.
+
+    Args:
+        ledger: of the output.
+        plan: of the input.
+        receipts: of the plan's parts.
+        skewed: columns that the files new to the output have, beyond limits that only warn.
 
     Returns:
         The entries of this input's files, of which the sums are told.
@@ -45,10 +53,10 @@ def seal(ledger: Ledger, plan: Plan, receipts: Receipts) -> dict[str, Any]:
         ArtifactError: two models' scores.
     """
     job = ledger.job
-    bad = _bad_files(plan, receipts)
+    bad = bad_files(plan, receipts)
     names = {file.input for file in bad}
     parts = [part for part in plan.parts if part.input not in names]
-    files = _entries(ledger, parts, receipts)
+    files = _entries(ledger, parts, receipts, skewed)
     _refuse_too_many(job, plan, bad, files)
     _place(job, parts)
     listed = sorted((ledger.files | {str(file["input"]): file for file in files}).items())
@@ -65,7 +73,9 @@ def seal(ledger: Ledger, plan: Plan, receipts: Receipts) -> dict[str, Any]:
     return {"files": files, "bad": bad}
 
 
-def _entries(ledger: Ledger, parts: Sequence[Part], receipts: Receipts) -> list[dict[str, Any]]:
+def _entries(
+    ledger: Ledger, parts: Sequence[Part], receipts: Receipts, skewed: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """What the manifest says of each file; of those that it lists already it goes on saying so."""
     job = ledger.job
     by_file: dict[str, list[Part]] = {}
@@ -100,11 +110,11 @@ def _entries(ledger: Ledger, parts: Sequence[Part], receipts: Receipts) -> list[
         }
         if entry["rows"] != entry["scored"] + sum(quarantined.values()):
             raise AssertionError(f"{name}: rows were lost: {entry}")
-        entries.append(entry)
+        entries.append(entry | ({"skewed": list(skewed)} if skewed else {}))
     return entries
 
 
-def _bad_files(plan: Plan, receipts: Receipts) -> list[BadFile]:
+def bad_files(plan: Plan, receipts: Receipts) -> list[BadFile]:
     """The files that are left out: by their footers, or as their pages were read."""
     found = {file.input: file for file in plan.bad}
     for part in plan.parts:

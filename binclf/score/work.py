@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from binclf import commit
 from binclf.errors import ArtifactError, DamageError, DataError
 from binclf.parquet import ColumnWriter, Reader, Rows
 from binclf.predict import probability
+from binclf.profile import Watch
 from binclf.score.contributions import largest
 from binclf.score.records import QUARANTINE, RECEIPTS, STAGING, Job, Part
 from binclf.storage import Place, sha256_of
@@ -87,6 +88,20 @@ def work(job: Job, part: Part, stop: threading.Event) -> dict[str, Any]:
     return receipt
 
 
+def look(job: Job, part: Part, watch: Watch) -> None:
+    """Show a watch the row groups that it lacks of a part that another call has scored.
+
+    Raises:
+        DataError: the file was damaged or changed since.
+    """
+    numbers = dict(zip(range(*part.groups), part.numbers, strict=True))
+    for group, rows in _read(job, part, [group for group in numbers if watch.lacks(numbers[group])]):
+        total, is_finite = job.model.terms.sums_of_all(rows)
+        if not is_finite:  # its receipt has counted them
+            rows, total = rows.where(np.isfinite(total)), total[np.isfinite(total)]
+        watch.see(numbers[group], rows, job.model.calibration.of(total))
+
+
 class _Tally:
     """What came of the rows."""
 
@@ -118,7 +133,7 @@ class _Tally:
 
 def _score(job: Job, part: Part, target: Path, stop: threading.Event) -> _Tally:
     tally, writer, seen = _Tally(), ColumnWriter(target), 0
-    for group, rows in _read(job, part):
+    for group, rows in _read_all(job, part):
         if stop.is_set():
             raise Stopped
         total, is_finite = job.model.terms.sums_of_all(rows)
@@ -145,17 +160,31 @@ def _score(job: Job, part: Part, target: Path, stop: threading.Event) -> _Tally:
     return tally
 
 
-def _read(job: Job, part: Part) -> Iterator[tuple[int | None, Rows]]:
+def _read_all(job: Job, part: Part) -> Iterator[tuple[int | None, Rows]]:
     """The row groups of a part, each with its number in the file; of a file without any, once no rows."""
-    columns = list(dict.fromkeys([*job.kept, *job.model.columns()]))
+    if part.groups[0] == part.groups[1]:
+        with _reader(job, part) as reader:
+            yield from ((None, rows) for rows in reader.all(_columns(job)))
+    yield from _read(job, part, range(*part.groups))
+
+
+def _read(job: Job, part: Part, groups: Sequence[int]) -> Iterator[tuple[int, Rows]]:
+    """Some row groups of a part's file."""
+    if groups:
+        with _reader(job, part) as reader:
+            for group in groups:
+                yield group, reader.read(group, _columns(job))
+
+
+def _reader(job: Job, part: Part) -> Reader:
     features = job.model.features.columns
     by_values = [c.column.source for c in features if c.kind in ("text", "integer", "number")]
     coded = [name for name in by_values if name not in job.kept or _is_text(job, name)]
-    with Reader(part.path, part.input, coded, stamp=part.stamp) as reader:
-        if part.groups[0] == part.groups[1]:
-            yield from ((None, rows) for rows in reader.all(columns))
-        for group in range(*part.groups):
-            yield group, reader.read(group, columns)
+    return Reader(part.path, part.input, coded, stamp=part.stamp)
+
+
+def _columns(job: Job) -> list[str]:
+    return list(dict.fromkeys([*job.kept, *job.model.columns()]))
 
 
 def _is_text(job: Job, name: str) -> bool:

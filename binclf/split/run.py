@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 I8 = npt.NDArray[np.int8]
 F64 = npt.NDArray[np.float64]
 
+OLD_SECONDS = 3600.0  # of a receipt; a rerun leaves a younger one as it is
+
 
 def perform(task: Task, where: Place) -> dict[str, Any]:
     """Deal one input file into its parts; if that was done before, only its receipt is read.
@@ -46,6 +51,7 @@ def perform(task: Task, where: Place) -> dict[str, Any]:
             record["path"] = str(path.resolve())  # the data or the store may have moved since
             record["stamp"] = _stamp(task)
         if all(_is_there(slot) for slot in receipt["slots"]):
+            _renew(receipt_path)
             return receipt
     columns = read_columns(task.path, task.relative, task.selection)
     slots = deal_by(task.selection, columns)
@@ -63,6 +69,12 @@ def perform(task: Task, where: Place) -> dict[str, Any]:
     committing.write_json(receipt_path, receipt)
     log.info("split %s: %s rows", task.relative, f"{task.rows:,}")
     return receipt
+
+
+def _renew(receipt: Place) -> None:
+    """Date an old receipt anew: its parts are in use again, and `prune` leaves them for a day."""
+    if isinstance(receipt, Path) and time.time() - receipt.stat().st_mtime > OLD_SECONDS:
+        os.utime(receipt)
 
 
 class Deciding:
