@@ -49,37 +49,52 @@ class _Relay(logging.Handler):
             self.target.log(record.levelno, "%s", record.getMessage())
 
 
+_listeners: list[_Relay] = []  # of the library's log, in this process
+_before = (logging.NOTSET, True)  # its level, and whether others hear it, while there are none
+_lock = threading.Lock()
+
+
 @contextmanager
 def heard() -> Iterator[None]:
     """The library's log is that of the present run, whichever thread of this process it comes from."""
-    library, relay = logging.getLogger("binclf"), _Relay(get_run_logger())
-    level, propagates = library.level, library.propagate
-    library.addHandler(relay)
-    library.setLevel(logging.INFO)
-    library.propagate = False  # once is enough on the console, too
-    try:
+    with _listening(_Relay(get_run_logger())):
         yield
-    finally:
-        library.removeHandler(relay)
-        library.setLevel(level)
-        library.propagate = propagates
 
 
 @contextmanager
 def heard_from_part() -> Iterator[None]:
     """As `heard`, for a mapped part: where its stage runs in this process, that hears it already."""
-    library = logging.getLogger("binclf")
     relay = _Relay(get_run_logger(), threading.get_ident())  # a Dask worker runs several parts at once
-    if any(isinstance(handler, _Relay) and handler.thread is None for handler in library.handlers):
+    with _lock:
+        is_heard = any(other.thread is None for other in _listeners)
+    if is_heard:
         yield
         return
-    library.addHandler(relay)
-    library.setLevel(logging.INFO)
-    library.propagate = False
+    with _listening(relay):
+        yield
+
+
+@contextmanager
+def _listening(relay: _Relay) -> Iterator[None]:
+    """The first relay takes the log from others: once is enough on the console; the last gives it back."""
+    global _before
+    library = logging.getLogger("binclf")
+    with _lock:
+        if not _listeners:
+            _before = (library.level, library.propagate)
+            library.setLevel(logging.INFO)
+            library.propagate = False
+        _listeners.append(relay)
+        library.addHandler(relay)
     try:
         yield
     finally:
-        library.removeHandler(relay)
+        with _lock:
+            _listeners.remove(relay)
+            library.removeHandler(relay)
+            if not _listeners:
+                library.setLevel(_before[0])
+                library.propagate = _before[1]
 
 
 class Stage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -254,6 +255,8 @@ def test_the_score_flow_scores_every_row_and_shows_its_receipt(
     assert len(artifacts("small-score")) == 1
     again = score(summary["run"], config.data.path, str(tmp_path / "scored"))
     assert again["rows"] == receipt["rows"]
+    library = logging.getLogger("binclf")
+    assert (library.propagate, library.handlers) == (True, [])  # as it was
     assert binclf.score(summary["run"], config.data.path, tmp_path / "other")["rows"] == 1031
 
 
