@@ -25,7 +25,7 @@ class RowOrder:
         widest = widest if plan.is_small else min(plan.window_rows, widest)
         self._windows = np.empty((len(self._lanes), widest + APART), dtype=np.int64)  # of each lane, its rows
         self._at, self._ends = np.zeros((2, len(self._lanes)), dtype=np.int64)  # what is left of each
-        self._next = [0] * len(self._lanes)  # the offset in its lane at which each ends
+        self._next = [0] * len(self._lanes)  # of each lane, the offset at which its next window is entered
         self._position = -1
 
     def rows(self, first: int, end: int) -> I64:
@@ -46,19 +46,17 @@ class RowOrder:
         return rows
 
     def _seek(self, position: int) -> None:
-        """Go to where each lane's next row is: no window is open there, but in its middle."""
-        for place, lane in enumerate(self._lanes):
-            offset = -((lane - position) // self.plan.lanes)
-            self._at[place] = self._ends[place] = 0
-            self._next[place] = offset
-            if offset < self.plan.lane_rows(lane):
-                first, _ = self._open(place)
-                self._at[place] = offset - first
+        """Go to where each lane's next row is: its window is brought in once that row is asked for.
 
-    def _open(self, place: int) -> tuple[int, int]:
-        """Bring in a lane's next window: its first offset, and its rows."""
-        window = self._windows[place]
-        first, count = self.plan.put_window(self._lanes[place], self._next[place], window, self.runs)
-        self._at[place], self._ends[place] = 0, count
+        Not before: `runs` may not have the rows of windows beyond what was asked for.
+        """
+        for place, lane in enumerate(self._lanes):
+            self._at[place] = self._ends[place] = 0
+            self._next[place] = -((lane - position) // self.plan.lanes)
+
+    def _open(self, place: int) -> None:
+        """Bring in the window that has a lane's next row."""
+        offset = self._next[place]
+        first, count = self.plan.put_window(self._lanes[place], offset, self._windows[place], self.runs)
+        self._at[place], self._ends[place] = offset - first, count
         self._next[place] = first + count
-        return first, count
