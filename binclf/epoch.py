@@ -149,12 +149,12 @@ class EpochPlan:
         return low * self.lanes + lanes, (high - 1) * self.lanes + lanes + 1
 
     def visits(self, rank: int, ranks: int) -> Visits:
-        """What a rank's lanes have of each row group."""
+        """What a rank's lanes have of each row group; of a small set all, for its rows go anywhere."""
         lanes = self._lane_starts()
         cuts = np.unique(np.concatenate([self._stream, lanes]))
         begins, rows = cuts[:-1], np.diff(cuts)
         lane = np.searchsorted(lanes, begins, side="right") - 1
-        own = lane % ranks == rank
+        own = (lane % ranks == rank) | self.is_small
         begins, rows, lane = begins[own], rows[own], lane[own]
         place = np.searchsorted(self._stream, begins, side="right") - 1
         offset = begins - lanes[lane]

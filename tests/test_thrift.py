@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from binclf.kernels import IS_COMPILED, chunks, elements, library
 from binclf.kernels.chunks import DICTIONARY, UNTOLD, VALUES
-from binclf.parquet import Reader
+from binclf.parquet import Reader, pages
 from binclf.parquet.rowgroup import RowGroup
 from binclf.parquet.tail import Tail
 from tests.laws import examples
@@ -194,3 +194,53 @@ def test_records_in_records_without_end_are_none() -> None:
     assert found_in(b"\x1c" * 100_000, 2) is None
     assert in_numpy(b"\x1c" * 100_000, 2) is None
     assert found_in(b"\x19\xf8" + b"\xff" * 9 + b"\x01", 1) is None  # 2^63 texts
+
+
+@pytest.mark.skipif(not IS_COMPILED, reason="there was no compiler when binclf was installed")
+def test_pyarrow_is_not_asked_what_the_compiled_walk_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path / "a.parquet")
+
+    def fatal(_: Any) -> RowGroup:
+        raise AssertionError("of a damaged record this would end the process")
+
+    monkeypatch.setattr(RowGroup, "of_metadata", fatal)
+    monkeypatch.setattr(pages, "_known", {})
+    with Reader(tmp_path / "a.parquet", coded=["text"]) as reader:
+        assert len(reader.read(0, ["number", "text", "flag"])) == 30
+
+
+def test_a_footer_that_pyarrow_alone_can_walk_is_read_all_the_same(tmp_path: Path) -> None:
+    table = made(tmp_path / "a.parquet")
+    content = (tmp_path / "a.parquet").read_bytes()
+    footer = footer_of(tmp_path / "a.parquet")
+    schema = elements(footer, 2)
+    assert schema is not None
+    last = int(schema[2]) - 1  # the end of the first column's record: Thrift looks at half of that byte
+    assert footer[last] == 0
+    odd = footer[:last] + b"\x10" + footer[last + 1 :]
+    assert Tail.of(odd).places is None
+    assert Tail.of(odd).form != Tail.of(footer).form
+    (tmp_path / "b.parquet").write_bytes(content[: -len(footer)] + odd)
+    with Reader(tmp_path / "b.parquet", coded=["text"]) as reader:
+        rows = [one.table["number"].to_pylist() for one in reader.all(["number"])]
+        assert reader.read(3, ["text"]).table["text"].to_pylist() == table["text"].to_pylist()[90:]
+    assert [value for some in rows for value in some] == table["number"].to_pylist()
+
+
+def test_a_row_group_of_fewer_columns_than_the_file_is_left_to_pyarrow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path / "a.parquet")
+    monkeypatch.setattr(pages, "_known", {})
+    monkeypatch.setattr(RowGroup, "of_record", lambda _: RowGroup(30, np.zeros((1, 7), dtype=np.int64)))
+    with Reader(tmp_path / "a.parquet", coded=["text"]) as reader:  # pyarrow has all of them here
+        assert len(reader.read(0, ["number", "text"])) == 30
+
+
+def test_a_file_without_columns_has_rows_of_nothing(tmp_path: Path) -> None:
+    pq.write_table(pa.table({}), tmp_path / "a.parquet")
+    with Reader(tmp_path / "a.parquet") as reader:
+        assert [rows.arrow.num_columns for rows in reader.all([])] == [0]
+    assert RowGroup.of_metadata(pq.read_metadata(tmp_path / "a.parquet").row_group(0)).chunks.shape == (0, 7)

@@ -23,37 +23,40 @@ class Places:
 
     plain: Mapping[str, tuple[int, Number]] = field(default_factory=dict)
     coded: Mapping[str, CodedPlace] = field(default_factory=dict)
+    columns: int = 0  # of the file
 
     @classmethod
-    def of(cls, file: Any, coded: Sequence[str]) -> Places:  # noqa: ANN401 - pyarrow.parquet.ParquetFile
-        """Of a file that pyarrow has opened, with a row group.
+    def of(cls, file: Any, coded: Sequence[str], group: RowGroup) -> Places:  # noqa: ANN401 - pyarrow.parquet.ParquetFile
+        """Of a file that pyarrow has opened, and what its footer says of a row group.
 
         pyarrow's own schema is not asked: it and the metadata hold each other, and stay until Python looks.
         """
         metadata, schema = file.metadata, file.schema_arrow
         if metadata.num_columns != len(schema):  # leaves of nested columns cannot be told by their paths
             return cls()
-        group = RowGroup.of_metadata(metadata.row_group(0))
-        return cls(plain_places(schema), coded_places(schema, group, coded))
+        if len(group.chunks) != len(schema):  # which pyarrow refuses
+            return cls()
+        return cls(plain_places(schema), coded_places(schema, group, coded), len(schema))
 
 
 _known: dict[tuple[str, tuple[str, ...]], Places] = {}
 _lock = threading.Lock()
 
 
-def places_of(form: str, coded: Sequence[str], parsed: Callable[[], Any]) -> Places:
+def places_of(form: str, coded: Sequence[str], group: RowGroup, parsed: Callable[[], Any]) -> Places:
     """What is known of files of a form; the first of them is parsed by pyarrow.
 
     Args:
         form: a digest of all that files say of their columns.
         coded: names of columns to read as codes.
+        group: what the footer says of a row group.
         parsed: the file.
     """
     key = (form, tuple(coded))
     with _lock:
         places = _known.get(key)
     if places is None:
-        places = Places.of(parsed(), coded)
+        places = Places.of(parsed(), coded, group)
         with _lock:
             while len(_known) >= KEPT:
                 _known.pop(next(iter(_known)))
@@ -74,6 +77,8 @@ class Pages:
         Raises:
             OSError: the file cannot be read.
         """
+        if len(group.chunks) != places.columns:
+            return Plain(), {}
         plain = read_plain(self._handle, group, places.plain, names)
         rest = [name for name in names if name not in plain]
         stages, coded = read_coded(self._handle, group, places.coded, rest)

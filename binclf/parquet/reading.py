@@ -75,10 +75,11 @@ class Reader:
         # those of an object come by ranges that pyarrow fetches together
         self._pages = Pages(place) if isinstance(place, Path) else None
         self._as_codes = tuple(coded)
+        self._known: Places | None = None
         # a file of ours was written by pyarrow, whose dictionaries have each value once
         self._read_at = None if digest else self._source.read_at
         if self._tail.places is None:
-            _ = self.file  # which says what is wrong
+            _ = self.file  # which says what is wrong, or is read with all of its footer parsed
 
     @property
     def digest(self) -> str:
@@ -106,6 +107,8 @@ class Reader:
 
     def _group(self, group: int) -> tuple[Any, int]:
         """The file as if it had few row groups, and which this is of them; some ahead if read in order."""
+        if self._tail.places is None:
+            return self.file, group
         if group not in self._run:
             some = AT_ONCE if 0 < group - self._asked <= AT_ONCE else 1
             self._run = range(group, min(group + some, self._tail.groups))
@@ -122,9 +125,10 @@ class Reader:
             found = RowGroup.of_metadata(file.metadata.row_group(own))
         return found
 
-    @cached_property
-    def _places(self) -> Places:
-        return places_of(self._tail.form, self._as_codes, lambda: self._group(0)[0])
+    def _places(self, said: RowGroup) -> Places:
+        if self._known is None:
+            self._known = places_of(self._tail.form, self._as_codes, said, lambda: self._group(0)[0])
+        return self._known
 
     def _parquet(self, source: Any, metadata: Any) -> Any:  # noqa: ANN401 - pyarrow
         return pq.ParquetFile(
@@ -157,7 +161,7 @@ class Reader:
         nothing: tuple[Plain, dict[str, Coded]] = Plain(), {}
         promised = (said := self._said(group)).rows
         try:
-            plain, coded = self._pages.read(said, self._places, columns) if self._pages else nothing
+            plain, coded = self._pages.read(said, self._places(said), columns) if self._pages else nothing
             rest = [name for name in columns if name not in plain and name not in coded]
             if rest:
                 rows = 0 if isinstance(self.place, Remote) else promised
@@ -184,9 +188,10 @@ class Reader:
 
     def all(self, columns: Sequence[str]) -> Iterator[Rows]:
         """Some columns of each row group in order; of a file without any, once no rows."""
-        for group in range(self._tail.groups):
+        groups = self.file.metadata.num_row_groups if self._tail.places is None else self._tail.groups
+        for group in range(groups):
             yield self.read(group, columns)
-        if not self._tail.groups:
+        if not groups:
             schema = self.file.schema_arrow
             wanted = pa.schema([schema.field(name) for name in columns])
             yield Rows(wanted.empty_table(), self.name)
@@ -209,7 +214,7 @@ class Reader:
         if isinstance(self.place, Path):
             if isinstance(error, OSError) and error.errno is not None:
                 raise at_fault(error, self.name) from error
-            raise self._damage(self._cut, group, columns, error) from error
+            raise self._damage(self._group(group)[0], group, columns, error) from error
         with self._copied(group) as file:
             try:
                 return read_group(file, self._group(group)[1], columns, 0, self._read_at)

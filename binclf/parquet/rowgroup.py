@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf import kernels
-from binclf.kernels.chunks import UNTOLD
+from binclf.kernels.chunks import FIELDS, UNTOLD
 
 I64 = npt.NDArray[np.int64]
 
@@ -36,7 +36,10 @@ class RowGroup:
 
     @classmethod
     def of_metadata(cls, meta: Any) -> RowGroup:  # noqa: ANN401 - pyarrow.RowGroupMetaData
-        """From what pyarrow has parsed."""
+        """From what pyarrow has parsed, of records that `of_record` does not tell of.
+
+        Not of others: of a damaged one pyarrow may end the process (counts of levels that the schema denies).
+        """
         columns = [meta.column(place) for place in range(meta.num_columns)]
         rows = [
             (
@@ -50,7 +53,7 @@ class RowGroup:
             )
             for column in columns
         ]
-        return cls(meta.num_rows, np.array(rows, dtype=np.int64).reshape(len(rows), -1))
+        return cls(meta.num_rows, np.array(rows, dtype=np.int64).reshape(len(rows), len(FIELDS)))
 
 
 def _nulls_of(column: Any) -> int:  # noqa: ANN401 - pyarrow.ColumnChunkMetaData

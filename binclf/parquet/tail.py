@@ -54,8 +54,9 @@ class Tail:
         if not content:
             return cls(b"", "", None, "")
         groups, schema = (kernels.elements(content, field) for field in (_ROW_GROUPS, _SCHEMA))
-        form = b"" if schema is None else content[schema[0] : schema[-1]]
-        form += b"" if groups is None else content[groups[-1] : -8]
+        form = content
+        if schema is not None and groups is not None:
+            form = content[schema[0] : schema[-1]] + content[groups[-1] : -8]
         digest, form_digest = (hashlib.sha256(part).hexdigest() for part in (content, form))
         return cls(content, digest, groups, form_digest)
 
