@@ -89,6 +89,8 @@ def text_of(found: dict[str, Any]) -> str:
     lines += [f"{word:<5}  {e['what']} {e['path']} ({e['bytes']:,} bytes)" for e in found["remove"]]
     size = f"{len(found['remove']):,} things, {found['bytes']:,} bytes"
     last = f"Removed: {size}." if found["removed"] else f"Nothing was removed yet: {size}. To do it: --yes."
+    if not found["remove"]:
+        last = "There is nothing to remove."
     return "\n".join([*lines, last])
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from binclf.cli.main import _show
 from tests.commands import run
 from tests.trained import people, write
 
@@ -245,3 +246,16 @@ def test_what_no_verb_knows_ends_with_2(config: Path, capsys: pytest.CaptureFixt
     assert "unrecognized arguments: --ranks" in capsys.readouterr().err
     assert run("report", "run", "more") == 2
     assert "unrecognized arguments: more" in capsys.readouterr().err
+
+
+def test_what_is_within_is_told_by_its_keys_and_nothing_is_told_as_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _show({"run": "r", "until": "", "skewed": [], "registry": {"model": "m/2", "champion": 1}}, as_json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "run                r",
+        "until              none",
+        "skewed             none",
+        "registry.model     m/2",
+        "registry.champion  1",
+    ]

@@ -403,7 +403,8 @@ def set_beside(hostile: Facts, now: CategoricalColumn, then: CategoricalColumn, 
 def test_shares_of_levels_that_moved_are_told_and_what_that_adds_to_the_score(hostile: Facts) -> None:
     now, then = counted({"a": 500, "c": 300}, 100, 100), counted({"a": 700, "b": 200}, 50, 50)
     told = set_beside(hostile, now, then, 1000)
-    pairs = [(0.5, 0.7), (0.3, 0.0005), (0.0005, 0.2), (0.1, 0.05), (0.1, 0.05)]
+    # of the rare ones up to 9 (features.min_count is 10) may have been of a level that is not known
+    pairs = [(0.5, 0.7), (0.3, 0.009), (0.009, 0.2), (0.1, 0.05), (0.1, 0.05)]
     index = sum((a - b) * np.log(a / b) for a, b in pairs)
     adds = (0.5 - 0.7) * 1 + 0.3 * 2 - 0.2 * 0.5 + 0.05 * 0.5 - 0.05
     assert told == [
@@ -417,6 +418,35 @@ def test_shares_that_stayed_have_an_index_of_none_and_unknown_ones_are_not_told(
     assert set_beside(hostile, same, same, 1000)[2:5] == ["0", "", "0"]
     old = replace(same, level_rows=())  # of a run that did not count them
     assert set_beside(hostile, same, old, 1000)[2:5] == ["", "", ""]
+
+
+def test_where_none_are_rare_a_level_that_came_had_no_row(hostile: Facts) -> None:
+    now, then = counted({"a": 500, "b": 400}, 0, 100), counted({"a": 1000}, 0, 0)
+    index = sum((a - b) * np.log(a / b) for a, b in [(0.5, 1), (0.4, 0.0005), (0.1, 0.0005)])
+    assert set_beside(hostile, now, then, 1000)[2] == f"{index:.2f}!"
+
+
+@pytest.mark.parametrize("levels", [100, 1000, 5000])
+def test_samples_of_one_distribution_are_no_drift_however_many_levels_are_rare(
+    levels: int, hostile: Facts
+) -> None:
+    draw, odds = np.random.default_rng(levels), 1 / np.arange(1, levels + 1)
+
+    def sample(odds: np.ndarray) -> CategoricalColumn:
+        rows = np.bincount(draw.choice(levels, 8000, p=odds / odds.sum()), minlength=levels)
+        known = {str(level): int(rows[level]) for level in np.flatnonzero(rows >= 10)}
+        return counted(known, int(rows[rows < 10].sum()), 0)
+
+    then = sample(odds)
+    index = set_beside(hostile, sample(odds), then, 8000)[2]
+    assert float(index) < 0.06
+    assert set_beside(hostile, sample(np.roll(odds, 3)), then, 8000)[2].endswith("!")
+
+
+def test_what_few_rows_make_of_an_index_is_not_marked(hostile: Facts) -> None:
+    now, then = counted({"a": 12, "b": 6}, 0, 2), counted({"a": 8, "b": 12}, 0, 0)
+    index = set_beside(hostile, now, then, 20)[2]
+    assert float(index) > 0.25
 
 
 def test_a_rule_for_the_threshold_is_told_with_its_costs(hostile: Facts) -> None:

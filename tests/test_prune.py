@@ -72,6 +72,7 @@ def test_what_would_go_is_told_and_nothing_goes_unless_meant(store: Path) -> Non
         artifact.open_run(store / name)
     again = prune(store, keep=3, is_meant=True)
     assert (again["remove"], again["bytes"]) == ([], 0)
+    assert text_of(again).splitlines()[-1] == "There is nothing to remove."
 
 
 def test_parts_of_the_runs_that_stay_are_all_there(store: Path) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch.distributed as dist
 from binclf.errors import ConfigError, RankError
 from binclf.launch.rank import was_left
 from binclf.world import World, is_rank, join, waiting
-from binclf.world.waiting import Waiting
+from binclf.world.waiting import Lives, Waiting
 from tests.ranks import on_ranks, run
 
 
@@ -244,3 +245,57 @@ def test_who_failed_says_so(both: tuple[Waiting, Waiting]) -> None:
     with pytest.raises(RankError, match="rank 1 has failed while this one waited") as found:
         both[0].meet()
     assert was_left(str(found.value))  # it is never the guilty one
+
+
+def test_a_store_that_fails_once_does_not_silence_a_rank_for_good(
+    both: tuple[Waiting, Waiting],
+) -> None:
+    own, failures = both[1], ["slow", "slow"]
+
+    class Slow:
+        """The store, as one rank has it."""
+
+        def set(self, key: str, value: str) -> None:
+            if failures:
+                raise RuntimeError(failures.pop())
+            real.set(key, value)
+
+    real, own._store = own._store, Slow()
+    time.sleep(0.2)
+    assert not failures
+    heard = real.get(own._key(1))
+    time.sleep(0.2)
+    assert real.get(own._key(1)) != heard
+    own._store = real
+
+
+def test_ranks_that_were_all_stopped_for_an_hour_wait_for_each_other_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, asked = [0.0], list[int]()
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    signs = [b"1", b"1"]
+
+    class Store:
+        """What the ranks last said."""
+
+        def multi_get(self, keys: list[str]) -> list[bytes]:
+            asked.append(len(keys))
+            return list(signs)
+
+    def look_after(seconds: float) -> None:
+        now[0] += seconds
+        lives.look()
+
+    lives = Lives(Store(), ["life/0", "life/1"])
+    for seconds in (10, 290, 3600, 240):  # stopped twice, and in between nobody had time for a sign
+        look_after(seconds)
+    signs[0] = b"2"
+    look_after(10)
+    look_after(1)
+    assert asked == [2] * 5  # not before the next beat, and all at once
+    look_after(190)
+    for _ in range(17):
+        look_after(10)
+    with pytest.raises(RankError, match="rank 1 gave no sign of life for 300 s"):
+        look_after(10)

@@ -63,7 +63,7 @@ def text_of(result: dict[str, Any]) -> str:
             lines.append(f"and {len(sentences) - SHOWN} more {title}s (--json has all)")
     for key in ("files", "rows", "positive_rate", "cuts", "disk_bytes"):
         if key in result:
-            lines.append(f"{key:<14} {result[key]}")
+            lines.append(f"{key.replace('_', ' '):<14} {_shown(key, result[key])}")
     if sample := result.get("sample"):
         of = f"{sample['row_groups']:,} of {sample['of_row_groups']:,} row groups"
         lines.append(f"{'looked at':<14} {sample['rows']} rows in {of} for what features look like")
@@ -79,6 +79,14 @@ def text_of(result: dict[str, Any]) -> str:
     else:
         lines.append("ready: nothing that would stop a run was found")
     return "\n".join(lines)
+
+
+def _shown(key: str, value: Any) -> str:  # noqa: ANN401 - of the summary
+    if key == "cuts":
+        return ", ".join(f"{part} from {cut}" for part, cut in value.items())
+    if value is None or key == "positive_rate":
+        return "unknown" if value is None else f"{100 * value:.4g}%"
+    return f"{value:,}"
 
 
 def _exit_code(problems: Sequence[BinclfError]) -> int:

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from binclf import launch, world
@@ -82,8 +82,18 @@ def _show(result: Result, *, as_json: bool) -> None:
     elif "text" in result:
         sys.stdout.write(result["text"] + "\n")
     else:
-        told = {key: value for key, value in result.items() if key != "metrics"}  # the report has them
+        shown = {key: value for key, value in result.items() if key != "metrics"}  # the report has them
+        told = dict(_flat(shown))
         width = max(map(len, told))
         for key, value in told.items():
-            shown = json.dumps(value) if isinstance(value, dict | list) else value
-            sys.stdout.write(f"{key:<{width}}  {shown}\n")
+            sys.stdout.write(f"{key:<{width}}  {value}\n")
+
+
+def _flat(result: Result, above: str = "") -> Iterator[tuple[str, str]]:
+    """Keys, with those above them, and what people read of their values."""
+    for key, value in result.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            text = json.dumps(value) if isinstance(value, list) else str(value)
+            yield f"{above}{key}", text if value not in ("", [], {}, None) else "none"

@@ -2,9 +2,8 @@
 
 PSI = sum over bins of (q - p) log(q / p), for shares p of training and q of the rows: the symmetrised
 Kullback-Leibler divergence. Bins are training's deciles, or levels, and one of missing values. Half a row is
-added to each bin, so that an empty one is no infinity. Of n and N rows from one distribution
-PSI n N / (n + N) is about chi-square with a degree of freedom for each bin but one (Yurdakul
-2018): what is within that at `CHANCE` is called noise, however large.
+added to each bin, so that an empty one is no infinity. What chance would make of rows from one distribution
+(`chisquare.noise_of_stability`) is called noise, however large.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from binclf.metrics.chisquare import quantile
+from binclf.metrics.chisquare import noise_of_stability
 from binclf.profile import LevelProfile, NumberProfile, Profile, Spread
 
-CHANCE = 1e-5  # of a column that has not changed, to be beyond its noise
 SCORE = ""  # the name of what is no column
 
 
@@ -76,4 +74,4 @@ def _of(name: str, old: Sequence[float], new: Sequence[float], rows: tuple[int, 
     bins, counts = shares.shape[1], np.array(rows, dtype=np.float64)[:, np.newaxis]
     p, q = (shares * counts + 0.5) / (counts + 0.5 * bins)
     psi = float(((q - p) * np.log(q / p)).sum())
-    return Stability(name, psi, quantile(CHANCE, bins - 1) * (1 / rows[0] + 1 / rows[1]), bins)
+    return Stability(name, psi, noise_of_stability(bins, rows), bins)

@@ -5,7 +5,10 @@ log-odds by today's coefficient. Of a category: levels that came and went, the p
 all shares, the share that moved most, and what the shares' shifts add to the mean log-odds.
 
 The index is the sum of (a - b) log(a / b) over shares now and then (J divergence, Kullback and Leibler 1951;
-by custom 0.1 is some change and 0.25 much), where a level of no row is taken for half of one.
+by custom 0.1 is some change and 0.25 much). A level that one of the runs does not know may have had rows
+there, too few to count: as many as rare levels can have, or else half a one, stand for them. (Of no row, the
+many levels that are rare by a row in one run and known by a row in the other would be a drift of their own.)
+What is within the noise of such samples is not marked, however large.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 
 from binclf import artifact
 from binclf.features import CategoricalColumn, NumericColumn
+from binclf.metrics.chisquare import noise_of_stability
 from binclf.report import numbers
 from binclf.report.blocks import Block, Cell, Section, Table, Words, cut
 from binclf.report.facts import Facts
@@ -90,7 +94,7 @@ def _rows(run: artifact.Run, previous: artifact.Run) -> list[tuple[float, list[C
             if column.is_log1p == old.is_log1p:
                 found.append(_number(run, column, old, whole))
         elif isinstance(column, CategoricalColumn) and isinstance(old, CategoricalColumn):
-            found.append(_category(run, column, old, whole))
+            found.append(_category(run, previous, column, old))
     return found
 
 
@@ -122,8 +126,9 @@ def _shift(value: float) -> str:
 
 
 def _category(
-    run: artifact.Run, column: CategoricalColumn, old: CategoricalColumn, whole: tuple[int, int]
+    run: artifact.Run, previous: artifact.Run, column: CategoricalColumn, old: CategoricalColumn
 ) -> tuple[float, list[Cell]]:
+    whole = (run.features.rows, previous.features.rows)
     came = [level for level in column.levels if level not in set(old.levels)]
     went = [level for level in old.levels if level not in set(column.levels)]
     gone = abs(column.missing / whole[0] - old.missing / whole[1])
@@ -131,7 +136,8 @@ def _category(
     cells = [EMPTY, EMPTY, EMPTY]
     if _is_counted(column) and _is_counted(old):
         now, then = shares(column, whole[0]), shares(old, whole[1])
-        index = stability(now, then, whole)
+        index = stability((now, then), whole, (_unknown(column, run), _unknown(old, previous)))
+        is_far = index >= FAR and index > noise_of_stability(len(now.keys() | then.keys()), whole)
         moved = {key: now.get(key, 0.0) - then.get(key, 0.0) for key in {**then, **now}}
         most = max(moved, key=lambda key: (abs(moved[key]), key))
         weights = run.record["categorical"][column.name]
@@ -139,7 +145,7 @@ def _category(
         size = max(size, index, abs(adds))
         told = plain(most[0], 40) if most[1] else most[0]
         cells = [
-            Cell(numbers.number(round(index, 4)), order=index, mark="care" if index >= FAR else ""),
+            Cell(numbers.number(round(index, 4)), order=index, mark="care" if is_far else ""),
             Cell(f"{_shift(100 * moved[most])} points", note=told, order=moved[most], is_data=True)
             if moved[most]
             else EMPTY,
@@ -168,12 +174,27 @@ def shares(column: CategoricalColumn, rows: int) -> dict[Key, float]:
     return {key: count / rows for key, count in own.items()}
 
 
-def stability(now: Mapping[Key, float], then: Mapping[Key, float], whole: tuple[int, int]) -> float:
-    """Population stability index of two sets of shares, of so many rows; see the module."""
+def _unknown(column: CategoricalColumn, run: artifact.Run) -> int:
+    """Rows that a level which a run does not know may have had there: rarer than those that are known."""
+    return min(run.config.features.min_count - 1, column.rare_rows)
+
+
+def stability(
+    sides: tuple[Mapping[Key, float], Mapping[Key, float]], whole: tuple[int, int], unknown: tuple[int, int]
+) -> float:
+    """Population stability index of shares now and then; see the module.
+
+    Args:
+        sides: the shares of each.
+        whole: of so many rows.
+        unknown: rows that stand for a level which one of them does not know; at least half a one does.
+    """
     total = 0.0
-    for key in {**then, **now}:
-        a, b = (max(own.get(key, 0.0), 0.5 / rows) for own, rows in zip((now, then), whole, strict=True))
-        if now.get(key) or then.get(key):
+    for key in {**sides[1], **sides[0]}:
+        shares = [own.get(key, 0.0) for own in sides]
+        if any(shares):
+            least = [max(rows if key[1] else 0, 0.5) for rows in unknown]
+            a, b = (own or few / rows for own, few, rows in zip(shares, least, whole, strict=True))
             total += (a - b) * math.log(a / b)
     return total
 

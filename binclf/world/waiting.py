@@ -4,6 +4,9 @@ Collectives take a peer that is silent for minutes for dead. One that goes over 
 larger, its disk or machine slower. So before the collective that ends such work the ranks meet at the store
 where they met first. There each gives signs of life from a thread of its own: a rank is waited for as long as
 these come.
+
+Silence is counted by looks, and not by the clock alone: where all ranks of a job were stopped for an hour and
+go on (by Slurm, or a frozen container), whoever wakes first has heard nothing of the others either.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from binclf.errors import RankError
 
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 300.0  # without a sign of life, until a rank is taken for dead
-LONGEST_PAUSE = 0.25  # between looks
+LONGEST_PAUSE = 0.25  # between looks at whether all have come
+LONGEST_LOOK = 3.0  # beats: of the time between two looks at signs of life so much counts as silence
 FAILED = "failed"
 
 
@@ -43,14 +47,15 @@ class Waiting:
         key, pause = f"meeting/{self._meetings}", 5e-4
         if self._store.add(key, 1) == self._size:
             self._store.set(f"{key}/all", "")
-        lives = dict.fromkeys(range(self._size), (b"", time.monotonic()))
+        lives = Lives(self._store, [self._key(rank) for rank in range(self._size)])
         looked = time.monotonic()
         while not self._store.check([f"{key}/all"]):
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             if time.monotonic() - looked > min(BEAT_SECONDS, 1.0):
                 looked = time.monotonic()
-                self._look(lives)
+                self._refuse_failed()
+                lives.look()
 
     def end(self, *, has_failed: bool) -> None:
         """No more signs of life; one that failed says so, as far as the store is still there."""
@@ -60,29 +65,49 @@ class Waiting:
                 self._store.set(FAILED, str(self._rank))
         self._thread.join(timeout=1.0)
 
-    def _look(self, lives: dict[int, tuple[bytes, float]]) -> None:
+    def _refuse_failed(self) -> None:
         if self._store.check([FAILED]):
             rank = self._store.get(FAILED).decode()
             raise RankError(f"connection closed by peer: rank {rank} has failed while this one waited.")
-        for rank, (before, since) in lives.items():
-            sign, now = self._store.get(self._key(rank)), time.monotonic()
-            if sign != before:
-                lives[rank] = (sign, now)
-            elif now - since > SILENT_SECONDS:
-                raise RankError(
-                    f"timed out: rank {rank} gave no sign of life for {SILENT_SECONDS:.0f} s: it hangs, was "
-                    "stopped, or its machine is gone."
-                )
 
     def _beat(self) -> None:
         count = 0
         while not self._over.wait(BEAT_SECONDS):
             count += 1
-            try:
+            with suppress(RuntimeError):  # if the store is gone whoever waits is told so by its own look
                 self._store.set(self._key(self._rank), str(count))
-            except RuntimeError:  # the store is gone: whoever waits is told so by its own look
-                return
 
     @staticmethod
     def _key(rank: int) -> str:
         return f"life/{rank}"
+
+
+class Lives:
+    """What one that waits has heard of each rank."""
+
+    def __init__(self, store: Any, keys: list[str]) -> None:  # noqa: ANN401 - torch.distributed.Store
+        """Nothing yet; `keys` are those of the ranks' signs of life, in their order."""
+        self._store, self._keys = store, keys
+        self._signs = [b""] * len(keys)
+        self._silent = [0.0] * len(keys)  # seconds that were looked and nothing new was seen
+        self._looked = time.monotonic()
+
+    def look(self) -> None:
+        """Once a beat, in one request: all of 1,000 ranks that wait ask the same store.
+
+        Raises:
+            RankError: a rank gave no sign of life for too long.
+        """
+        passed = time.monotonic() - self._looked
+        if passed < BEAT_SECONDS:
+            return
+        signs = self._store.multi_get(self._keys)
+        self._looked, passed = time.monotonic(), min(passed, LONGEST_LOOK * BEAT_SECONDS)
+        for rank, (sign, before) in enumerate(zip(signs, self._signs, strict=True)):
+            self._silent[rank] = self._silent[rank] + passed if sign == before else 0.0
+            if self._silent[rank] > SILENT_SECONDS:
+                raise RankError(
+                    f"timed out: rank {rank} gave no sign of life for {SILENT_SECONDS:.0f} s: it hangs, was "
+                    "stopped, or its machine is gone."
+                )
+        self._signs = signs
