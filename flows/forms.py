@@ -12,7 +12,18 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from binclf.config import Config, Data, Evaluate, Features, Registry, Split, Train, parse
+from binclf.config import (
+    Config,
+    Data,
+    Drift,
+    Evaluate,
+    Features,
+    Registry,
+    Score,
+    Split,
+    Train,
+    parse,
+)
 from binclf.config.section import Section
 
 
@@ -27,7 +38,9 @@ class Advanced(Section):
     features: Features = _as_in_config("features")
     train: Train = _as_in_config("train")
     evaluate: Evaluate = _as_in_config("evaluate")
+    score: Score = _as_in_config("score")
     registry: Registry = _as_in_config("registry")
+    drift: Drift = _as_in_config("drift")
     store: str = _as_in_config("store")
 
 
