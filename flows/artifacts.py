@@ -52,7 +52,20 @@ def links(summary: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def show_scores(name: str, receipt: dict[str, Any]) -> None:
+    """Publish what a scoring says of itself, and how its rows differ from those of training."""
+    told = f"{receipt['rows']:,} rows by {receipt['model']}"
+    create_markdown_artifact(receipt_of(receipt), key=key_of("score", "receipt"), description=told)
+    if drift := receipt["drift"]:
+        create_markdown_artifact(drift["text"], key=key_of(name, "drift"), description=drift["sentence"])
+
+
 def receipt_of(receipt: dict[str, Any]) -> str:
     """What scoring says of itself, as Markdown."""
-    table = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in receipt.items())
-    return f"# {receipt['rows']:,} rows scored by `{receipt['model']}`\n\n| | |\n|---|---|\n{table}\n"
+    drift, skewed = receipt["drift"], receipt["skewed"]
+    shown = {key: value for key, value in receipt.items() if key not in ("drift", "skewed")}
+    lines = [f"# {receipt['rows']:,} rows scored by `{receipt['model']}`", "", "| | |", "|---|---|"]
+    lines += [f"| {key.replace('_', ' ')} | {value} |" for key, value in shown.items()]
+    lines += ["", *(f"- skew: column {skew['words']}" for skew in skewed)]
+    lines += [f"Drift: {drift['sentence']}".replace("<", "\\<")] if drift else []
+    return "\n".join(lines) + "\n"

@@ -229,7 +229,7 @@ def test_prefect_yaml_deploys_with_schedule_limits_and_the_settings_of_a_preset(
     assert nightly.parameters == parameters_of(preset)
     assert [item.schedule.model_dump()["cron"] for item in nightly.schedules] == ["0 2 * * *"]
     limits = {}
-    for name in ("retrain/nightly", "retrain/by-hand", "score/by-hand"):
+    for name in ("retrain/nightly", "retrain/by-hand", "score/by-hand", "backtest/by-hand"):
         deployment = client.read_deployment_by_name(name)
         limit, options = deployment.global_concurrency_limit, deployment.concurrency_options
         limits[name] = (limit and limit.limit, options and options.collision_strategy.value)
@@ -243,6 +243,7 @@ def test_prefect_yaml_deploys_with_schedule_limits_and_the_settings_of_a_preset(
         "retrain/nightly": (1, "CANCEL_NEW"),
         "retrain/by-hand": (1, "ENQUEUE"),
         "score/by-hand": (None, None),
+        "backtest/by-hand": (None, None),
     }
 
 
@@ -321,10 +322,11 @@ def test_two_presets_of_one_name_are_refused(preset: Path, tmp_path: Path) -> No
 
 def test_each_preset_is_served_by_hand_and_on_schedule_and_none_still_has_a_form(preset: Path) -> None:
     named = {f"{one.flow_name}/{one.name}" for one in deployments_of([preset], "0 2 * * *", "UTC")}
-    assert named == {"retrain/quick", "retrain/quick-nightly", "score/by-hand"}
-    assert [one.name for one in deployments_of([preset], "", "UTC")] == ["quick", "by-hand"]
+    assert named == {"retrain/quick", "retrain/quick-nightly", "score/by-hand", "backtest/by-hand"}
+    assert [one.name for one in deployments_of([preset], "", "UTC")] == ["quick", "by-hand", "by-hand"]
     alone = deployments_of([], "0 2 * * *", "UTC")
     assert [(f"{one.flow_name}/{one.name}", one.schedules) for one in alone] == [
         ("retrain/by-hand", []),
         ("score/by-hand", []),
+        ("backtest/by-hand", []),
     ]

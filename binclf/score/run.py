@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,8 @@ from binclf.storage import Place, place_of
 log = logging.getLogger(__name__)
 
 Model = str | Place | artifact.Run
+
+COMMITTING = ".lock-commit"  # a part that begins waits for a commit, and not for a whole job
 
 
 def score(
@@ -47,16 +49,16 @@ def score(
 
     Args:
         run: a run directory, a model's address, or a run that is open.
-        source: the Parquet: a file, a directory or a glob; a path or a URI.
-        output: a directory.
+        source: the Parquet: a file, a directory or a glob; a path or a URI. (`output` is a directory.)
         overrides: settings of the run's section [score], such as "score.contributions=3".
         part: "2/5": every fifth part from the second on, and the last of such calls commits; empty: all.
         registry: as in `registry.open_run`.
-        observers: look on. A `Watch` among them is begun, and afterwards can tell the drift of what this call
-            scored; without one a sample of the rows is compared with the limits of the run's [drift].
+        observers: look on; a `Watch` can then tell the drift of what this call scored. Without one a sample of
+            the rows is compared with the limits of the run's [drift].
 
     Returns:
-        The receipt: files, rows, those left out, what had been scored before, skewed columns, decisions.
+        The receipt: files, rows, those left out, what had been scored before, skewed columns, decisions. The
+        last part has all but `scored_before`, which none knows, and only its own skewed columns.
 
     Raises:
         ArtifactError: the run is not finished or was altered, or `output` holds other scores.
@@ -66,8 +68,7 @@ def score(
         BusyError: another process scores into `output`.
     """
     opened, job = _job(run, output, overrides, registry)
-    share = _share(part)
-    todo = plan(job, source)
+    share, todo = _share(part), plan(job, source)
     watch = next((one for one in observers if isinstance(one, Watch)), Watch(is_sample=True))
     watch.begin(opened, job.model, sum(part.rows for part in todo.parts))
     job = replace(job, observers=tuple(dict.fromkeys([*observers, watch])))
@@ -77,7 +78,8 @@ def score(
         ledger = Ledger(job)
         before = _carry_out(ledger, todo.parts)
         skewed = _checked(job, watch, todo.parts)
-        return _told(job, seal(ledger, todo, receipts_of(job, todo)), before, skewed)
+        told = _told(job, seal(ledger, todo, receipts_of(job, todo)))
+    return told | {"scored_before": len(before), "skewed": skewed}
 
 
 def _checked(job: Job, watch: Watch, parts: Sequence[Part]) -> list[dict[str, Any]]:
@@ -93,17 +95,17 @@ def _checked(job: Job, watch: Watch, parts: Sequence[Part]) -> list[dict[str, An
 def _some(job: Job, todo: Plan, watch: Watch, which: int, of: int) -> dict[str, Any]:
     """Every so-many-th part, beside others who do the rest; a commit, if that was the last of them."""
     folder, mine = job.output / RECEIPTS, todo.parts[which::of]
-    with (
-        commit.locked(folder / ".lock", wait=False, is_shared=True),
-        commit.locked(folder / f".lock-{which + 1}-of-{of}", wait=False),
-    ):
+    with ExitStack() as held:
+        with commit.locked(folder / COMMITTING, wait=True, is_shared=True):  # that takes moments
+            held.enter_context(commit.locked(folder / ".lock", wait=False, is_shared=True))
+        held.enter_context(commit.locked(folder / f".lock-{which + 1}-of-{of}", wait=False))
         ledger = Ledger(job)
         _carry_out(ledger, mine)
         skewed = _checked(job, watch, mine)
     waiting = missing(ledger, todo, receipts_of(job, todo))
     if not waiting:
         with suppress(BusyError):  # another is about to end, and then finds that it was the last
-            return _commit(job, todo, skewed)
+            return _commit(job, todo) | {"skewed": skewed}
     told = {"parts": len(mine), "waiting_for": len(waiting), "skewed": skewed}
     return {"model": job.model.id, **told, "output": str(job.output)}
 
@@ -113,16 +115,19 @@ def conclude(
 ) -> dict[str, Any]:
     """Commit what several calls of `score` with `part` have scored; the same arguments as theirs.
 
+    Returns the receipt, without what only they know: the skewed columns, and what had been scored before.
+
     Raises:
         DataError: a part is missing.
         ArtifactError, ConfigError, BusyError: as `score`.
     """
     _, job = _job(run, output, overrides, registry)
-    return _commit(job, plan(job, source), [])
+    return _commit(job, plan(job, source))
 
 
-def _commit(job: Job, todo: Plan, skewed: list[dict[str, Any]]) -> dict[str, Any]:
-    with commit.locked(job.output / RECEIPTS / ".lock", wait=False):
+def _commit(job: Job, todo: Plan) -> dict[str, Any]:
+    folder = job.output / RECEIPTS
+    with commit.locked(folder / COMMITTING, wait=True), commit.locked(folder / ".lock", wait=False):
         ledger, receipts = Ledger(job), receipts_of(job, todo)
         lacking = missing(ledger, todo, receipts)
         if lacking:
@@ -130,7 +135,7 @@ def _commit(job: Job, todo: Plan, skewed: list[dict[str, Any]]) -> dict[str, Any
                 f"{len(lacking)} of {len(todo.parts)} parts are not scored by {job.model.id} yet, such as "
                 f"{lacking[0]}: score them, then commit."
             )
-        return _told(job, seal(ledger, todo, receipts), frozenset(), skewed)
+        return _told(job, seal(ledger, todo, receipts))
 
 
 def _job(run: Model, output: str | Place, overrides: Iterable[str], uri: str) -> tuple[artifact.Run, Job]:
@@ -198,9 +203,7 @@ def _carry_out(ledger: Ledger, parts: Sequence[Part]) -> frozenset[str]:
     return frozenset(name for name, before in done_before.items() if before)
 
 
-def _told(
-    job: Job, sealed: dict[str, Any], before: frozenset[str], skewed: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _told(job: Job, sealed: dict[str, Any]) -> dict[str, Any]:
     files = sealed["files"]
     left_out = sum(sum(file["quarantined"].values()) for file in files)
     if left_out:
@@ -209,10 +212,8 @@ def _told(
         "model": job.model.id,
         "files": len(files),
         "rows": sum(file["scored"] for file in files),
-        "scored_before": sum(file["input"] in before for file in files),
         "quarantined_files": len(sealed["bad"]),
         "quarantined_rows": left_out,
-        "skewed": skewed,
         "positive_decisions": sum(file["positive_decisions"] for file in files),
         "output": str(job.output),
     }
