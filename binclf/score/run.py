@@ -49,12 +49,13 @@ def score(
 
     Args:
         run: a run directory, a model's address, or a run that is open.
-        source: the Parquet: a file, a directory or a glob; a path or a URI. (`output` is a directory.)
+        source: the Parquet: a file, a directory or a glob; a path or a URI.
+        output: a directory.
         overrides: settings of the run's section [score], such as "score.contributions=3".
         part: "2/5": every fifth part from the second on, and the last of such calls commits; empty: all.
         registry: as in `registry.open_run`.
-        observers: look on; a `Watch` can then tell the drift of what this call scored. Without one a sample of
-            the rows is compared with the limits of the run's [drift].
+        observers: look on. A `Watch` among them is begun, and afterwards can tell the drift of what this call
+            scored; without one a sample of the rows is compared with the limits of the run's [drift].
 
     Returns:
         The receipt: files, rows, those left out, what had been scored before, skewed columns, decisions. The
@@ -69,9 +70,7 @@ def score(
     """
     opened, job = _job(run, output, overrides, registry)
     share, todo = _share(part), plan(job, source)
-    watch = next((one for one in observers if isinstance(one, Watch)), Watch(is_sample=True))
-    watch.begin(opened, job.model, sum(part.rows for part in todo.parts))
-    job = replace(job, observers=tuple(dict.fromkeys([*observers, watch])))
+    job, watch = _watched(opened, job, todo, observers)
     if share is not None:
         return _some(job, todo, watch, *share)
     with commit.locked(job.output / RECEIPTS / ".lock", wait=False):
@@ -80,6 +79,12 @@ def score(
         skewed = _checked(job, watch, todo.parts)
         told = _told(job, seal(ledger, todo, receipts_of(job, todo)))
     return told | {"scored_before": len(before), "skewed": skewed}
+
+
+def _watched(run: artifact.Run, job: Job, todo: Plan, observers: Sequence[Observer]) -> tuple[Job, Watch]:
+    watch = next((one for one in observers if isinstance(one, Watch)), Watch(is_sample=True))
+    watch.begin(run, job.model, sum(part.rows for part in todo.parts))
+    return replace(job, observers=tuple(dict.fromkeys([*observers, watch]))), watch
 
 
 def _checked(job: Job, watch: Watch, parts: Sequence[Part]) -> list[dict[str, Any]]:
