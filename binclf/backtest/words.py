@@ -19,6 +19,7 @@ COUNTS = {
     "matched": "Rows in both",
     "scored_without_label": "Scored, no label yet",
     "labels_without_score": "Label, never scored",
+    "matched_other_model": "Scored by another model",
     "matched_null_label": "Label is null",
     "judged": "Judged",
 }
