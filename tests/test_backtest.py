@@ -127,6 +127,18 @@ def test_rows_that_an_earlier_champion_scored_are_counted_and_not_judged(
     assert found["whole"] == alone["whole"]
 
 
+def test_without_a_row_to_judge_no_promise_is_said_to_be_kept(
+    run: Path, scored: tuple[Path, pa.Table], tmp_path: Path
+) -> None:
+    out, table = scored
+    null = pa.nulls(table.num_rows, pa.bool_())
+    labels = labels_of(table.set_column(table.column_names.index("bought"), "bought", null), tmp_path)
+    found = backtest(run, out, labels, output=tmp_path / "page.html")
+    assert (found["counts"]["judged"], found["periods"]) == (0, [])
+    assert found["text"].startswith("# No row has both a score of this run and a label.")
+    assert "was kept" not in (tmp_path / "page.html").read_text()
+
+
 def test_a_month_in_which_labels_turn_is_told_in_words_and_on_a_page(
     run: Path, scored: tuple[Path, pa.Table], tmp_path: Path
 ) -> None:
