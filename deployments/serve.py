@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from prefect import serve
+from prefect import Flow, serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron
@@ -24,6 +24,7 @@ from prefect.schedules import Cron
 from binclf.errors import BinclfError, ConfigError
 from deployments.presets import parameters_of
 from deployments.zombies import ENVIRONMENT, TAG, settle, watch
+from flows.backtest import backtest
 from flows.retrain import retrain
 from flows.score import score
 
@@ -33,10 +34,14 @@ NIGHTLY = "0 2 * * *"
 # after an outage one of the runs that are late is enough
 WAIT = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 GIVE_WAY = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+BY_HAND: list[tuple[Flow[..., Any], str]] = [
+    (score, "Score Parquet with a finished run or a registered model."),
+    (backtest, "Judge scores that were given out by the labels that have come since."),
+]
 
 
 def deployments_of(presets: Sequence[Path], cron: str, timezone: str) -> list[RunnerDeployment]:
-    """The deployments: two for each preset, one to score.
+    """The deployments: two for each preset, one to score, one for labels.
 
     Raises:
         ConfigError: a preset cannot be read, what it says is wrong, or two have the same name.
@@ -52,8 +57,10 @@ def deployments_of(presets: Sequence[Path], cron: str, timezone: str) -> list[Ru
             found.append(_nightly(preset, parameters, cron, timezone))
     if not presets:
         found.append(_by_hand("by-hand", {}, "Retrain: name the data and the label."))
-    described = "Score Parquet with a finished run or a registered model."
-    return [*found, cast(RunnerDeployment, score.to_deployment("by-hand", description=described, tags=[TAG]))]
+    for flow, described in BY_HAND:
+        made = flow.to_deployment("by-hand", description=described, tags=[TAG])
+        found.append(cast(RunnerDeployment, made))
+    return found
 
 
 def _by_hand(name: str, parameters: dict[str, Any], described: str) -> RunnerDeployment:

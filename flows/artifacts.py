@@ -53,9 +53,19 @@ def links(summary: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def show_scores(name: str, receipt: dict[str, Any]) -> None:
+    """Publish what a scoring says of itself, and how its rows differ from those of training."""
+    told = f"{receipt['rows']:,} rows by {receipt['model']}"
+    create_markdown_artifact(receipt_of(receipt), key=key_of("score", "receipt"), description=told)
+    if drift := receipt["drift"]:
+        create_markdown_artifact(drift["text"], key=key_of(name, "drift"), description=drift["sentence"])
+
+
 def receipt_of(receipt: dict[str, Any]) -> str:
     """What scoring says of itself, as Markdown."""
-    told = receipt | {"skewed": ", ".join(markdown(skew["column"]) for skew in receipt["skewed"]) or "none"}
+    drift = receipt.get("drift")
+    told = {key: value for key, value in receipt.items() if key not in ("drift", "skewed")}
     table = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in told.items())
     text = f"# {receipt['rows']:,} rows scored by `{receipt['model']}`\n\n| | |\n|---|---|\n{table}\n"
-    return text + "".join(f"\n- skew: column {markdown(skew['words'], 400)}" for skew in receipt["skewed"])
+    text += "".join(f"\n- skew: column {markdown(skew['words'], 400)}" for skew in receipt["skewed"])
+    return text + (f"\n\nDrift: {drift['sentence']}\n".replace("<", "\\<") if drift else "")

@@ -10,6 +10,7 @@ from prefect.events import emit_event
 log = logging.getLogger(__name__)
 
 PROMOTED, KEPT, FAILED = "binclf.model.promoted", "binclf.model.kept", "binclf.model.failed"
+DRIFTED = "binclf.model.drifted"
 SHOWN = ("rows", "log_loss", "base_log_loss", "roc_auc", "ece")
 
 
@@ -35,6 +36,12 @@ def tell_outcome(name: str, summary: dict[str, Any]) -> None:
 def tell_failure(name: str, flow: str, flow_run: str, message: str) -> None:
     """A flow of the model failed or crashed."""
     _emit(FAILED, name, {"flow": flow, "flow_run": flow_run, "message": message})
+
+
+def tell_drift(name: str, drift: dict[str, Any]) -> None:
+    """Rows that were scored are not like those of training; nothing where they are, or none was seen."""
+    if drift and drift["is_alarm"]:
+        _emit(DRIFTED, name, {key: value for key, value in drift.items() if key not in ("text", "is_alarm")})
 
 
 def _emit(event: str, name: str, payload: dict[str, Any]) -> None:

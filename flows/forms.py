@@ -7,12 +7,24 @@ check (settings that contradict each other) `config_of` checks in the first seco
 
 from __future__ import annotations
 
+import json
 from copy import copy
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from binclf.config import Config, Data, Drift, Evaluate, Features, Registry, Score, Split, Train, parse
+from binclf.config import (
+    Config,
+    Data,
+    Drift,
+    Evaluate,
+    Features,
+    Registry,
+    Score,
+    Split,
+    Train,
+    parse,
+)
 from binclf.config.section import Section
 
 
@@ -38,6 +50,8 @@ Given = Annotated[str, Field(min_length=1)]
 Hours = Annotated[float, Field(ge=0.0, le=1000.0)]
 Days = Annotated[float, Field(ge=0.0, le=3650.0)]
 Parts = Annotated[int, Field(ge=1, le=1000)]
+ScoreSettings = tuple[Annotated[str, Field(pattern=r"^score\.[a-z_]+=")], ...]
+Period = Literal["", "day", "week", "month", "batch"]
 Files = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -55,3 +69,9 @@ def parameters_of(config: Config) -> dict[str, Any]:
     settings = config.model_dump(mode="json")
     first = {field: settings.pop(field) for field in ("name", "data")}
     return {**first, "advanced": settings}
+
+
+def score_settings_of(config: Config) -> list[str]:
+    """The section [score] of a config, as settings of the flow `score`."""
+    values = config.score.model_dump(mode="json")
+    return [f"score.{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]

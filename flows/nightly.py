@@ -20,7 +20,7 @@ from binclf.errors import BusyError
 from binclf.registry import tracking_uri
 from flows import command
 from flows.failures import failed
-from flows.forms import Advanced, Days, Files, Given, config_of, parameters_of
+from flows.forms import Advanced, Days, Files, Given, config_of, parameters_of, score_settings_of
 from flows.retrain import retrain
 from flows.retries import SAFE
 from flows.score import score
@@ -73,7 +73,7 @@ def nightly(
     log = get_run_logger()
     reason = due(config, days, new_files)
     asked: dict[str, Any] = {"model": f"models:/{name}@champion", "source": source, "output": output}
-    asked |= {"registry": tracking_uri(config)}
+    asked |= {"registry": tracking_uri(config), "settings": score_settings_of(config)}
     result: dict[str, Any] = {"due": reason}
     if reason.endswith("no champion yet"):
         return result | {"retrained": retrain(**parameters_of(config)), "scored": score(**asked)}

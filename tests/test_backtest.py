@@ -99,9 +99,44 @@ def test_every_row_is_accounted_for(run: Path, scored: tuple[Path, pa.Table], tm
     found = backtest(run, out, labels_of(more, tmp_path))
     assert found["counts"] == {
         "scored": 1200, "labels": 1050, "matched": 1000, "scored_without_label": 200,
-        "labels_without_score": 50, "matched_null_label": 3, "judged": 997,
+        "labels_without_score": 50, "matched_other_model": 0, "matched_null_label": 3, "judged": 997,
     }  # fmt: skip
     assert "Scored, no label yet: 200" in found["text"]
+
+
+def test_rows_that_an_earlier_champion_scored_are_counted_and_not_judged(
+    run: Path, scored: tuple[Path, pa.Table], tmp_path: Path
+) -> None:
+    """As a folder is that was scored by an alias, after a promotion."""
+    out, table = scored
+    for name, who in (("a", "earlier"), ("b", run.name)):
+        rows = pq.read_table(out / f"{name}.parquet")
+        model = pa.array([who] * rows.num_rows).dictionary_encode()
+        write(
+            tmp_path / "out" / f"{name}.parquet",
+            rows.set_column(rows.column_names.index("model"), "model", model),
+        )
+    null = pc.if_else(pc.less(table.column("id"), pa.scalar(5_000_003)), None, table.column("bought"))
+    labels = labels_of(table.set_column(table.column_names.index("bought"), "bought", null), tmp_path)
+    found = backtest(run, tmp_path / "out", labels, by="batch")
+    assert found["counts"]["matched_other_model"] == 700
+    assert (found["counts"]["matched"], found["counts"]["judged"]) == (1200, 500)
+    assert [own["period"] for own in found["periods"]] == ["b.parquet"]
+    assert "- Scored by another model: 700" in found["text"]
+    alone = backtest(run, out / "b.parquet", labels, by="batch")
+    assert found["whole"] == alone["whole"]
+
+
+def test_without_a_row_to_judge_no_promise_is_said_to_be_kept(
+    run: Path, scored: tuple[Path, pa.Table], tmp_path: Path
+) -> None:
+    out, table = scored
+    null = pa.nulls(table.num_rows, pa.bool_())
+    labels = labels_of(table.set_column(table.column_names.index("bought"), "bought", null), tmp_path)
+    found = backtest(run, out, labels, output=tmp_path / "page.html")
+    assert (found["counts"]["judged"], found["periods"]) == (0, [])
+    assert found["text"].startswith("# No row has both a score of this run and a label.")
+    assert "was kept" not in (tmp_path / "page.html").read_text()
 
 
 def test_a_month_in_which_labels_turn_is_told_in_words_and_on_a_page(

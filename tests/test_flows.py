@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
@@ -29,6 +31,7 @@ from binclf.retrain import alone
 from binclf.storage import place_of
 from flows import events
 from flows.artifacts import key_of, receipt_of
+from flows.backtest import backtest
 from flows.forms import parameters_of
 from flows.nightly import nightly
 from flows.parts import splitting
@@ -117,8 +120,11 @@ def test_a_registered_model_is_told_by_an_event_once_and_the_night_scores_with_i
     assert first["due"] == "registered has no champion yet"
     (report,) = artifacts("registered-report")
     assert f"`mlflow server --backend-store-uri {result['registry']['registry']}`" in report.data
-    again = nightly(**parameters_of(job), source=source, output=str(output))
+    other, wordy = tmp_path / "wordy", parse(job.model_dump(), ["score.contributions=2"])
+    again = nightly(**parameters_of(wordy), source=source, output=str(other))
     assert (again["due"], "retrained" in again) == ("", False)
+    # as this night's config says, and not as that by which the champion was trained
+    assert "contribution_2" in pq.read_schema(other / "part-0.parquet").names
     assert again["scored"]["rows"] == 1031
     same = retrain(
         **parameters_of(parse(job.model_dump() | {"features": {"min_count": 99}})), when="new_data"
@@ -252,12 +258,67 @@ def test_the_score_flow_scores_every_row_and_shows_its_receipt(
     shown = artifacts("score-receipt")[-1]
     assert "| rows | 1031 |" in shown.data
     assert Path(summary["run"]).name in shown.description
-    assert len(artifacts("small-score")) == 1
+    (progress,) = artifacts("small-score")
+    assert progress.description == "score: 1,031 of 1,031 rows"
     again = score(summary["run"], config.data.path, str(tmp_path / "scored"))
-    assert again["rows"] == receipt["rows"]
+    assert (again["rows"], again["scored_before"], again["drift"]) == (1031, 5, {})
     library = logging.getLogger("binclf")
     assert (library.propagate, library.handlers) == (True, [])  # as it was
-    assert binclf.score(summary["run"], config.data.path, tmp_path / "other")["rows"] == 1031
+    other = binclf.score(summary["run"], config.data.path, tmp_path / "other")
+    assert {**other, "output": receipt["output"], "drift": receipt["drift"]} == receipt
+    told = backtest(summary["run"], str(tmp_path / "scored"), config.data.path)
+    assert (told["counts"]["judged"], told["by"], len(told["periods"])) == (1031, "batch", 5)
+    assert "- Judged: 1,031" in artifacts("small-backtest")[-1].data
+
+
+def test_rows_that_are_not_like_those_of_training_are_told_by_an_event_and_a_page(
+    summary: dict[str, Any], config: Config, tmp_path: Path, told: list[Any]
+) -> None:
+    like = score(
+        summary["run"], config.data.path, str(tmp_path / "like"), settings=("score.contributions=1",)
+    )
+    assert told == []  # the rows of training
+    assert like["drift"]["is_alarm"] is False
+    assert "contribution_1" in pq.read_schema(tmp_path / "like" / "part-0.parquet").names
+    table = pq.read_table(config.data.path)
+    moved = pc.add(table["a"], 2.0)
+    new = table.set_column(table.column_names.index("a"), "a", moved).drop_columns(["late"])
+    (tmp_path / "new").mkdir()
+    pq.write_table(new, tmp_path / "new" / "new.parquet")
+    drift = score(summary["run"], str(tmp_path / "new"), str(tmp_path / "moved"))["drift"]
+    ((event, resource, payload),) = told
+    assert event == "binclf.model.drifted"
+    assert resource["prefect.resource.id"] == "binclf.model.small"
+    assert payload["moved"] == ["a"]
+    assert payload["shift"] > 1
+    assert set(payload) == {
+        "run", "data", "rows", "training_rows", "shift", "sentence", "moved", "unstable", "skewed"
+    }  # fmt: skip
+    shown = artifacts("small-drift")[-1]
+    assert (shown.description, shown.data) == (payload["sentence"], drift["text"])
+    assert payload["sentence"] in artifacts("score-receipt")[-1].data
+
+
+def test_the_shares_of_a_scoring_write_what_one_call_does(
+    summary: dict[str, Any], config: Config, tmp_path: Path
+) -> None:
+    whole = binclf.score(summary["run"], config.data.path, tmp_path / "whole")
+    receipt = score(summary["run"], config.data.path, str(tmp_path / "shared"), parts=3)
+    for path in (tmp_path / "whole").glob("*.parquet"):
+        assert path.read_bytes() == (tmp_path / "shared" / path.name).read_bytes()
+    unknown = {"scored_before", "output", "drift"}  # (no share knows the first)
+    assert {key: receipt[key] for key in receipt if key not in unknown} == {
+        key: whole[key] for key in whole if key not in unknown
+    }
+    assert "scored_before" not in receipt
+
+
+@pytest.mark.usefixtures("_server")
+def test_settings_of_scoring_are_refused_before_anything_runs() -> None:
+    from prefect.exceptions import ParameterTypeError
+
+    with pytest.raises(ParameterTypeError, match=r"settings\.0"):
+        score("run", "source", "output", settings=("train.epochs=1",))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from binclf.config import Config, Data, Drift, Evaluate, Features, Registry, Score, Split, Train, load, parse
 from binclf.errors import ConfigError
-from flows.forms import Advanced, config_of, parameters_of
+from flows.backtest import backtest
+from flows.forms import Advanced, config_of, parameters_of, score_settings_of
 from flows.nightly import nightly
 from flows.retrain import retrain
 from flows.score import score
@@ -62,6 +63,16 @@ def test_toml_to_config_to_json_to_the_form_and_back_is_the_identity(
     assert config_from(submitted) == config
 
 
+def test_the_settings_that_a_night_scores_by_are_those_of_its_config(tmp_path: Path) -> None:
+    told = {"columns": ["Ávila's \U0001f600", 'a "b"\n\\'], "contributions": 3, "bad_limit": 1e-7}
+    config = small_job(tmp_path, score=told | {"on_bad_row": "quarantine"})
+    plain = small_job(tmp_path)
+    assert parse(plain.model_dump(), score_settings_of(config)) == plain.model_copy(
+        update={"score": config.score}
+    )
+    assert parse(config.model_dump(), score_settings_of(plain)) == plain
+
+
 def models_of_schema() -> dict[str, dict[str, Any]]:
     return dict(SCHEMA["definitions"])
 
@@ -102,7 +113,7 @@ def test_the_form_describes_every_setting() -> None:
         for key, field in model["properties"].items():
             if name != "Advanced" or key == "store":
                 assert len(field["description"]) > 10, f"{name}.{key}"
-    for flow in (retrain, score, nightly):
+    for flow in (retrain, score, nightly, backtest):
         for key, field in parameter_schema(flow).model_dump_for_openapi()["properties"].items():
             assert len(field.get("description", "")) > 10 or "$ref" in field, f"{flow.name}: {key}"
 
@@ -163,8 +174,8 @@ def test_the_score_form_asks_for_three_texts() -> None:
     schema = parameter_schema(score).model_dump_for_openapi()
     fields = schema["properties"]
     order = sorted(fields, key=lambda key: fields[key]["position"])
-    assert order == ["model", "source", "output", "registry", "parts"]
-    assert [fields[key]["type"] for key in order] == ["string"] * 4 + ["integer"]
+    assert order == ["model", "source", "output", "registry", "settings", "parts"]
+    assert [fields[key]["type"] for key in order] == ["string"] * 4 + ["array", "integer"]
     assert schema["required"] == ["model", "source", "output"]
 
 

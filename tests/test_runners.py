@@ -66,7 +66,8 @@ def test_only_what_may_pass_is_tried_again(error: Exception, is_repeated: bool) 
     [
         ({"name": "churn"}, "churn"),
         ({"model": "models:/churn@champion"}, "churn"),
-        ({"model": "runs/churn-20260101-000000-abcdef"}, "churn-20260101-000000-abcdef"),
+        ({"model": "models:/churn/3"}, "churn"),
+        ({"model": "s3://here/late-flights-20260101-000000-abcdef/"}, "late-flights"),
     ],
 )
 def test_a_failure_is_told_of_its_model(
@@ -99,9 +100,9 @@ def test_the_automation_of_the_docs_is_one_and_waits_for_our_events() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     automation = Automation.model_validate(yaml.safe_load(block))
     trigger: Any = automation.trigger
-    assert trigger.expect == {events.PROMOTED, events.FAILED}
+    assert trigger.expect == {events.PROMOTED, events.FAILED, events.DRIFTED}
     assert trigger.match.matches({"prefect.resource.id": "binclf.model.churn"})
-    for name in (events.PROMOTED, events.KEPT, events.FAILED):
+    for name in (events.PROMOTED, events.KEPT, events.FAILED, events.DRIFTED):
         assert f"`{name}`" in page
     for key in events.SHOWN:
         assert f"`{key}`" in page

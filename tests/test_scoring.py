@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -144,6 +146,32 @@ def test_shares_are_committed_on_request_once_all_are_there(
     assert pq.read_table(out).num_rows == 400
     with pytest.raises(ConfigError, match="part '3/2' is none"):
         score_rows(trained_run, new, out, part="3/2")
+
+
+def test_a_share_that_begins_while_another_commits_waits_for_it(
+    trained_run: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a job that was done before, the first share finds that nothing is missing."""
+    run = import_module("binclf.score.run")
+    real, out = run.seal, tmp_path / "out"
+    begun: list[Future[dict[str, Any]]] = []
+    first = score_rows(trained_run, new, out)
+    with ThreadPoolExecutor(1) as pool:
+
+        def seal(*arguments: Any) -> dict[str, Any]:
+            if not begun:
+                begun.append(pool.submit(score_rows, trained_run, new, out, part="2/2"))
+                time.sleep(0.3)  # enough to be refused
+            return dict(real(*arguments))
+
+        monkeypatch.setattr(run, "seal", seal)
+        told = score_rows(trained_run, new, out, part="1/2")
+        assert begun[0].result() == told
+    known = {"scored_before", "skewed"}
+    assert {key: told[key] for key in told if key not in known} == {
+        key: first[key] for key in first if key not in known
+    }
+    assert "scored_before" not in told  # which no share knows
 
 
 def test_the_manifest_tells_each_file_and_a_finished_job_is_left_as_it_is(

@@ -66,7 +66,7 @@ def backtest(
         What `binclf evaluate --json` tells; `text` is the same as Markdown.
 
     Raises:
-        ArtifactError: the scores are of another model.
+        ArtifactError: no score is of this model. (Those of others are counted, and not judged.)
         ConfigError: the run has no ids, or no time where one is asked for.
         DataError: ids come twice, nothing matches, or a column is missing.
     """
@@ -106,12 +106,13 @@ def _matched(run: artifact.Run, scored: str | Place, labels: str | Place, by: st
     data, ids = run.config.data, list(run.config.data.ids)
     files = find(scored).files
     scores, batch = read_all(files, [*ids, "probability", "model"], f"scores {scored}")
-    _check_model(run, scores)
+    mine = _mine(run, scores)
     by, truths = _truths(run, labels, by)
     left, right = _pairs(scores, truths, ids)
     values, _ = run.split.label.read(truths)
     own = values[right]
-    kept = own >= 0
+    is_own = mine[left]
+    kept = is_own & (own >= 0)
     if by == "batch":
         period, names = batch[left], [file.relative for file in files]
     else:
@@ -123,7 +124,8 @@ def _matched(run: artifact.Run, scored: str | Place, labels: str | Place, by: st
         "matched": len(own),
         "scored_without_label": len(scores) - len(own),
         "labels_without_score": len(truths) - len(own),
-        "matched_null_label": int((~kept).sum()),
+        "matched_other_model": int((~is_own).sum()),
+        "matched_null_label": int((is_own & (own < 0)).sum()),
         "judged": int(kept.sum()),
     }
     p = np.clip(scores.numbers("probability")[left][kept], LEAST, MOST)
@@ -159,13 +161,15 @@ def _pairs(scores: Rows, truths: Rows, ids: list[str]) -> tuple[I64, I64]:
     return pairs.left, pairs.right
 
 
-def _check_model(run: artifact.Run, scores: Rows) -> None:
+def _mine(run: artifact.Run, scores: Rows) -> npt.NDArray[np.bool_]:
+    """Which rows the run has scored, bool [N]: an output of an alias has those of earlier champions, too."""
     codes, names = scores.codes("model")
-    others = sorted({names[code] for code in np.unique(codes[codes >= 0]).tolist()} - {run.id})
-    if others or (codes < 0).any():
-        raise ArtifactError(
-            f"{scores.place} are of {others[0] if others else 'no model'}, not of {run.id}: name its run."
-        )
+    mine = np.array([*(name == run.id for name in names), False])[codes]
+    if (codes < 0).any():
+        raise ArtifactError(f"{scores.place} has scores of no model: it is not what `score` wrote.")
+    if len(mine) and not mine.any():
+        raise ArtifactError(f"{scores.place} are of {names[codes[0]]}, not of {run.id}: name its run.")
+    return mine
 
 
 def _judged(run: artifact.Run, matched: Matched, chosen: npt.NDArray[np.bool_]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ COUNTS = {
     "matched": "Rows in both",
     "scored_without_label": "Scored, no label yet",
     "labels_without_score": "Label, never scored",
+    "matched_other_model": "Scored by another model",
     "matched_null_label": "Label is null",
     "judged": "Judged",
 }
@@ -27,6 +28,8 @@ HEADS = ("Rows", "Positive", "Predicted", "Log-loss", "Base rate's", "ROC-AUC")
 
 def headline(found: Record) -> str:
     """Whether the promise was kept."""
+    if not found["periods"]:
+        return "No row has both a score of this run and a label."
     worse = [own for own in found["periods"] if own["is_worse"]]
     if not worse:
         return "What was promised was kept, as far as these rows tell."
@@ -54,7 +57,7 @@ def markdown_of(found: Record) -> str:
 def html(found: Record) -> str:
     """The page."""
     worse = [own["period"] for own in found["periods"] if own["is_worse"]]
-    level: Level = "care" if worse else "good"
+    level: Level = "care" if worse or not found["periods"] else "good"
     findings = tuple(
         Finding("care", "worse", f"Log-loss in {plain(name)} is above what was promised.", "table")
         for name in worse[:5]
@@ -65,7 +68,7 @@ def html(found: Record) -> str:
     ]
     table = Table("periods", "The promise first.", (found["by"], *HEADS), rows, is_long=False)
     sections = [
-        Section("pictures", "Over time", [Charts(_charts(found))]),
+        *([Section("pictures", "Over time", [Charts(_charts(found))])] if found["periods"] else []),
         Section("table", "Period by period", [table]),
         Section("rows", "Rows", [Terms(terms)]),
     ]

@@ -6,7 +6,7 @@ compared by PSI (`stability`), alarms go by effect (`verdict`), and labelled row
 """
 
 from binclf.drift.rao import Refit, rao
-from binclf.drift.run import as_json, check_form, drift, of_watch, write
+from binclf.drift.run import as_json, check_form, drift, of_watch, told_of, write
 from binclf.drift.verdict import Drifted
 from binclf.drift.words import markdown_of, sentence
 
@@ -20,5 +20,6 @@ __all__ = [
     "of_watch",
     "rao",
     "sentence",
+    "told_of",
     "write",
 ]

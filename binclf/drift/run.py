@@ -108,6 +108,25 @@ def as_json(found: Drifted) -> dict[str, Any]:
     return {**found.as_json(), "sentence": sentence(found)}
 
 
+def told_of(found: Drifted | None) -> dict[str, Any]:
+    """In short, for who is notified: sentence, columns, and Markdown as `text`; empty: no row was seen."""
+    if found is None:
+        return {}
+    return {
+        "run": found.run,
+        "data": found.data,
+        "rows": found.rows,
+        "training_rows": found.training_rows,
+        "shift": found.shift,
+        "sentence": sentence(found),
+        "moved": list(dict.fromkeys(term.column for term in found.moved)),
+        "unstable": [one.column for one in found.unstable],
+        "skewed": [skew.column for skew in found.skews],
+        "is_alarm": found.is_alarm,
+        "text": markdown_of(found),
+    }
+
+
 def write(found: Drifted, place: Place) -> None:
     """As a page, Markdown or JSON, by the name's ending."""
     if place.suffix == ".json":

@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,8 @@ from binclf.storage import Place, place_of
 log = logging.getLogger(__name__)
 
 Model = str | Place | artifact.Run
+
+COMMITTING = ".lock-commit"  # a part that begins waits for a commit, and not for a whole job
 
 
 def score(
@@ -57,7 +59,8 @@ def score(
             scored; without one a sample of the rows is compared with the limits of the run's [drift].
 
     Returns:
-        The receipt: files, rows, those left out, what had been scored before, skewed columns, decisions.
+        The receipt: files, rows, those left out, what had been scored before, skewed columns, decisions. The
+        last part has all but `scored_before`, which none knows, and only its own skewed columns.
 
     Raises:
         ArtifactError: the run is not finished or was altered, or `output` holds other scores.
@@ -94,10 +97,10 @@ def _some(opened: artifact.Run, job: Job, todo: Plan, watch: Watch, share: tuple
     """Every so-many-th part, beside others who do the rest; a commit, if that was the last of them."""
     which, of = share
     folder, mine = job.output / RECEIPTS, todo.parts[which::of]
-    with (
-        commit.locked(folder / ".lock", wait=False, is_shared=True),
-        commit.locked(folder / f".lock-{which + 1}-of-{of}", wait=False),
-    ):
+    with ExitStack() as held:
+        with commit.locked(folder / COMMITTING, wait=True, is_shared=True):  # that takes moments
+            held.enter_context(commit.locked(folder / ".lock", wait=False, is_shared=True))
+        held.enter_context(commit.locked(folder / f".lock-{which + 1}-of-{of}", wait=False))
         ledger = Ledger(job)
         begin(opened, ledger, todo, watch)
         _carry_out(ledger, mine)
@@ -114,6 +117,8 @@ def conclude(
 ) -> dict[str, Any]:
     """Commit what several calls of `score` with `part` have scored; the same arguments as theirs.
 
+    Returns the receipt, without what only they know: what had been scored before.
+
     Raises:
         DataError: a part is missing, or the rows are beyond the limits of the run's [drift].
         ArtifactError, ConfigError, BusyError: as `score`.
@@ -123,7 +128,8 @@ def conclude(
 
 
 def _commit(opened: artifact.Run, job: Job, todo: Plan, watch: Watch) -> dict[str, Any]:
-    with commit.locked(job.output / RECEIPTS / ".lock", wait=False):
+    folder = job.output / RECEIPTS
+    with commit.locked(folder / COMMITTING, wait=True), commit.locked(folder / ".lock", wait=False):
         ledger, receipts = Ledger(job), receipts_of(job, todo)
         lacking = missing(ledger, todo, receipts)
         if lacking:
@@ -131,11 +137,11 @@ def _commit(opened: artifact.Run, job: Job, todo: Plan, watch: Watch) -> dict[st
                 f"{len(lacking)} of {len(todo.parts)} parts are not scored by {job.model.id} yet, such as "
                 f"{lacking[0]}: score them, then commit."
             )
-        return _sealed(opened, ledger, todo, watch, frozenset())
+        return _sealed(opened, ledger, todo, watch, None)
 
 
 def _sealed(
-    opened: artifact.Run, ledger: Ledger, todo: Plan, watch: Watch, before: frozenset[str]
+    opened: artifact.Run, ledger: Ledger, todo: Plan, watch: Watch, before: frozenset[str] | None
 ) -> dict[str, Any]:
     """The commit, if no column is beyond a limit; refused parts stay hidden, as those of any failure."""
     receipts = receipts_of(ledger.job, todo)
@@ -208,7 +214,7 @@ def _carry_out(ledger: Ledger, parts: Sequence[Part]) -> frozenset[str]:
     return frozenset(name for name, before in done_before.items() if before)
 
 
-def _told(job: Job, sealed: dict[str, Any], before: frozenset[str]) -> dict[str, Any]:
+def _told(job: Job, sealed: dict[str, Any], before: frozenset[str] | None) -> dict[str, Any]:
     files = sealed["files"]
     skewed = [skew for file in files for skew in file.get("skewed", ())]
     left_out = sum(sum(file["quarantined"].values()) for file in files)
@@ -218,13 +224,12 @@ def _told(job: Job, sealed: dict[str, Any], before: frozenset[str]) -> dict[str,
         "model": job.model.id,
         "files": len(files),
         "rows": sum(file["scored"] for file in files),
-        "scored_before": sum(file["input"] in before for file in files),
         "quarantined_files": len(sealed["bad"]),
         "quarantined_rows": left_out,
         "skewed": [skew for place, skew in enumerate(skewed) if skew not in skewed[:place]],
         "positive_decisions": sum(file["positive_decisions"] for file in files),
         "output": str(job.output),
-    }
+    } | ({} if before is None else {"scored_before": sum(file["input"] in before for file in files)})
 
 
 def _cores() -> int:
