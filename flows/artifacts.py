@@ -64,7 +64,8 @@ def show_scores(name: str, receipt: dict[str, Any]) -> None:
 def receipt_of(receipt: dict[str, Any]) -> str:
     """What scoring says of itself, as Markdown."""
     drift = receipt.get("drift")
-    told = {key: value for key, value in receipt.items() if key not in ("drift", "skewed")}
+    told = {key: value for key, value in receipt.items() if key != "drift"}
+    told["skewed"] = ", ".join(markdown(skew["column"]) for skew in receipt["skewed"]) or "none"
     table = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in told.items())
     text = f"# {receipt['rows']:,} rows scored by `{receipt['model']}`\n\n| | |\n|---|---|\n{table}\n"
     text += "".join(f"\n- skew: column {markdown(skew['words'], 400)}" for skew in receipt["skewed"])
