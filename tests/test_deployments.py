@@ -291,7 +291,8 @@ def test_a_cron_schedule_has_made_a_run_that_ran(client: SyncPrefectClient, serv
     run = wait_until(ran, 240, "a scheduled run is Completed")[0]
     assert run.expected_start_time.second == 0
     assert run.start_time is not None
-    assert timedelta(0) <= run.start_time - run.expected_start_time < timedelta(minutes=2)
+    late = run.start_time - run.expected_start_time
+    assert timedelta(seconds=-1) < late < timedelta(minutes=2)  # Prefect's runner may be a moment early
 
 
 def test_who_serves_is_stopped_and_its_run_is_shown_as_crashed(
