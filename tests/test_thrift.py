@@ -143,6 +143,9 @@ def test_what_is_parsed_does_not_grow_with_the_row_groups(tmp_path: Path) -> Non
 def test_what_was_parsed_goes_with_its_reader(tmp_path: Path) -> None:
     """Metadata that its own schema holds would stay until Python looks for such rings."""
     table = made(tmp_path / "a.parquet")
+    with Reader(tmp_path / "a.parquet") as reader:  # the first file of a form is asked for its schema, once
+        reader.read(1, table.column_names)
+    del reader
     gc.collect()
     gc.disable()
     try:
