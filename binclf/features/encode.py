@@ -48,12 +48,6 @@ class Encoded:
         w = None if self.w is None else self.w[low:high]
         return Encoded(self.x[low:high], self.ids[low:high], self.y[low:high], w)
 
-    def put(self, rows: slice, source: Encoded) -> None:
-        """Write other rows over these."""
-        self.x[rows], self.ids[rows], self.y[rows] = source.x, source.ids, source.y
-        if self.w is not None:
-            self.w[rows] = source.w
-
     @classmethod
     def joined(cls, pieces: Sequence[Encoded]) -> Encoded:
         """Pieces end to end, copied unless it is only one."""

@@ -86,6 +86,8 @@ class HeldRows:
     def reader(self, plan: EpochPlan, rank: int, ranks: int) -> HeldReader:
         """The rank's rows in the order of an epoch, which may begin before all rows are encoded."""
         self._wait()
+        if self._is_whole:
+            return HeldReader(self, RowOrder(plan, rank, ranks))
         visits = plan.visits(rank, ranks)
         groups, places = np.unique(visits.group, return_index=True)
         needs = np.full(len(self.source.group_rows), plan.rows)
@@ -95,7 +97,7 @@ class HeldRows:
 
     def gather(self, rows: I64, position: int | None = None) -> Encoded:
         """Rows by their canonical numbers: any, or those that an epoch needs before a position."""
-        if self._filling is None:
+        if self._filling is None and not self._is_whole:
             self._begin(np.zeros(len(self.source.group_rows), dtype=np.int64))
         self._wait(position)
         return self._gatherer.take(self.records, rows, self._of(), self.lacking)
@@ -140,12 +142,15 @@ class HeldRows:
         self._raw[group] = replace(block, texts=(), counts=())
         return block
 
+    @property
+    def _is_whole(self) -> bool:
+        """Whether every row group is encoded, as in all epochs but the first."""
+        return len(self._filled) == len(self.source.group_rows)
+
     def _begin(self, needs: I64) -> None:
         """Decode and encode what was not, by the positions of an epoch that need each row group."""
         order = np.argsort(needs, kind="stable")
         todo = [group for group in order.tolist() if group not in self._filled]
-        if not todo:
-            return
 
         def some(item: int) -> Missing:
             return self._complete(todo[item * AT_ONCE : (item + 1) * AT_ONCE])
