@@ -20,9 +20,16 @@ TIMELESS: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCh
 
 
 def register() -> None:
-    """Make both profiles known, and load the steady one."""
-    settings.register_profile("steady", derandomize=True, max_examples=STEADY, print_blob=True, **TIMELESS)
-    settings.register_profile("hunt", max_examples=HUNTED * STEADY, print_blob=True, **TIMELESS)
+    """Make both profiles known, and load the steady one.
+
+    Both start from "default": with `CI` set, Hypothesis has loaded a profile of its own, which a profile without
+    a parent would inherit.
+    """
+    plain = settings.get_profile("default")
+    settings.register_profile(
+        "steady", plain, derandomize=True, database=None, max_examples=STEADY, print_blob=True, **TIMELESS
+    )
+    settings.register_profile("hunt", plain, max_examples=HUNTED * STEADY, print_blob=True, **TIMELESS)
     settings.load_profile("steady")
     _draw_no_constants_of_the_code()
 
