@@ -20,6 +20,7 @@ from binclf.loader.tier import Job, Room, choose
 from binclf.parquet import find, group_rows
 from binclf.solvers import schedule
 from binclf.solvers.choice import UNASKED_WEIGHTS
+from binclf.solvers.penalties import PASSES, strengths
 from binclf.split.intake import take_in
 
 EXACT_PASSES = 4  # of newton, as a rule
@@ -84,6 +85,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
             "train": passes,
             "decode": 1 if tier.name != "none" else 1 + passes,
             "evaluate": 1,
+            **_choosing(config, kept.rows),
             **_mending(config),
         },
     }
@@ -134,6 +136,12 @@ def _shares(config: Config) -> dict[str, float]:
 def _kept(config: Config) -> float:
     """The most of the training rows that are trained on: the larger class has at least half of them."""
     return (1 + config.data.downsample_majority) / 2
+
+
+def _choosing(config: Config, rows: int) -> dict[str, int]:
+    """Passes, at most, for the choice of a penalty: over train to fit each, over validation to judge it."""
+    tried = len(strengths(rows)) if config.train.choose_l2 else 0
+    return {"choose_l2": PASSES * tried, "judge_l2": tried} if tried else {}
 
 
 def _mending(config: Config) -> dict[str, int]:
