@@ -85,8 +85,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
             "train": passes,
             "decode": 1 if tier.name != "none" else 1 + passes,
             "evaluate": 1,
-            **_choosing(config, kept.rows),
-            **_mending(config),
+            **_asked_for(config, kept.rows),
         },
     }
 
@@ -138,16 +137,18 @@ def _kept(config: Config) -> float:
     return (1 + config.data.downsample_majority) / 2
 
 
-def _choosing(config: Config, rows: int) -> dict[str, int]:
-    """Passes, at most, for the choice of a penalty: over train to fit each, over validation to judge it."""
+def _asked_for(config: Config, rows: int) -> dict[str, int]:
+    """Passes for what only some ask for, at most.
+
+    Each penalty of a path over train, and over validation to judge it; over train to correct the intercept;
+    over validation to calibrate.
+    """
     tried = len(strengths(rows)) if config.train.choose_l2 else 0
-    return {"choose_l2": PASSES * tried, "judge_l2": tried} if tried else {}
-
-
-def _mending(config: Config) -> dict[str, int]:
-    """Passes for honest probabilities: over train to correct the intercept, over validation to calibrate."""
     is_moved = config.train.class_weight != "none" or config.data.downsample_majority < 1
-    passes = {"correct": int(is_moved), "calibrate": 2 * (config.train.calibration != "none")}
+    passes = {
+        "choose_l2": PASSES * tried, "judge_l2": tried, "correct": int(is_moved),
+        "calibrate": 2 * (config.train.calibration != "none"),
+    }  # fmt: skip
     return {name: count for name, count in passes.items() if count}
 
 
