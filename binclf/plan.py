@@ -20,6 +20,7 @@ from binclf.loader.tier import Job, Room, choose
 from binclf.parquet import find, group_rows
 from binclf.solvers import schedule
 from binclf.solvers.choice import UNASKED_WEIGHTS
+from binclf.solvers.penalties import PASSES, strengths
 from binclf.split.intake import take_in
 
 EXACT_PASSES = 4  # of newton, as a rule
@@ -84,7 +85,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
             "train": passes,
             "decode": 1 if tier.name != "none" else 1 + passes,
             "evaluate": 1,
-            **_mending(config),
+            **_asked_for(config, kept.rows),
         },
     }
 
@@ -136,10 +137,18 @@ def _kept(config: Config) -> float:
     return (1 + config.data.downsample_majority) / 2
 
 
-def _mending(config: Config) -> dict[str, int]:
-    """Passes for honest probabilities: over train to correct the intercept, over validation to calibrate."""
+def _asked_for(config: Config, rows: int) -> dict[str, int]:
+    """Passes for what only some ask for, at most.
+
+    Each penalty of a path over train, and over validation to judge it; over train to correct the intercept;
+    over validation to calibrate.
+    """
+    tried = len(strengths(rows)) if config.train.choose_l2 else 0
     is_moved = config.train.class_weight != "none" or config.data.downsample_majority < 1
-    passes = {"correct": int(is_moved), "calibrate": 2 * (config.train.calibration != "none")}
+    passes = {
+        "choose_l2": PASSES * tried, "judge_l2": tried, "correct": int(is_moved),
+        "calibrate": 2 * (config.train.calibration != "none"),
+    }  # fmt: skip
     return {name: count for name, count in passes.items() if count}
 
 

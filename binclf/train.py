@@ -26,9 +26,9 @@ from binclf.plan import foresee
 from binclf.probabilities import mend
 from binclf.solvers import schedule
 from binclf.solvers.choice import choice_of, unaffordable
-from binclf.solvers.distance import judged
 from binclf.solvers.pilot import pilot_of
-from binclf.solvers.problem import Problem, Solution, problem_of
+from binclf.solvers.problem import Solution, problem_of
+from binclf.solvers.solve import solved
 from binclf.solvers.units import coefficients
 from binclf.split import Split
 from binclf.storage import Place
@@ -93,9 +93,7 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     problem = problem_of(config, stores, features, split, kept)
     if pilot and solver.name == "newton":
         problem = replace(problem, seen=pilot.seen(features))
-    solution = _solved(solver.name, problem, world, checkpoints, peak)
-    if solver.name != "newton":
-        solution = judged(solution, problem, world, lacking)
+    solution = solved(solver.name, problem, world, checkpoints, peak, lacking)
     solution = mend(config, split, problem, solution, world)
     if world.rank == 0:
         seconds = {"seconds": time.perf_counter() - began, "reading_seconds": reading}
@@ -118,21 +116,6 @@ def _agreed_split(world: World, config: Config, run_dir: Place) -> Split:
     }
     world.agree(facts)
     return split
-
-
-def _solved(name: str, problem: Problem, world: World, checkpoints: Place, peak: Peak) -> Solution:
-    """By the solver of that name; torch is imported for the one that needs it."""
-    if name == "newton":
-        from binclf.solvers import newton
-
-        return newton.fit(problem, world, checkpoints=checkpoints)
-    with peak.apart():  # 330 MB of torch's own
-        import torch
-
-        from binclf.solvers import minibatch
-
-        world.parallel(torch.nn.Linear(1, 1).to(world.device))  # what DDP imports when it is first used
-    return minibatch.fit(problem, world, checkpoints=checkpoints)
 
 
 def order_of(settings: Train) -> Order:

@@ -34,6 +34,7 @@ def problems(config: Config) -> list[str]:
         *_group_problems(config),
         *_column_problems(config),
         *_solver_problems(config),
+        *_penalty_problems(config),
         *_train_problems(config),
         *_evaluate_problems(config),
         *_score_problems(config),
@@ -120,10 +121,22 @@ def _solver_problems(config: Config) -> Iterator[str]:
         yield f"column '{name}' is in train.nonnegative and in train.nonpositive: list it in data.exclude"
 
 
-def _train_problems(config: Config) -> Iterator[str]:
+def _penalty_problems(config: Config) -> Iterator[str]:
     train = config.train
     if -1 < train.l2 < 0:
         yield f"train.l2 = {train.l2}: it is at least 0, or -1 to be chosen from the training weight"
+    if not train.choose_l2:
+        if train.changed("l2_rule"):
+            yield f"train.l2_rule = '{train.l2_rule}' has no effect without train.choose_l2: remove it"
+        return
+    if train.changed("l2") and not train.l1:
+        yield "train.l2 has no effect with train.choose_l2, unless train.l1 sets a ratio: remove it"
+    if _has_no_validation(config):
+        yield "train.choose_l2 is judged on validation rows: set split.validation_fraction, or remove it"
+
+
+def _train_problems(config: Config) -> Iterator[str]:
+    train = config.train
     if train.momentum and train.optimizer != "sgd":
         yield f"train.momentum has no effect with train.optimizer = '{train.optimizer}': remove it"
     if not train.shuffle:

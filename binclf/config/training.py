@@ -10,7 +10,7 @@ from binclf.config.section import Names, Section
 
 # settings that one solver reads and the others do not; where train.solver is auto, they choose it
 READS: dict[str, frozenset[str]] = {
-    "newton": frozenset({"l1", "tolerance", "nonnegative", "nonpositive"}),
+    "newton": frozenset({"l1", "choose_l2", "l2_rule", "tolerance", "nonnegative", "nonpositive"}),
     "minibatch": frozenset(
         {
             "batch_rows", "epochs", "shuffle", "window_rows", "optimizer", "learning_rate", "momentum",
@@ -43,6 +43,16 @@ class Train(Section):
         le=1e6,
         description="Penalty l2/2 |w|^2 beside the mean log-loss; the intercept is free. 0: none. "
         "-1: one over the training weight (scikit-learn's C = 1), within 1e-6 and 1e-3.",
+    )
+    choose_l2: bool = Field(
+        False,
+        description="newton: let validation rows choose the penalty, of some ten that are tried, each by "
+        "one or two passes. With l1 both are scaled, and keep their ratio.",
+    )
+    l2_rule: Literal["least", "one_standard_error"] = Field(
+        "least",
+        description="Which penalty choose_l2 takes. least: of the least validation log-loss. "
+        "one_standard_error: the strongest whose log-loss is within one standard error of that.",
     )
     tolerance: float = Field(
         1e-6,

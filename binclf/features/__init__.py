@@ -6,6 +6,7 @@ columns in memory.
 """
 
 from binclf.features.block import Block, Decoding, decode
+from binclf.features.collisions import Collisions, collisions
 from binclf.features.columns import Roles, roles, slice_columns
 from binclf.features.downsampling import Downsampling
 from binclf.features.encode import Encoded, Encoder
@@ -21,6 +22,7 @@ __all__ = [
     "OTHER",
     "Block",
     "CategoricalColumn",
+    "Collisions",
     "Decoding",
     "Downsampling",
     "Encoded",
@@ -32,6 +34,7 @@ __all__ = [
     "Roles",
     "Standard",
     "Target",
+    "collisions",
     "decode",
     "learn",
     "roles",

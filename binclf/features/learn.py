@@ -14,6 +14,7 @@ from binclf import kernels
 from binclf.config import Config
 from binclf.features import statistics
 from binclf.features.block import Block
+from binclf.features.collisions import collisions
 from binclf.features.columns import Roles
 from binclf.features.levels import LevelCounts
 from binclf.features.records import FIRST_LEVEL, CategoricalColumn, Features, NumericColumn
@@ -208,3 +209,6 @@ def tell(features: Features) -> None:
                 f"{2**features.hash_bits:,}",
                 f"{categorical.buckets:,}",
             )
+    found = collisions(features)
+    if found is not None and found.advised_bits > found.bits:
+        log.warning("%s", found.words)

@@ -162,6 +162,24 @@ def trend(runs: Sequence[Mapping[str, Any]]) -> str:
     return _svg("trend", draw)
 
 
+def penalties(tried: Rows, axis: str, taken: int) -> str:
+    """Log-loss over the penalty that `axis` names: of validation, with its standard error, and of train."""
+
+    def draw(axes: Any) -> None:  # noqa: ANN401 - matplotlib
+        x, y = _xy(tried, axis, "log_loss")
+        errors = [one["error"] for one in tried]
+        axes.errorbar(x, y, yerr=errors, color=ONE, linewidth=1.6, marker="o", markersize=4, capsize=2,
+                      label="validation")  # fmt: skip
+        axes.plot(x, [one["train_loss"] for one in tried], color=TWO, linestyle=(0, (4, 1.5)), label="train")
+        axes.axvline(x[taken], **_chance())
+        axes.set_xscale("log")
+        axes.set(xlabel=f"{axis}, logarithmic (dashed: taken)", ylabel="log-loss")
+        axes.grid(visible=True, axis="y")
+        axes.legend(loc="best")
+
+    return _svg("penalties", draw)
+
+
 def _reach(found: Mapping[str, Sequence[float]], threshold: float) -> float:
     """Up to where nearly all rows lie: probabilities of rare events are all small."""
     both = [p + n for p, n in zip(found["positive"], found["negative"], strict=True)]

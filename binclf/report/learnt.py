@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from binclf import artifact
-from binclf.features import CategoricalColumn, NumericColumn
+from binclf.features import CategoricalColumn, NumericColumn, collisions
 from binclf.report import numbers
 from binclf.report.blocks import Block, Cell, Section, Table, Words, cut
 from binclf.report.text import plain
@@ -61,6 +61,8 @@ def _left_out(run: artifact.Run) -> Iterator[str]:
             f"Hashed into 2^{run.features.hash_bits} shared weights, which are not told one by one: "
             f"{', '.join(hashed[:20])}{f' and {len(hashed) - 20} more' if len(hashed) > 20 else ''}."
         )
+    if (shared := collisions(run.features)) is not None:
+        yield f"{shared.words[0].upper()}{shared.words[1:]}."
     unseen = [plain(c.name) for c in run.features.numeric if c.deviation == 0]
     if unseen:
         yield f"Constant in train, so without effect: {', '.join(unseen[:20])}."

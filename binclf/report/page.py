@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from binclf.report import against, changes, judged, learnt, proof, slices, source
+from binclf.report import against, changes, judged, learnt, penalty, proof, slices, source
 from binclf.report.blocks import Section
 from binclf.report.facts import Facts
 from binclf.report.text import plain
@@ -64,6 +64,7 @@ def sections(facts: Facts) -> list[Section]:
         learnt.section(facts.run),
         source.columns(facts),
         changes.section(facts),
+        penalty.section(facts.run),
         proof.optimum(facts.run),
         proof.receipts(facts),
         proof.again(facts.run),

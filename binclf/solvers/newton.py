@@ -30,8 +30,9 @@ from binclf.solvers.checkpoint import Checkpoint
 from binclf.solvers.descent import Descent, State
 from binclf.solvers.inference import dependences, inference
 from binclf.solvers.pace import SLOW_SECONDS
+from binclf.solvers.penalties import Near
 from binclf.solvers.point import penalty_of, weights_of
-from binclf.solvers.problem import Problem, Solution
+from binclf.solvers.problem import Problem, Seen, Solution
 from binclf.solvers.quadratic import Model, Penalty
 from binclf.solvers.sample import optimum_of, sample_of
 from binclf.solvers.verdict import Fit, base_loss, base_point, failed, is_good
@@ -59,17 +60,12 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
         DataError: the classes can be told apart without fault and nothing bounds the weights.
     """
     features = problem.features
-    size = features.width + features.table_size + 1
-    if size > MOST_WEIGHTS:
-        raise ConfigError(
-            f"train.solver = 'newton' takes at most {MOST_WEIGHTS:,} weights, and these features have "
-            f"{size:,}: lower features.max_levels or features.hash_bits, or use 'minibatch'."
-        )
-    reducer = Reducer(problem.train, features, problem.weight, world)
-    penalty = penalty_of(problem)
+    reducer, penalty = _reducer(problem, world), penalty_of(problem)
     found = _Newton(problem, reducer, penalty, checkpoints).go()
     told = dependences(features, found.sums)
     if world.rank == 0:
+        loss, passes = found.history[-1]["train_loss"], len(found.history)
+        log.info("%d passes: train loss %.9f, %s", passes, loss, found.certificate.told())
         for names in told:
             log.warning("%s", _dependent(names))
     scores = _scores(problem, found, world)
@@ -88,6 +84,29 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
         {"passes": passes, "rows_seen": passes * reducer.store.source.rows, "each_row_once_a_pass": True},
         inference(features, found.point, found.sums, penalty, scores),
     )
+
+
+def approached(problem: Problem, world: World) -> Near:
+    """Weights within the tolerance of the settings, and nothing else that `fit` gives."""
+    found = _Newton(problem, _reducer(problem, world), penalty_of(problem), None).go()
+    seen = Seen(found.model.point, found.sums)
+    return Near(seen, found.point, len(found.history), found.history[-1]["train_loss"])
+
+
+def looked_at(point: F64, problem: Problem, world: World) -> Seen:
+    """What a pass finds at a point, float64 [p]."""
+    return Seen(point, _reducer(problem, world).at(point))
+
+
+def _reducer(problem: Problem, world: World) -> Reducer:
+    features = problem.features
+    size = features.width + features.table_size + 1
+    if size > MOST_WEIGHTS:
+        raise ConfigError(
+            f"train.solver = 'newton' takes at most {MOST_WEIGHTS:,} weights, and these features have "
+            f"{size:,}: lower features.max_levels or features.hash_bits, or use 'minibatch'."
+        )
+    return Reducer(problem.train, features, problem.weight, world)
 
 
 def _scores(problem: Problem, found: Fit, world: World) -> F64 | None:
@@ -128,9 +147,6 @@ class _Newton:
             is_good = self._is_good(found)
         if not is_good:
             raise DataError(failed(found, self.problem, self.reducer))
-        if self.reducer.world.rank == 0:
-            loss, passes = self.history[-1]["train_loss"], len(self.history)
-            log.info("%d passes: train loss %.9f, %s", passes, loss, found.certificate.told())
         return found
 
     def _from(self, state: State, *, is_last: bool = False) -> Fit:

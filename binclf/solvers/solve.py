@@ -1,0 +1,49 @@
+"""The solver that was chosen, at work: beside the penalty that validation rows choose, if they are asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from binclf.loader.process import Peak
+from binclf.solvers import penalties
+from binclf.solvers.distance import judged
+from binclf.solvers.problem import Problem, Solution
+from binclf.storage import Place
+from binclf.world import World
+
+
+def solved(
+    name: str, problem: Problem, world: World, checkpoints: Place | None, peak: Peak, lacking: str
+) -> Solution:
+    """The weights, and how far they are from the optimum; torch is imported for the solver that needs it.
+
+    The same on all ranks, which must all ask.
+
+    Args:
+        name: of the solver.
+        problem: stores with features attached.
+        world: the ranks.
+        checkpoints: folder for rank 0's checkpoints, or None.
+        peak: of memory, beside which torch's own is not counted.
+        lacking: why the distance from the optimum is not to be known; empty: it is.
+    """
+    if name == "newton":
+        return _by_newton(problem, world, checkpoints)
+    with peak.apart():  # 330 MB of torch's own
+        import torch
+
+        from binclf.solvers import minibatch
+
+        world.parallel(torch.nn.Linear(1, 1).to(world.device))  # what DDP imports when it is first used
+    return judged(minibatch.fit(problem, world, checkpoints=checkpoints), problem, world, lacking)
+
+
+def _by_newton(problem: Problem, world: World, checkpoints: Place | None) -> Solution:
+    from binclf.solvers import newton
+
+    if not problem.settings.choose_l2:
+        return newton.fit(problem, world, checkpoints=checkpoints)
+    near, look = newton.approached, newton.looked_at
+    problem, path = penalties.chosen(problem, (near, look), world, checkpoints)
+    solution = newton.fit(problem, world, checkpoints=checkpoints)
+    return replace(solution, record={**solution.record, "penalties": path})
