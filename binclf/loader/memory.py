@@ -139,6 +139,11 @@ def holding(
     )
 
 
+def scoring(shape: Shape, rows: int, threads: int) -> int:
+    """Bytes of threads that each decode a row group of so many rows, not to hold it; libraries included."""
+    return _decoding(shape, rows, threads) + FIXED
+
+
 def shown(size: float) -> str:
     """Bytes for people.
 
