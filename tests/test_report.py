@@ -19,6 +19,7 @@ from binclf.report.blocks import Table
 from binclf.report.slices import judged
 from binclf.report.text import MOST, markdown, plain
 from tests.evaluated import evaluated, measured
+from tests.wide import wide
 
 GOOD: dict[str, Any] = {
     "rows": 1234, "positive_rate": 0.25, "mean_prediction": 0.25, "log_loss": 0.4, "base_log_loss": 0.5,
@@ -82,6 +83,15 @@ def test_many_columns_and_few_rows_are_not_to_be_trusted_though_they_rank_well()
     found = report.verdict({"test": metrics})
     assert found.title.startswith("Do not trust the probabilities: they are no better than telling everyone")
     assert "The order of the rows is worth something" in found.findings[0].words
+
+
+def test_a_run_of_too_many_columns_says_so_in_the_first_line_of_its_page(tmp_path: Path) -> None:
+    first, found = wide(tmp_path, 800, 150)
+    assert found["roc_auc"] > 0.75
+    assert found["log_loss"] > found["base_log_loss"]
+    assert first.startswith(
+        "Do not trust the probabilities: they are no better than telling everyone the base"
+    )
 
 
 @pytest.mark.parametrize(
