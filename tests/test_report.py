@@ -150,6 +150,14 @@ def test_the_champion_has_a_say(told: str, level: str, words: str) -> None:
     assert (found.level, words in found.title) == (level, True)
 
 
+@pytest.mark.parametrize(("low", "word"), [(0.001, "worse"), (-0.001, "not better")])
+def test_a_run_that_is_worse_than_the_champion_is_called_so(low: float, word: str) -> None:
+    loss = {"champion": 0.4, "challenger": 0.403, "difference": 0.003, "interval": [low, 0.005]}
+    found = report.verdict({"test": GOOD}, {"verdict": "keep", "log_loss": loss})
+    assert f"{word} than the champion" in found.title
+    assert found.findings[0].words.startswith(f"It is {word} than the champion")
+
+
 def test_a_model_that_says_the_same_as_the_champion_needs_no_care() -> None:
     """A night without new data: nothing is wrong with it."""
     same = {"verdict": "keep", "identical": True, "further_rows": None}
