@@ -59,14 +59,13 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
     kept = _groups(config, files, _kept(config) * _shares(config)["train"], columns)
     job = _job(config, intake.schema.columns, intake.label, {**parts, "train": kept}, ranks)
     tier = choose(job)
-    size = sum(foot.bytes for foot in intake.feet)
     solver, epochs = config.train.asked, config.train.epochs
     is_stepwise = solver != "newton"
     passes = epochs if solver == "minibatch" else EXACT_PASSES
     return {
         "files": len(files),
         "rows": sum(files),
-        "bytes": size,
+        "bytes": sum(foot.bytes for foot in intake.feet),
         "parts": {part: counts.rows for part, counts in parts.items()},
         "ranks": ranks,
         "solver": solver,
