@@ -1,7 +1,7 @@
 """Peak memory of a streaming rank at two sizes: `python -m benchmarks.memory [--rows 1100000 11000000]`.
 
-Each size is trained by the command line with `train.cache = "none"` and `train.memory_bytes` of 256 MiB; what
-was predicted and what it took (beside Python's and torch's own) are read from the run's receipts.
+Each size is trained and evaluated by the command line with `train.cache = "none"` and 256 MiB allowed by
+`train.memory_bytes`; what was predicted and what it took, beside Python and torch, is read from the receipts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_100_000, 11_000_000])
     peaks: list[int] = []
-    sys.stdout.write(f"{'rows':>12}{'allowed MiB':>14}{'predicted MiB':>16}{'peak MiB':>12}\n")
+    sys.stdout.write(f"{'rows':>12}{'allowed MiB':>14}{'predicted MiB':>16}{'peak MiB':>12}")
+    sys.stdout.write(f"{'to evaluate':>16}{'peak MiB':>12}\n")
     for rows in parser.parse_args().rows:
         with tempfile.TemporaryDirectory() as folder:
             peaks.append(peak(Path(folder), rows))
@@ -40,10 +41,13 @@ def peak(folder: Path, rows: int) -> int:
     command = [sys.executable, "-m", "binclf"]
     subprocess.run([*command, "split", str(path)], check=True, capture_output=True)
     subprocess.run([*command, "train", str(path)], check=True, capture_output=True)
-    actual = json.loads(next(store.glob("bench-*/receipts.json")).read_text())["actual"]
-    told = (actual["memory_allowed_bytes"], actual["memory_predicted_bytes"], actual["memory_bytes"])
+    receipts = json.loads(next(store.glob("bench-*/receipts.json")).read_text())
+    actual, predicted = receipts["actual"], receipts["predicted"]
+    told = (actual["memory_allowed_bytes"], actual["memory_predicted_bytes"], actual["memory_bytes"],
+            predicted["memory_evaluate_bytes"], actual["memory_evaluate_bytes"])  # fmt: skip
     cells = [size / 2**20 for size in told]
-    sys.stdout.write(f"{rows:>12,}{cells[0]:>14.0f}{cells[1]:>16.0f}{cells[2]:>12.0f}\n")
+    sys.stdout.write(f"{rows:>12,}{cells[0]:>14.0f}{cells[1]:>16.0f}{cells[2]:>12.0f}")
+    sys.stdout.write(f"{cells[3]:>16.0f}{cells[4]:>12.0f}\n")
     refused = subprocess.run(
         [*command, "train", str(path), f"train.memory_bytes={TOO_LITTLE}"],
         capture_output=True, text=True, check=False,

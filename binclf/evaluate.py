@@ -1,169 +1,30 @@
-"""How good is a run: one streaming pass over each part, in memory independent of the rows.
+"""How good is a run: each part judged in one streaming pass, in memory independent of the rows.
 
-Row groups are dealt to ranks and threads, and what each adds up is put together to the same bits whoever did
-it. A threshold that a rule chooses is chosen on validation, which is then gone over once more with it.
+A threshold that a rule chooses is chosen on validation, which is then gone over once more with it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
-from binclf import artifact, golden, hashing, predict, registry
+from binclf import artifact, golden, predict, registry
 from binclf.compare.overlap import flattered, overlap
 from binclf.config import Rule
 from binclf.errors import together
 from binclf.features import slice_columns
+from binclf.judgement import Judge, Judgement
 from binclf.labelled import Needed, refuse_unlabelled
-from binclf.labels import weight_quantum
-from binclf.metrics import (
-    BINS,
-    BLOCKS,
-    MOST_BINS,
-    MOST_LEVELS,
-    Clusters,
-    Histogram,
-    Slices,
-    Tally,
-    choose,
-    edges_of,
-    left_open,
-    metrics,
-    pictures,
-)
-from binclf.parquet import Column, feature_codes, find, footers
-from binclf.predict import Model
-from binclf.profile import Observation
-from binclf.scored import Labels, RowGroup, Scored, each, row_groups, total_weight, unlabelled_rows
-from binclf.split import PART_NAMES
+from binclf.loader.process import Peak
+from binclf.metrics import choose, pictures
+from binclf.parquet import find, footers
+from binclf.scored import RowGroup, row_groups, total_weight, unlabelled_rows
+from binclf.split import PART_NAMES, Split
 from binclf.storage import Place
 from binclf.world import Lone, World
 
 log = logging.getLogger(__name__)
-
-LEFT_OPEN = 1e-6  # of an area, by scores that were joined: more is gone over again
-LOOK_ROWS, LOOK_GROUPS = 2**18, 4  # at least
-RANKS = 512  # cells of the score in which the rows of clusters are counted
-SLICE_BLOCKS = 128  # of clusters
-GROUPS = hashing.key("evaluate")
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """What rows are judged by, and what of them is told."""
-
-    model: Model
-    needed: Needed
-    group: Column | None
-    world: World
-
-    def of(
-        self, places: Sequence[RowGroup], rows: int, weight: float, *, is_watched: bool = False
-    ) -> Judgement:
-        """The judgement of row groups, with so many rows of such weight together; all ranks get it.
-
-        One pass. Only where scores may have to be joined some row groups are looked at before, and only if
-        joining left more open of an area than is stated there is another pass.
-        """
-        quantum = weight_quantum(weight) if self.needed.weight else 0.0
-        known, left, before = self._look(places, rows, quantum), 0.0, math.inf
-        while True:
-            judged = self._pass(places, Judgement.empty(self, quantum, known, is_watched=is_watched))
-            known, before = judged.whole.histogram(), left or before
-            left = left_open(known)
-            if left < LEFT_OPEN or left > before / 2:  # a pass that gains little is the last
-                return judged
-            if self.world.rank == 0:
-                log.info("going over the rows once more: of their crowded scores too many were joined")
-
-    def _look(self, places: Sequence[RowGroup], rows: int, quantum: float) -> Histogram | None:
-        """The scores of some row groups, evenly chosen; None where nothing is to be learnt from them."""
-        if not rows or (rows <= MOST_BINS and not self.group and not (self.needed.slices and rows > BINS)):
-            return None
-        chosen = max(-(-LOOK_ROWS * len(places) // rows), LOOK_GROUPS)
-        some = places[:: max(len(places) // chosen, 1)]
-        plain = replace(self, needed=replace(self.needed, slices=()), group=None)
-        found = plain._pass(some, Judgement.empty(plain, quantum, None)).whole.histogram()
-        return found if len(found.scores) else None
-
-    def _pass(self, places: Sequence[RowGroup], mine: Judgement) -> Judgement:
-        """All row groups, each by one of the ranks."""
-        share = (self.world.rank, self.world.size)
-        also = (*self.needed.slices, *([self.group] if self.group else []))
-        answer = Labels(self.needed.label, self.needed.weight)
-        each(self.model, places, answer, mine.add, also=also, share=share)
-        if self.world.size == 1:
-            return mine
-        self.world.meet()
-        total = mine.none()
-        if mine.observation is not None and total.observation is not None:
-            own = mine.observation
-            total.observation.merge_packed(self.world.fold(own.pack, own.merge_packed))
-        total.whole.merge_packed(self.world.fold(mine.whole.pack, mine.whole.merge_packed))
-        total.slices.merge_packed(self.world.fold(mine.slices.pack, mine.slices.merge_packed))
-        return total
-
-    def with_threshold(self, threshold: float) -> Judge:
-        """The same with another threshold."""
-        return replace(self, model=replace(self.model, threshold=threshold))
-
-
-@dataclass(slots=True)
-class Judgement:
-    """What was added up of some rows, and of their slices."""
-
-    columns: tuple[Column, ...]  # of the slices
-    group: Column | None
-    whole: Tally
-    slices: Slices
-    observation: Observation | None  # of the columns, where they are watched
-
-    @classmethod
-    def empty(
-        cls, judge: Judge, quantum: float, known: Histogram | None, *, is_watched: bool = False
-    ) -> Judgement:
-        """Of no rows; cells are laid by what is known of the scores."""
-        edges = {size: None if known is None else edges_of(known, size) for size in (MOST_BINS, BINS, RANKS)}
-        of_whole, of_slice = None, None
-        if judge.group:
-            of_whole, of_slice = Clusters(BLOCKS, edges[RANKS]), Clusters(SLICE_BLOCKS, None)
-        threshold = judge.model.threshold
-        whole = Tally(threshold, quantum, MOST_BINS, edges[MOST_BINS], of_whole)
-        sliced = Tally(threshold, quantum, BINS, edges[BINS], of_slice)
-        slices = Slices([column.name for column in judge.needed.slices], sliced)
-        observation = Observation(judge.model) if is_watched else None
-        return cls(judge.needed.slices, judge.group, whole, slices, observation)
-
-    def none(self) -> Judgement:
-        """The same of no rows, to add up what ranks have."""
-        observation = Observation(self.observation.model) if self.observation else None
-        empty = replace(self, whole=self.whole.empty(), slices=self.slices.empty())
-        return replace(empty, observation=observation)
-
-    def add(self, scored: Scored) -> None:
-        """Add the rows of a row group."""
-        own = (scored.logits, scored.labels, scored.weights)
-        groups = scored.rows.hashes(self.group.name, GROUPS) if self.group else None
-        self.whole.add(*own, groups)
-        for column in self.columns:
-            codes, texts = feature_codes(scored.rows, column)
-            self.slices.add(column.name, (codes, texts), own, groups)
-        if self.observation is not None:
-            self.observation.see(scored.number, scored.rows, scored.logits)
-
-    def told(self) -> dict[str, Any]:
-        """Metrics as `metrics.json` has them, slices within."""
-        found, slices = metrics(self.whole), self.slices.told()
-        crowded = {
-            f"slices.{name}": f"it has more than {MOST_LEVELS} values"
-            for name, own in slices.items()
-            if own is None
-        }
-        return found | {"slices": slices, "undefined": found["undefined"] | crowded}
 
 
 def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
@@ -180,33 +41,51 @@ def of_parts(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
     """
     split, needed = run.split, _needed(run)
     judge = Judge(predict.of_run(run), needed, needed.clusters(split.columns), world or Lone())
-    rule, histogram = Rule.parse(run.config.evaluate.threshold), None
-    if rule.is_chosen:
-        validation = judge.of(
-            row_groups(split.parts["validation"]), split.rows("validation"), split.weight("validation")
-        )
-        histogram = validation.whole.histogram()
-    threshold, reason = choose(rule, histogram)
+    rule = run.config.evaluate.threshold
+    threshold, reason = _threshold(judge, split, rule)
     judge = judge.with_threshold(threshold)
-    if rule.is_chosen and not reason and judge.world.rank == 0:
-        log.info("threshold %.6g, by %s on validation", threshold, run.config.evaluate.threshold)
-    if reason and judge.world.rank == 0:
-        log.warning("no row is decided yes, for no threshold can be chosen: %s", reason)
     found: dict[str, Any] = {"metrics": {}, "pictures": {}}
     for part in PART_NAMES:
         if split.parts.get(part):
-            places, rows, weight = row_groups(split.parts[part]), split.rows(part), split.weight(part)
-            judged = judge.of(places, rows, weight, is_watched=part == "train")
-            if judged.observation is not None:
-                found["profile"] = judged.observation.profile().as_json()
-            if judged.whole.rows != split.rows(part):
-                raise AssertionError(f"{judged.whole.rows} {part} rows were judged of {split.rows(part)}")
-            found["metrics"][part] = judged.told()
-            found["pictures"][part] = pictures(judged.whole)
-            if judge.world.rank == 0:
-                log.info("evaluated %s: %s rows", part, f"{judged.whole.rows:,}")
-    told = {"threshold": judge.model.threshold, "rule": run.config.evaluate.threshold, "reason": reason}
-    return {"threshold": told, **found}
+            found["metrics"][part], found["pictures"][part], profile = _of_part(judge, split, part)
+            found |= profile
+    return {"threshold": {"threshold": threshold, "rule": rule, "reason": reason}, **found}
+
+
+def measured(run: artifact.Run, world: World | None = None) -> dict[str, Any]:
+    """`of_parts`, and as `memory_bytes` the most that it took in this process; null where not known."""
+    peak = Peak()
+    return {**of_parts(run, world), "memory_bytes": peak.bytes()}
+
+
+def _threshold(judge: Judge, split: Split, text: str) -> tuple[float, str]:
+    """The threshold by a rule, and what is amiss with it."""
+    rule = Rule.parse(text)
+    histogram = _judged(judge, split, "validation").whole.histogram() if rule.is_chosen else None
+    threshold, reason = choose(rule, histogram)
+    if judge.world.rank == 0 and reason:
+        log.warning("no row is decided yes, for no threshold can be chosen: %s", reason)
+    elif judge.world.rank == 0 and rule.is_chosen:
+        log.info("threshold %.6g, by %s on validation", threshold, text)
+    return threshold, reason
+
+
+def _of_part(judge: Judge, split: Split, part: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Metrics, pictures, and of train the profile; what was added up of the rows goes with the call."""
+    judged = _judged(judge, split, part)
+    watched = judged.observation
+    profile = {} if watched is None else {"profile": watched.profile().as_json()}
+    if judged.whole.rows != split.rows(part):
+        raise AssertionError(f"{judged.whole.rows} {part} rows were judged of {split.rows(part)}")
+    told, drawn = judged.told(), pictures(judged.whole)
+    if judge.world.rank == 0:
+        log.info("evaluated %s: %s rows", part, f"{judged.whole.rows:,}")
+    return told, drawn, profile
+
+
+def _judged(judge: Judge, split: Split, part: str) -> Judgement:
+    places = row_groups(split.parts[part])
+    return judge.of(places, split.rows(part), split.weight(part), is_watched=part == "train")
 
 
 def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) -> dict[str, Any]:

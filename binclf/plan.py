@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from binclf.config import Config
-from binclf.errors import together
+from binclf.errors import ConfigError, together
 from binclf.features import Decoding, roles
 from binclf.labels import LabelRule
-from binclf.loader.memory import Shape, shown
+from binclf.loader.memory import Shape, scoring, shown
+from binclf.loader.source import threads
 from binclf.loader.tier import Job, Room, choose
+from binclf.metrics import judging
 from binclf.parquet import find, group_rows
 from binclf.solvers import schedule
 from binclf.solvers.choice import UNASKED_WEIGHTS
@@ -42,8 +44,8 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
     """What a run of this config on so many ranks of this machine will read, need and cost.
 
     Returns what JSON can hold: files, rows and bytes of the data; rows of the parts; batch_rows and steps of
-    an epoch; tier, memory of a rank in bytes; disk_bytes of the parts and the cache; and passes: how often
-    each row is read or decoded, at most.
+    an epoch; tier, memory of a rank in bytes, and of evaluating the parts afterwards; disk_bytes of the parts
+    and the cache; and passes: how often each row is read or decoded, at most.
 
     Raises:
         DataError, ConfigError: as the split; or the rows do not fit the memory that is allowed.
@@ -58,14 +60,13 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
     kept = _groups(config, files, _kept(config) * _shares(config)["train"], columns)
     job = _job(config, intake.schema.columns, intake.label, {**parts, "train": kept}, ranks)
     tier = choose(job)
-    size = sum(foot.bytes for foot in intake.feet)
     solver, epochs = config.train.asked, config.train.epochs
     is_stepwise = solver != "newton"
     passes = epochs if solver == "minibatch" else EXACT_PASSES
     return {
         "files": len(files),
         "rows": sum(files),
-        "bytes": size,
+        "bytes": sum(foot.bytes for foot in intake.feet),
         "parts": {part: counts.rows for part, counts in parts.items()},
         "ranks": ranks,
         "solver": solver,
@@ -74,6 +75,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
         "epochs": epochs if is_stepwise else None,
         "tier": tier.name,
         "memory_bytes": tier.need.total,
+        "memory_evaluate_bytes": _evaluating(job, parts),
         "memory_allowed_bytes": tier.budget,
         "disk_bytes": {
             "parts": 0 if config.split.method == "none" else sum(files) * columns * 4,
@@ -112,7 +114,8 @@ def text_of(found: dict[str, Any]) -> str:
         f"{'rank' if found['ranks'] == 1 else 'ranks'}",
         "steps": steps,
         "rows are": kept[found["tier"]],
-        "memory": f"{shown(found['memory_bytes'])} a rank of {shown(found['memory_allowed_bytes'])} allowed",
+        "memory": f"{shown(found['memory_bytes'])} a rank of {shown(found['memory_allowed_bytes'])} allowed; "
+        f"afterwards up to {shown(found['memory_evaluate_bytes'])} to evaluate",
         "disk": f"about {shown(disk['parts'])} for the parts, {shown(disk['cache'])} for decoded rows",
         "passes": ", ".join(f"{name} {count}" for name, count in found["passes"].items()),
     }
@@ -150,6 +153,28 @@ def _asked_for(config: Config, rows: int) -> dict[str, int]:
         "calibrate": 2 * (config.train.calibration != "none"),
     }  # fmt: skip
     return {name: count for name, count in passes.items() if count}
+
+
+def _evaluating(job: Job, parts: dict[str, Counts]) -> int:
+    """Bytes of judging the parts one after the other, by one process, when training has let go of its own.
+
+    Raises:
+        ConfigError: it is more than is allowed.
+    """
+    slices, allowed = job.config.evaluate.slices, job.config.train.memory_bytes or job.room.memory
+    largest = max((rows for counts in parts.values() for rows in counts.group_rows), default=0)
+    rows, many = max(counts.rows for counts in parts.values()), threads()
+    need = scoring(job.shape, largest, many) + judging(
+        rows, is_weighted=job.shape.is_weighted, slices=len(slices), group_rows=largest, threads=many
+    )
+    if need > allowed:
+        least = -(-need // 2**20)
+        raise ConfigError(
+            f"train.memory_bytes allows {shown(allowed)}, and to evaluate parts of up to {rows:,} rows after "
+            f"training up to {least} MiB are needed: set train.memory_bytes to {least * 2**20} or more"
+            f"{', or name fewer columns in evaluate.slices' if slices else ''}."
+        )
+    return need
 
 
 def _groups(config: Config, files: list[int], share: float, columns: int) -> Counts:

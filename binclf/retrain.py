@@ -14,7 +14,7 @@ from binclf import artifact, commit, golden, registry, report
 from binclf.compare import Sealed, compare
 from binclf.config import Config, parse
 from binclf.errors import ArtifactError, BinclfError, BusyError, ConfigError, DataError
-from binclf.evaluate import of_parts
+from binclf.evaluate import measured
 from binclf.launch import launch
 from binclf.profile import PROFILE
 from binclf.split import Split
@@ -126,11 +126,20 @@ def how_to_resume(run_dir: Place) -> str:
 def finish(run_dir: Place) -> None:
     """Evaluate a fitted run, write its report and seal it."""
     with artifact.working(run_dir):
-        conclude(run_dir, of_parts(artifact.open_run(run_dir, sealed=False)))
+        conclude(run_dir, measured(artifact.open_run(run_dir, sealed=False)))
 
 
 def conclude(run_dir: Place, found: Mapping[str, Any]) -> None:
-    """Write what evaluation found into a fitted run, and its report, and seal it."""
+    """Write what evaluation found into a fitted run, and its report, and seal it.
+
+    Args:
+        run_dir: the run.
+        found: what `evaluate.of_parts` gave, or `evaluate.measured`.
+    """
+    if "memory_bytes" in found:
+        receipts = commit.read_json(run_dir / "receipts.json")
+        receipts["actual"]["memory_evaluate_bytes"] = found["memory_bytes"]
+        commit.write_json(run_dir / "receipts.json", receipts)
     artifact.write_threshold(run_dir, found["threshold"])
     commit.write_json(run_dir / "metrics.json", found["metrics"])
     run = artifact.open_run(run_dir, sealed=False)
@@ -159,7 +168,7 @@ def register(run_dir: Place, uri: str = "") -> dict[str, Any]:
     run = artifact.open_run(run_dir)
     if not (uri or run.config.registry.is_on):
         return {}
-    found = registry.register(run, decide, uri)
+    found = registry.register(run, decide, uri, report.pictures_of(run))
     standing = "champion" if found["is_champion"] else f"not champion ({found['verdict']})"
     log.info("registered as %s, %s: %s", found["model"], standing, found["reason"])
     return {"registry": found}

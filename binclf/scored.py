@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -96,14 +95,17 @@ def each(
 def in_threads(work: Callable[[T], R], given: Sequence[T], threads: int = 0) -> Iterator[R]:
     """What work gives of each, in their order; after a failure no more are begun.
 
+    No more results wait for who asks than there are threads, so that memory does not grow with the rows.
+
     Args:
         work: called by several threads at once.
         given: what of.
         threads: 0: one for each core of this process, which of several ranks on a machine has its own.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(threads or max(min(cores, len(given)), 1), thread_name_prefix="score") as pool:
-        yield from pool.map(work, given)
+    from binclf.loader.source import ahead  # scoring does without the loader
+
+    yield from ahead(work, given, threads or max(min(cores, len(given)), 1))
 
 
 def _reader(model: Model, answer: Labels, also: Sequence[Column]) -> Callable[[int, RowGroup], Scored]:

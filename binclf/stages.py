@@ -16,7 +16,7 @@ from binclf import artifact, commit, registry
 from binclf.check import check, text_of
 from binclf.config import Config, parse
 from binclf.errors import ArtifactError, BinclfError, ConfigError, DataError, StorageError
-from binclf.evaluate import of_parts
+from binclf.evaluate import measured
 from binclf.parquet import find
 from binclf.retrain import begin as begin_run
 from binclf.retrain import conclude, fit, summary
@@ -105,7 +105,7 @@ def evaluate(run_dir: Place) -> None:
         raise ArtifactError(f"{run_dir} is not fitted: train it first.")
     if stage == "fitted":
         with artifact.working(run_dir):
-            commit.write_json(run_dir / JUDGED, of_parts(artifact.open_run(run_dir, sealed=False)))
+            commit.write_json(run_dir / JUDGED, measured(artifact.open_run(run_dir, sealed=False)))
 
 
 def compare(run_dir: Place) -> dict[str, Any]:

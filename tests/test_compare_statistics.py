@@ -24,7 +24,7 @@ from binclf.compare.tally import Tally
 from binclf.compare.verdict import Judgement, Level, judge
 from binclf.errors import ConfigError
 from binclf.metrics import intervals
-from tests.gates import BETTER, decided, gate, judged, pairs, promoted
+from tests.gates import BETTER, decided, equals, gate, judged, pairs, promoted
 from tests.laws import examples
 
 
@@ -281,6 +281,10 @@ def test_two_samples_of_one_process_are_rarely_promoted() -> None:
     found, _ = promoted(100, 1500, 600)
     assert found <= 12  # of a rate of 5 %, one in 300 such counts is above
     assert promoted(100, 1500, 600)[0] == found
+
+
+def test_of_models_of_which_neither_is_better_one_in_forty_is_promoted() -> None:
+    assert 0 < equals(200, 1000) <= 12  # 5 are expected; one in 200 such counts is above
 
 
 def test_a_challenger_that_is_no_better_than_the_margin_is_rarely_promoted() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,15 @@ import pytest
 from sklearn import metrics as oracle
 
 import binclf
-from binclf import artifact, evaluate
+from binclf import artifact, evaluate, judgement
 from binclf.config import Rule
 from binclf.errors import ArtifactError, BinclfError, ConfigError, DataError
 from binclf.evaluate import of_parts
 from binclf.metrics import NEVER
 from binclf.retrain import retrain
-from binclf.world import join
+from tests.beside import beside, judged
 from tests.ranks import run as run_ranks
 from tests.trained import on_disk, people, settings, write
-
-evaluation = sys.modules["binclf.evaluate"]  # the name is the function's
 
 
 def expected(model: binclf.Model, table: pa.Table) -> dict[str, float]:
@@ -259,11 +256,18 @@ def test_intervals_are_of_groups_where_the_data_have_them(grouped_run: Path) -> 
     assert "roc_auc" not in found["train"]["slices"]["member"][0]["intervals"]
 
 
-def judged(run_dir: str, most: int = evaluation.MOST_BINS) -> str:
+def judged_in_bins(run_dir: str, most: int) -> str:
     """In each rank: everything that evaluation tells, with so many bins."""
-    with join("cpu") as world, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "MOST_BINS", most)
-        return json.dumps(of_parts(artifact.open_run(run_dir), world))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judgement, "MOST_BINS", most)
+        return judged(run_dir)
+
+
+@pytest.mark.slow
+def test_rows_of_a_trained_run_are_judged_as_scikit_learn_would_on_any_number_of_ranks(
+    tmp_path: Path,
+) -> None:
+    assert beside(tmp_path, 5_000, (1, 2), is_weighted=True, is_tied=True) == []
 
 
 @pytest.mark.slow
@@ -275,9 +279,9 @@ def test_ranks_tell_the_same_bits_as_one_process(
     ranks: int, kind: str, most: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = request.getfixturevalue(kind)
-    monkeypatch.setattr(evaluation, "MOST_BINS", most)
+    monkeypatch.setattr(judgement, "MOST_BINS", most)
     alone = json.dumps(of_parts(artifact.open_run(run)))
-    assert run_ranks(ranks, judged, run_dir=str(run), most=most) == [alone] * ranks
+    assert run_ranks(ranks, judged_in_bins, run_dir=str(run), most=most) == [alone] * ranks
 
 
 def test_crowded_scores_are_gone_over_again_until_enough_is_known(
@@ -286,9 +290,9 @@ def test_crowded_scores_are_gone_over_again_until_enough_is_known(
     exact = json.loads((sliced_run / "metrics.json").read_text())["train"]
     found = {}
     for most, wanted in ((64, 0.05), (64, 1e-6), (512, 1e-6)):
-        monkeypatch.setattr(evaluation, "MOST_BINS", most)
-        monkeypatch.setattr(evaluation, "LEFT_OPEN", wanted)
-        with caplog.at_level("INFO", "binclf.evaluate"):
+        monkeypatch.setattr(judgement, "MOST_BINS", most)
+        monkeypatch.setattr(judgement, "LEFT_OPEN", wanted)
+        with caplog.at_level("INFO", "binclf.judgement"):
             found[most, wanted] = of_parts(artifact.open_run(sliced_run))["metrics"]["train"]
         again = caplog.text.count("going over the rows once more")
         assert (again > 0) == (wanted == 1e-6)
@@ -298,6 +302,16 @@ def test_crowded_scores_are_gone_over_again_until_enough_is_known(
             assert own[f"{name}_bound"] > 0
             assert abs(own[name] - exact[name]) <= own[f"{name}_bound"]
         assert own["log_loss"] == exact["log_loss"]
+
+
+def test_a_look_at_empty_row_groups_looks_on(
+    sliced_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a look no cells are laid, and memory would grow with the rows."""
+    monkeypatch.setattr(judgement, "MOST_BINS", 64)
+    monkeypatch.setattr(judgement, "LOOK_ROWS", 1)  # so that each fifth row group is looked at
+    data = write(tmp_path / "holes.parquet", people(400), [0, 25, 25, 25, 25] * 4)
+    assert evaluate(sliced_run, data)["data"]["roc_auc_bound"] > 0
 
 
 def test_a_precision_that_is_not_reached_decides_nothing_yes(people_dir: Path, tmp_path: Path) -> None:

@@ -31,8 +31,9 @@ from binclf.metrics import (
 )  # fmt: skip
 from binclf.metrics.ranking import CURVE_POINTS
 from binclf.parquet import Texts
+from tests.beside import THRESHOLD, WITHIN, differences
 from tests.laws import examples
-from tests.oracles import delong_brute
+from tests.oracles import delong_brute, of_scikit_learn
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -81,53 +82,19 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 def test_agrees_with_scikit_learn(data: Rows, threshold: float) -> None:
     logits, y, w = data
     found = metrics(tallied(data, [], threshold))
-    p = probabilities(logits)
     assert found["rows"] == len(y)
     assert found["weight"] == pytest.approx(w.sum(), rel=1e-12)
     if w.sum() == 0:
         assert found["log_loss"] is None
         assert found["undefined"]["log_loss"] == "all rows weigh 0"
         return
-    expected = {
-        "positive_rate": np.average(y, weights=w),
-        "log_loss": oracle.log_loss(y, p, sample_weight=w, labels=[0, 1]),
-        "brier": np.average((p - y) ** 2, weights=w),
-        "ece": ece(p, y, w),
-    }
-    rate = float(expected["positive_rate"])
-    base = oracle.log_loss(y, np.full(len(y), rate), sample_weight=w, labels=[0, 1]) if 0 < rate < 1 else 0.0
-    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-9, abs=1e-12)
-    assert found["base_log_loss"] == pytest.approx(base, rel=1e-9, abs=1e-12)
-    if 0 < rate < 1:
-        assert found["roc_auc"] == pytest.approx(oracle.roc_auc_score(y, logits, sample_weight=w), rel=1e-9)
-        ap = oracle.average_precision_score(y, logits, sample_weight=w)
-        assert found["pr_auc"] == pytest.approx(ap, rel=1e-9)
-    else:
-        assert found["roc_auc"] is found["pr_auc"] is None
+    wanted = of_scikit_learn(logits, y, w, threshold)
+    assert found["confusion"] == pytest.approx(wanted.pop("confusion"), rel=1e-12)
+    for name, value in wanted.items():
+        assert found[name] == (None if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)), name
+        assert (name in found["undefined"]) == (value is None), name
+    if wanted["roc_auc"] is None:
         assert found["undefined"]["roc_auc"] == "only one class has rows with weight"
-    compare_decisions(found, y, p >= threshold, w)
-
-
-def ece(p: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
-    """Expected calibration error over 15 bins, row by row."""
-    bins: dict[int, list[int]] = {}
-    for i in range(len(p)):
-        bins.setdefault(min(int(p[i] * 15), 14), []).append(i)
-    gaps = [abs(sum(w[i] * (p[i] - y[i]) for i in members)) for members in bins.values()]
-    return float(sum(gaps) / w.sum())
-
-
-def compare_decisions(found: dict[str, Any], y: np.ndarray, decided: np.ndarray, w: np.ndarray) -> None:
-    matrix = oracle.confusion_matrix(y, decided, sample_weight=w, labels=[0, 1])
-    (tn, fp), (fn, tp) = matrix.tolist()
-    assert found["confusion"] == pytest.approx({"tn": tn, "fp": fp, "fn": fn, "tp": tp}, rel=1e-12)
-    precision, recall, f1, _ = oracle.precision_recall_fscore_support(
-        y, decided, sample_weight=w, labels=[1], zero_division=np.nan
-    )
-    assert found["precision"] == (None if tp + fp == 0 else pytest.approx(precision[0], rel=1e-9))
-    assert found["recall"] == (None if tp + fn == 0 else pytest.approx(recall[0], rel=1e-9))
-    assert found["f1"] == (None if tp + fn == 0 else pytest.approx(f1[0], rel=1e-9))
-    assert ("precision" in found["undefined"]) == (tp + fp == 0)
 
 
 @examples(60)
@@ -171,16 +138,11 @@ def test_a_million_rows_agree_with_scikit_learn() -> None:
     random = np.random.default_rng(5)
     logits = random.normal(-1, 2, 10**6)
     labels = (random.random(10**6) < 1 / (1 + np.exp(-0.7 * logits))).astype(np.int8)
-    weights = random.random(10**6)
-    found = metrics(tallied((logits, labels, weights), list(range(65_536, 10**6, 65_536))))
-    assert found["roc_auc_bound"] == found["pr_auc_bound"] == 0
-    assert found["roc_auc"] == pytest.approx(
-        oracle.roc_auc_score(labels, logits, sample_weight=weights), abs=1e-9
-    )
-    expected = oracle.average_precision_score(labels, logits, sample_weight=weights)
-    assert found["pr_auc"] == pytest.approx(expected, abs=1e-9)
-    p = 1 / (1 + np.exp(-logits))
-    assert found["log_loss"] == pytest.approx(oracle.log_loss(labels, p, sample_weight=weights), rel=1e-9)
+    data = logits, labels, random.random(10**6)
+    found = metrics(tallied(data, list(range(65_536, 10**6, 65_536)), THRESHOLD))
+    assert found["roc_auc_bound"] == found["pr_auc_bound"] == found["ks_bound"] == found["gains_bound"] == 0
+    off = differences(found, *data)
+    assert max(off.values()) < WITHIN, off
 
 
 def many(count: int) -> tuple[np.ndarray, np.ndarray]:

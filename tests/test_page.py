@@ -347,6 +347,7 @@ def test_the_card_can_carry_its_pictures(trained_run: Path) -> None:
     for _, data in pictures:
         root = ET.fromstring(base64.b64decode(data))
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert float(root.attrib["width"]) > float(root.attrib["height"]) > 100  # else MLflow shows none
         assert not [e for e in root.iter() if e.tag.endswith("script")]
 
 

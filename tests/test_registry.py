@@ -6,6 +6,7 @@ import json
 import pickletools
 import re
 import shutil
+import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from binclf.registry import Window, aliases, register, roll_back
 from binclf.registry.address import Address, known, tracking_uri
 from binclf.registry.address import parse as parse_address
 from binclf.registry.server import Server
+from binclf.report import pictures_of
 from tests import made
 from tests.registered import Stub, keeping, metrics_of, promoting, sibling, template, unasked
 from tests.trained import people
@@ -162,19 +164,24 @@ def test_a_window_ends_with_the_latest_moment_of_the_data(tmp_path: Path) -> Non
 
 def test_a_run_is_a_version_with_all_that_was_found(make: Make, store: Path) -> None:
     run = make(1)
-    told = register(run, unasked)
+    pictures = pictures_of(run)
+    told = register(run, unasked, pictures=pictures)
     assert told["model"] == "models:/people/1"
     assert told["is_champion"]
     with server_of(store).asked() as client:
         version = client.get_model_version("people", "1")
         logged = client.get_run(version.run_id)
         files = {file.path for file in client.list_artifacts(version.run_id, "run")}
+        drawn = {file.path for file in client.list_artifacts(version.run_id, "run/pictures")}
         assert client.get_registered_model("people").aliases == {"champion": 1}
     assert version.tags["binclf.run"] == run.id
     assert version.tags["binclf.split"] == run.split.digest
     assert version.description.startswith("promote: there was no champion")
     assert {f"binclf.{part}.fingerprint" for part in run.split.parts} <= set(logged.data.tags)
-    assert files == {"run/report.html", "run/card.md"}
+    assert files == {"run/report.html", "run/card.md", "run/pictures"}
+    assert drawn == {f"run/pictures/{name}" for name in pictures}
+    assert {"calibration.svg", "gains.svg", "pr.svg", "roc.svg", "scores.svg"} == set(pictures)
+    assert all(ET.fromstring(picture).tag.endswith("}svg") for picture in pictures.values())
     assert logged.info.status == "FINISHED"
     assert logged.data.params["train.epochs"] == "4"
     assert logged.data.params["data.ids"] == '["id"]'
@@ -264,7 +271,7 @@ def test_a_run_is_registered_and_decided_on_once(make: Make, store: Path) -> Non
 
 
 STEPS = [
-    "create_run", "log_batch", "log_inputs", "log_artifact", "create_logged_model", "log_model_artifacts",
+    "create_run", "log_batch", "log_inputs", "log_artifacts", "create_logged_model", "log_model_artifacts",
     "finalize_logged_model", "create_model_version", "set_terminated", "update_model_version",
     "set_model_version_tag",    "set_registered_model_alias",
 ]  # fmt: skip
@@ -309,9 +316,12 @@ def test_cut_off_at_any_step_and_called_again_it_is_done_once(
 def test_without_a_champion_the_base_rate_is_to_be_beaten(make: Make, trained_run: Path) -> None:
     worse = metrics_of(trained_run, log_loss=0.7, base_log_loss=0.69)
     undefined = metrics_of(trained_run, log_loss=None)
-    better = {"log_loss": 0.68, "base_log_loss": 0.69}
+    better: dict[str, Any] = {"log_loss": 0.68, "base_log_loss": 0.69}
     by_chance = metrics_of(trained_run, **better, intervals={"skill": [-0.001, 0.021]})
     alone = metrics_of(trained_run, **better, intervals={})
+    few = metrics_of(
+        trained_run, **better, intervals={"skill": [0.001, 0.019]}, units=18.0, positive_rate=0.5
+    )
     parts = json.loads((trained_run / "metrics.json").read_text())
     for number, (metrics, verdict, words) in enumerate(
         [
@@ -322,6 +332,7 @@ def test_without_a_champion_the_base_rate_is_to_be_beaten(make: Make, trained_ru
                 "not beyond noise (by 0.010000, 95 % interval -0.001000 to",
             ),
             (alone, "inconclusive", "of too few rows to have an interval"),
+            (few, "inconclusive", "the rarer class tells as much as 9 independent rows, and 10 are needed"),
             (undefined, "inconclusive", "its log-loss on test is undefined"),
             ({"train": parts["train"]}, "inconclusive", "no test or validation rows to judge by"),
         ]
@@ -451,6 +462,41 @@ def test_rolling_back_twice_goes_back_two(make: Make, store: Path) -> None:
     register(make(4), promoting)
     roll_back("people", str(store))
     assert champion_of(store) == runs[0].id  # not version 3 or 2, which were rolled back
+
+
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_a_rollback_takes_back_nothing_that_another_store_promotes_meanwhile(
+    phase: str, make: Make, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No lock holds between two stores: one promotes in the middle of the other's rollback."""
+    for number in (1, 2):
+        register(make(number), promoting)
+    newer = make(3)
+    from mlflow import MlflowClient
+
+    move, fired = MlflowClient.set_registered_model_alias, [0]
+
+    def between(client: Any, name: str, alias: str, version: Any) -> None:
+        is_ours = alias == "champion" and not fired[0]
+        fired[0] = 1
+        if is_ours and phase == "before":
+            register(newer, promoting)
+        move(client, name, alias, version)
+        if is_ours and phase == "after":
+            register(newer, promoting)
+
+    monkeypatch.setattr(Server, "turn", without_a_lock)
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", between)
+    assert roll_back("people", str(store))["champion"] == 3
+    assert champion_of(store) == newer.id
+    with server_of(store).asked() as client:
+        assert "binclf.rolled_back" in client.get_model_version("people", "2").tags
+
+
+def test_nothing_is_settled_where_all_that_was_promoted_has_been_taken_back(make: Make, store: Path) -> None:
+    register(make(1, registry={"promote": "never"}), unasked)
+    aliases.settle(server_of(store), "people")
+    assert champion_of(store) == ""
 
 
 def test_there_must_be_something_to_roll_back(store: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from binclf.report.blocks import Table
 from binclf.report.slices import judged
 from binclf.report.text import MOST, markdown, plain
 from tests.evaluated import evaluated, measured
+from tests.wide import wide
 
 GOOD: dict[str, Any] = {
     "rows": 1234, "positive_rate": 0.25, "mean_prediction": 0.25, "log_loss": 0.4, "base_log_loss": 0.5,
@@ -84,6 +85,15 @@ def test_many_columns_and_few_rows_are_not_to_be_trusted_though_they_rank_well()
     assert "The order of the rows is worth something" in found.findings[0].words
 
 
+def test_a_run_of_too_many_columns_says_so_in_the_first_line_of_its_page(tmp_path: Path) -> None:
+    first, found = wide(tmp_path, 800, 150)
+    assert found["roc_auc"] > 0.75
+    assert found["log_loss"] > found["base_log_loss"]
+    assert first.startswith(
+        "Do not trust the probabilities: they are no better than telling everyone the base"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -138,6 +148,14 @@ def test_rows_that_were_learnt_from_say_nothing_about_new_ones() -> None:
 def test_the_champion_has_a_say(told: str, level: str, words: str) -> None:
     found = report.verdict({"test": GOOD}, {"verdict": told})
     assert (found.level, words in found.title) == (level, True)
+
+
+@pytest.mark.parametrize(("low", "word"), [(0.001, "worse"), (-0.001, "not better")])
+def test_a_run_that_is_worse_than_the_champion_is_called_so(low: float, word: str) -> None:
+    loss = {"champion": 0.4, "challenger": 0.403, "difference": 0.003, "interval": [low, 0.005]}
+    found = report.verdict({"test": GOOD}, {"verdict": "keep", "log_loss": loss})
+    assert f"{word} than the champion" in found.title
+    assert found.findings[0].words.startswith(f"It is {word} than the champion")
 
 
 def test_a_model_that_says_the_same_as_the_champion_needs_no_care() -> None:

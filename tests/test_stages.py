@@ -19,7 +19,7 @@ from binclf.storage import Place, place_of
 from tests.ranks import small_job
 
 NEWTON = {"solver": "newton", "patience": 3, "window_rows": 16384, "epochs": 20}  # without torch
-ORDER = ["fit", "of_parts", "conclude"]
+ORDER = ["fit", "measured", "conclude"]
 
 
 @pytest.fixture

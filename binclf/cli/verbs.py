@@ -81,14 +81,14 @@ def train(options: argparse.Namespace) -> Result | None:
     if not is_rank():
         return _gated(carry_out(config, resume=resume), is_strict=options.strict)
     from binclf import train
-    from binclf.evaluate import of_parts
+    from binclf.evaluate import measured
 
     with join(config.train.device, lambda: str(begin(config, resume))) as world:
         run_dir = place_of(world.prepared)
         with artifact.working(run_dir) if world.rank == 0 else nullcontext():
             train.train_in(world, config, run_dir)
             world.meet()  # the model is written
-            found = of_parts(artifact.open_run(run_dir, sealed=False), world)
+            found = measured(artifact.open_run(run_dir, sealed=False), world)
             if world.rank == 0:
                 conclude(run_dir, found)
     if world.rank != 0:

@@ -175,5 +175,5 @@ def _placements(scores: F64, positive: npt.NDArray[np.bool_], weights: F64) -> F
         np.bincount(place, np.where(side, weights, 0.0), len(values)).astype(np.float64)
         for side in (positive, ~positive)
     ]
-    of_yes, of_no = delong.placements(*of_class)
+    of_yes, of_no = delong.placements(of_class[0], of_class[1])
     return np.asarray(np.where(positive, of_yes[place], of_no[place]))

@@ -19,6 +19,7 @@ from binclf.loader.store import CHUNK_BYTES, DEPTH, MOST_CHUNK_ROWS
 
 DECODING = 3.0  # bytes that decoding a row group takes at its height, per byte of what comes out
 FIXED = 72 * 2**20  # code of libraries that is loaded when first used, plans, and what allocators keep
+LIBRARIES = 32 * 2**20  # of that, what only reads and scores
 OPTIMISER = 10  # copies of the weights: gradient, two moments, average, best, checkpoint ...
 MATRICES, MATRICES_A_THREAD = 12, 4  # of float64: exact sums, factors, inverses; and those of a block
 PAGES = 2_000_000  # that are looked at, at most, before epochs are left out
@@ -137,6 +138,11 @@ def holding(
         decoding=_decoding(shape, largest, threads + 1),
         weights=_weights(shape, threads),
     )
+
+
+def scoring(shape: Shape, rows: int, threads: int) -> int:
+    """Bytes of threads that each decode a row group of so many rows, not to hold it; libraries included."""
+    return _decoding(shape, rows, threads) + LIBRARIES
 
 
 def shown(size: float) -> str:

@@ -3,9 +3,11 @@
 from binclf.metrics.clusters import BLOCKS, Clusters
 from binclf.metrics.decisions import NEVER, choose
 from binclf.metrics.edges import edges_of
-from binclf.metrics.histogram import MOST_BINS, Histogram
+from binclf.metrics.histogram import Histogram
+from binclf.metrics.memory import judging
 from binclf.metrics.ranking import left_open
 from binclf.metrics.reliability import log_losses, probability, softplus
+from binclf.metrics.scores import MOST_BINS
 from binclf.metrics.slices import BINS, MOST_LEVELS, Slices
 from binclf.metrics.summary import metrics, pictures
 from binclf.metrics.tally import Tally
@@ -24,6 +26,7 @@ __all__ = [
     "Unrounded",
     "choose",
     "edges_of",
+    "judging",
     "left_open",
     "log_losses",
     "metrics",

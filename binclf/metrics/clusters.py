@@ -88,16 +88,17 @@ class Clusters:
         """
         if self.edges is None:
             return 0.0, 0.0
-        place = np.searchsorted(self.edges, histogram.scores, side="right")
-        fine = histogram.units[:, :2].astype(np.float64)
-        size, weights = self._ranked.shape[1], fine.sum(axis=0)
-        influence = np.zeros(self.blocks)
-        coarse = np.stack([np.bincount(place, own, size) for own in fine.T], axis=1)
-        single = np.bincount(place, minlength=size) <= 1
-        if (coarse[~single] / weights).prod(axis=1).sum() / 2 > WIDEST:
+        size, weights = self._ranked.shape[1], np.array(histogram.totals)
+        bins, coarse, moved = np.zeros(size), np.zeros((size, 2)), np.zeros((size, 2))
+        for stretch in histogram.stretches():
+            place = np.searchsorted(self.edges, stretch.bins.scores, side="right")
+            bins += np.bincount(place, minlength=size)
+            sides = zip((stretch.positive, stretch.negative), delong.placements_of(stretch), strict=True)
+            for side, (own, placed) in enumerate(sides):
+                coarse[:, side] += np.bincount(place, own, size)
+                moved[:, side] += np.bincount(place, own * (placed - area), size)
+        if (coarse[bins > 1] / weights).prod(axis=1).sum() / 2 > WIDEST:
             return 0.0, 0.0
-        for side, placed in enumerate(delong.placements(*fine.T)):
-            moved = np.bincount(place, fine[:, side] * (placed - area), size)
-            mean = np.divide(moved, coarse[:, side], out=np.zeros(size), where=coarse[:, side] > 0)
-            influence += (self._ranked[:, :, side] * mean).sum(axis=1) / weights[side]
+        mean = np.divide(moved, coarse, out=np.zeros_like(moved), where=coarse > 0)
+        influence = ((self._ranked * mean).sum(axis=1) / weights).sum(axis=1)
         return delong.of_clusters(influence, self._ranked.sum(axis=1).astype(np.float64))

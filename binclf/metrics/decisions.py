@@ -41,20 +41,23 @@ def choose(rule: Rule, histogram: Histogram | None) -> tuple[float, str]:
 def _chosen(rule: Rule, cuts: _Cuts) -> tuple[float, str]:
     tp, fp, positive = cuts.tp, cuts.fp, cuts.tp[0]
     if rule.kind == "max_f1":
-        # of equals the first: the lowest threshold
-        best = int((2 * tp / (tp + fp + positive)).argmax())
+        # half of it; of equals the first: the lowest threshold
+        half = tp + fp
+        half += positive
+        best = int(np.divide(tp, half, out=half).argmax())
     elif rule.kind == "recall":
         # a ratio, which is rounded as the rule's own number was: 11 of 20 are 0.55, and 0.55 * 20 is above 11
         best = int(np.flatnonzero(tp / positive >= rule.values[0])[-1])  # cut 0 decides all yes
     elif rule.kind == "precision":
-        reached = np.flatnonzero((ratio(tp, tp + fp) >= rule.values[0]) & (tp > 0))
-        if not len(reached):
-            highest = float(ratio(tp, tp + fp).max())
+        precision = ratio(tp, tp + fp)
+        reached = (precision >= rule.values[0]) & (tp > 0)
+        if not reached.any():
+            highest = float(precision.max())
             return NEVER, f"precision {rule.values[0]:g} is not reached: the best is {highest:.4f}"
-        best = int(reached[0])
+        best = int(reached.argmax())
     else:
         best = int((rule.values[0] * fp + rule.values[1] * (positive - tp)).argmin())
-    return float(cuts.thresholds[best]), ""
+    return float(cuts.thresholds(np.array([best]))[0]), ""
 
 
 def threshold_table(histogram: Histogram) -> list[dict[str, float]]:
@@ -63,17 +66,18 @@ def threshold_table(histogram: Histogram) -> list[dict[str, float]]:
         return []
     cuts = _Cuts.of(histogram)
     tp, fp = cuts.tp, cuts.fp
-    seen = (tp + fp)[0] - (tp + fp)
+    seen = tp + fp
+    np.subtract(seen[0], seen, out=seen)
     at = np.unique(np.searchsorted(seen, np.linspace(0, seen[-1], SHOWN_THRESHOLDS)).clip(0, len(tp) - 2))
     return [
         {
-            "threshold": float(cuts.thresholds[k]),
+            "threshold": threshold,
             "tp": float(tp[k]),
             "fp": float(fp[k]),
             "tn": float(fp[0] - fp[k]),
             "fn": float(tp[0] - tp[k]),
         }
-        for k in at
+        for k, threshold in zip(at, cuts.thresholds(at).tolist(), strict=True)
     ]
 
 
@@ -101,28 +105,42 @@ def told(
 
 @dataclass(frozen=True, slots=True)
 class _Cuts:
-    """Where the decision can turn, ascending: from all yes to none; each float64 [K]."""
+    """Where the decision can turn, K cuts, ascending: from all yes to none."""
 
-    thresholds: F64  # reached by the probabilities above the cut and by none below
-    tp: F64  # weight of the true positives, in units
+    histogram: Histogram
+    places: npt.NDArray[np.bool_]  # [B + 1]: whether one lies below bin k, or above all
+    tp: F64  # [K]: weight of the true positives, in units
     fp: F64
 
     @classmethod
     def of(cls, histogram: Histogram) -> _Cuts:
-        least, most = probability(histogram.scores), probability(histogram.highest)
         # rounded probabilities need not ascend with their log-odds to the last bit
-        below = np.concatenate([[-np.inf], np.maximum.accumulate(most)])
-        above = np.concatenate([np.minimum.accumulate(least[::-1])[::-1], [np.inf]])
-        cuts = np.flatnonzero(below < above)
-        low, high = below[cuts], above[cuts]
+        above = np.full(len(histogram.scores) + 1, np.inf)
+        for stretch in histogram.stretches():
+            above[stretch.within] = probability(stretch.bins.scores)
+        above = np.minimum.accumulate(above[::-1])[::-1]
+        places, greatest = np.ones(len(above), dtype=np.bool_), -np.inf
+        tp, fp, filled = np.zeros(len(above)), np.zeros(len(above)), 0
+        for stretch in histogram.stretches():
+            below = np.maximum(np.maximum.accumulate(probability(stretch.bins.highest)), greatest)
+            after = slice(stretch.within.start + 1, stretch.within.stop + 1)
+            places[after], greatest = below < above[after], float(below[-1])
+            here = places[stretch.within]
+            into = slice(filled, filled + int(np.count_nonzero(here)))
+            tp[into], fp[into] = stretch.tp[here], stretch.fp[here]
+            filled = into.stop
+        return cls(histogram, places, tp[: filled + 1], fp[: filled + 1])  # above all there is nothing
+
+    def thresholds(self, cuts: npt.NDArray[np.int64]) -> F64:
+        """Of some cuts, ascending: what all probabilities above reach, and none below."""
+        places = np.flatnonzero(self.places)[cuts]
+        low, high = np.full(len(cuts), -np.inf), np.full(len(cuts), np.inf)
+        for stretch in self.histogram.stretches():
+            inside = (places - stretch.first).clip(0, len(stretch.positive))  # so many bins are below
+            most, least = probability(stretch.bins.highest), probability(stretch.bins.scores)
+            most = np.concatenate([[-np.inf], np.maximum.accumulate(most)])
+            least = np.concatenate([np.minimum.accumulate(least[::-1])[::-1], [np.inf]])
+            low, high = np.maximum(low, most[inside]), np.minimum(high, least[inside])
         middle = (low + high) / 2
-        thresholds = np.where(low < middle, middle, high)
-        thresholds[0], thresholds[-1] = 0.0, NEVER
-        tp, fp = (_from_each_bin(own)[cuts] for own in (histogram.positive, histogram.negative))
-        return cls(thresholds, tp, fp)
-
-
-def _from_each_bin(units: npt.NDArray[np.int64]) -> F64:
-    """Units of bin k and those above it, for k = 0 .. B: float64 [B + 1]."""
-    below = np.concatenate([[0], np.cumsum(units)])
-    return np.asarray(below[-1] - below, dtype=np.float64)
+        found = np.where(low < middle, middle, high)
+        return np.where(cuts == len(self.tp) - 1, NEVER, np.where(cuts == 0, 0.0, found))

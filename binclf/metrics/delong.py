@@ -13,21 +13,36 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from binclf.metrics.histogram import Stretch
+
 F64 = npt.NDArray[np.float64]
 
 ALONE = 1 + 1e-9  # units: no spread can be told of so few
 
 
-def placements(positive: F64, negative: F64) -> tuple[F64, F64]:
+def placements(
+    positive: F64,
+    negative: F64,
+    below: tuple[float, float] = (0.0, 0.0),
+    total: tuple[float, float] | None = None,
+) -> tuple[F64, F64]:
     """Of bins of equal scores, ascending, where a positive row of each is placed, and a negative one.
 
     Args:
         positive: weight of the positive rows of each bin, float64 [B], not all 0.
         negative: of the negative rows.
+        below: weight of positives and of negatives below these bins.
+        total: of all; None: these bins are all.
     """
-    below = np.cumsum(negative) - negative / 2
-    above = positive.sum() - np.cumsum(positive) + positive / 2
-    return below / negative.sum(), above / positive.sum()
+    positives, negatives = total or (float(positive.sum()), float(negative.sum()))
+    under = below[1] + np.cumsum(negative) - negative / 2
+    over = positives - below[0] - np.cumsum(positive) + positive / 2
+    return under / negatives, over / positives
+
+
+def placements_of(stretch: Stretch) -> tuple[F64, F64]:
+    """`placements` of some of the bins of a histogram, among all of them."""
+    return placements(stretch.positive, stretch.negative, stretch.below, stretch.total)
 
 
 def kish(weight: float, squares: float) -> float:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from binclf.metrics.histogram import Histogram
+from binclf.metrics.histogram import STRETCH, Histogram
 from binclf.metrics.ranking import precision_room
 
 F64 = npt.NDArray[np.float64]
@@ -46,15 +46,21 @@ def edges_of(known: Histogram, cells: int) -> F64:
     ascending *= room / ascending[-1]
     knots = np.stack([groups.scores, ends], axis=1).ravel()
     reached = np.stack([ascending[:-1], ascending[1:]], axis=1).ravel()
-    laid = _between(np.arange(room) + 0.5, reached, knots)
-    return np.unique(np.concatenate([laid, points, np.nextafter(points, np.inf)]))
+    edges = np.concatenate([points, np.nextafter(points, np.inf), np.empty(room)])
+    for first in range(0, room, STRETCH):
+        wanted_at = np.arange(first, min(first + STRETCH, room)) + 0.5
+        edges[first + 2 * len(points) :][: len(wanted_at)] = _between(wanted_at, reached, knots)
+    edges.sort()
+    return np.asarray(edges[np.concatenate([[True], edges[1:] != edges[:-1]])])
 
 
 def _grouped(known: Histogram) -> tuple[Histogram, npt.NDArray[np.bool_]]:
     """Neighbours joined, eight of average weight; and which bin is so heavy that it is alone, bool [G]."""
     own = known.units[:, :2].sum(axis=1).astype(np.float64)
     quantum = max(own.sum() * TOGETHER / len(own), 1.0)
-    key = np.floor((np.cumsum(own) - own / 2) / quantum)
+    key = np.cumsum(own)
+    key -= own / 2
+    np.floor(np.divide(key, quantum, out=key), out=key)
     begins = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
     ends = np.append(begins[1:], len(key)) - 1
     units = np.add.reduceat(known.units, begins, axis=0)
@@ -80,9 +86,10 @@ def _need(groups: Histogram) -> F64:
         rate = np.divide(of_class, weight, out=np.zeros_like(weight), where=weight > 0)
         return np.asarray(np.repeat(rate, sizes) * own)
 
-    positive, negative = shared(groups.positive), shared(groups.negative)
+    positive, negative = shared(groups.units[:, 0]), shared(groups.units[:, 1])
     all_yes, all_no = max(positive.sum(), 1.0), max(negative.sum(), 1.0)
-    best, worst = precision_room(positive, negative)
+    from_here = [np.cumsum(own[::-1])[::-1] for own in (positive, negative)]
+    best, worst = precision_room((positive, negative), (from_here[0], from_here[1]))
     need = np.sqrt(positive / all_yes * negative / all_no / 2 + (best + worst) / 2 / all_yes)
     total = need.sum()
     even = own / max(own.sum(), 1.0)

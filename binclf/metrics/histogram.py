@@ -1,18 +1,14 @@
-"""The scores of any number of rows in bounded memory: the weight of each class by score, in integers.
+"""The weight of each class by score, in integers: what all that follows from ranks is worked out from.
 
-Integers add up exactly in any order. As long as there are no more than `most` distinct scores each has a bin
-of its own, and everything that follows from ranks (ROC-AUC, PR-AUC, KS, gains) is exact. Beyond that scores
-are joined in cells whose edges were laid before the rows came (`edges`), but for the uppermost, where average
-precision leaves no room: they keep a bin each. What comes out depends on the rows alone, not on their order
-nor on who counted them: whether there are more than `most` distinct scores, and which of them are uppermost,
-is so, and a score among the uppermost of all rows is among those of each part of them.
+Of a bin the least and the greatest score are kept: where they are one, nothing was joined (`scores`).
 
-Of a cell the least and the greatest score are kept: where they are one, nothing was joined.
+Millions of bins take as many tens of MB. So what follows from them is worked out over one stretch of
+neighbours after another, and histograms are added up stretch by stretch: beside the bins little is held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +17,10 @@ import numpy.typing as npt
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
-MOST_BINS = 2**21  # 100 MB
+STRETCH = 2**16  # bins that are looked at together
+SPARSE = 2**8  # each so-many-th score is looked at to tell where stretches of several histograms end
+MANY = 2**10  # histograms that are added up side by side
 SQUARE_UNIT = 2.0**42  # units^2 in a unit of squares: a sum of 2^51 squared is then 2^60
-TOP_SHARE = 16  # one of so many bins is for an uppermost score
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +39,9 @@ class Histogram:
         return cls(np.empty(0), np.empty(0), np.empty((0, classes), dtype=np.int64))
 
     @property
-    def positive(self) -> I64:
-        """Weight of the positive rows of each bin, in units."""
-        return self.units[:, 0]
-
-    @property
-    def negative(self) -> I64:
-        """Weight of the negative rows of each bin, in units."""
-        return self.units[:, 1]
+    def arrays(self) -> tuple[F64, F64, I64]:
+        """All that there is of each bin."""
+        return self.scores, self.highest, self.units
 
     @property
     def squares(self) -> F64:
@@ -58,9 +50,15 @@ class Histogram:
         return np.asarray(self.units[:, 2:] * SQUARE_UNIT if weighted else self.units, dtype=np.float64)
 
     @property
+    def totals(self) -> tuple[float, float]:
+        """Weight of all positives and of all negatives, in units."""
+        positive, negative = self.units[:, :2].sum(axis=0).tolist()
+        return float(positive), float(negative)
+
+    @property
     def has_both(self) -> bool:
         """Whether both classes have weight."""
-        return bool(self.positive.any() and self.negative.any())
+        return min(self.totals) > 0
 
     @property
     def joined(self) -> npt.NDArray[np.bool_]:
@@ -71,160 +69,100 @@ class Histogram:
         """A score for each bin, for what needs one."""
         return np.where(self.joined, self.scores / 2 + self.highest / 2, self.scores)
 
-    def of(self, which: slice) -> Histogram:
-        """Some neighbouring bins."""
+    def of(self, which: slice | I64) -> Histogram:
+        """Some of the bins."""
         return Histogram(self.scores[which], self.highest[which], self.units[which])
 
+    def alone(self) -> Histogram:
+        """A copy of bins that were not joined, which holds nothing else in memory."""
+        scores = self.scores.copy()
+        return Histogram(scores, scores, self.units.copy())
 
-class Scores:
-    """Histograms that add up."""
+    def stretches(self) -> Iterator[Stretch]:
+        """All bins, some neighbours at a time, ascending."""
+        total, below = self.totals, (0.0, 0.0)
+        for first in range(0, len(self.scores), STRETCH):
+            bins = self.of(slice(first, first + STRETCH))
+            positive, negative = np.ascontiguousarray(bins.units[:, :2].T, dtype=np.float64)
+            yield Stretch(bins, first, positive, negative, below, total)
+            below = below[0] + float(positive.sum()), below[1] + float(negative.sum())
 
-    def __init__(self, classes: int, most: int = MOST_BINS, edges: F64 | None = None) -> None:
-        """Nothing yet.
 
-        Args:
-            classes: K columns of units.
-            most: distinct scores that have a bin each.
-            edges: of the cells if there are more, ascending float64 [E]; None: then too each has a bin.
-        """
-        self._classes, self._most, self._edges = classes, most, edges
-        self._top = max(most // TOP_SHARE, 1)  # uppermost scores that are never joined
-        self._floor = -np.inf  # what is below goes to a cell
-        self._cells: _Cells | None = None
-        self._pending = [Histogram.empty(classes)]
-        self._room = most + most // 4  # bins pending before they are joined
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Some neighbouring bins and what lies around them, in units: floats, exact since all are below 2^53."""
+
+    bins: Histogram
+    first: int  # place of the first bin among all
+    positive: F64  # [b]: weight of the positive rows of each
+    negative: F64
+    below: tuple[float, float]  # weight of positives and of negatives below the first
+    total: tuple[float, float]  # of all bins
 
     @property
-    def is_joined(self) -> bool:
-        """Whether there were more distinct scores than bins."""
-        return self._cells is not None
+    def within(self) -> slice:
+        """Where these bins are among all."""
+        return slice(self.first, self.first + len(self.positive))
 
-    def sorted(self, scores: F64, units: I64) -> Histogram:
-        """Rows, for `push`: scores float64 [n], finite; units int64 [n, K]."""
-        scores = scores + 0.0  # -0.0 and 0.0 are one score
-        order = np.argsort(scores)
-        return _summed(scores.take(order), units.take(order, axis=0))
+    @property
+    def tp(self) -> F64:
+        """Of positives in each bin and above: what is decided yes from there on, float64 [b]."""
+        return self.total[0] - self.below[0] - (np.cumsum(self.positive) - self.positive)
 
-    def merge(self, other: Scores) -> None:
-        """Add another's rows, whose cells have the same edges."""
-        if other._cells is not None:
-            self._spill()
-            self._put(other._cells.histogram())
-        for histogram in other._pending:
-            self.push(histogram)
-
-    def histogram(self) -> Histogram:
-        """All rows so far."""
-        self._join()
-        if self._cells is None:
-            return self._pending[0]
-        return _after(self._cells.histogram(), self._pending[0])
-
-    def parts(self) -> tuple[Histogram, Histogram]:
-        """What is in cells (empty as long as each score has a bin), and the rest."""
-        self._join()
-        cells = Histogram.empty(self._classes) if self._cells is None else self._cells.histogram()
-        return cells, self._pending[0]
-
-    def add_parts(self, cells: Histogram, rest: Histogram) -> None:
-        """Add another's `parts`."""
-        if len(cells.scores):
-            self._spill()
-            self._put(cells)
-        self.push(rest)
-
-    def push(self, histogram: Histogram) -> None:
-        """Add a histogram without joined bins."""
-        if self._cells is not None:
-            below = int(np.searchsorted(histogram.scores, self._floor))
-            self._put(histogram.of(slice(below)))
-            histogram = histogram.of(slice(below, None))
-        if len(histogram.scores):
-            self._pending.append(histogram)
-        if sum(len(h.scores) for h in self._pending) > self._room:
-            self._join()
-
-    def _join(self) -> None:
-        joined = _together(self._pending)
-        self._pending = [joined]
-        if self._edges is None:
-            self._room = max(self._room, 2 * len(joined.scores))
-        elif len(joined.scores) > self._most:
-            self._spill()
-        if self._cells is not None:
-            self._trim()
-
-    def _spill(self) -> None:
-        """From now on in cells."""
-        if self._cells is None:
-            if self._edges is None:
-                raise AssertionError("cells without edges")
-            self._cells, self._room = _Cells(self._edges, self._classes), 2 * self._top
-            self._pending = [_together(self._pending)]
-            self._trim()
-
-    def _trim(self) -> None:
-        """Leave the uppermost scores, of the one histogram that is pending."""
-        (joined,) = self._pending
-        extra = len(joined.scores) - self._top
-        if extra >= 0:
-            self._put(joined.of(slice(extra)))
-            self._pending = [joined.of(slice(extra, None))]
-            self._floor = float(joined.scores[extra])
-
-    def _put(self, histogram: Histogram) -> None:
-        if self._cells is None:
-            raise AssertionError("no cells")
-        self._cells.add(histogram)
+    @property
+    def fp(self) -> F64:
+        """Of negatives, likewise."""
+        return self.total[1] - self.below[1] - (np.cumsum(self.negative) - self.negative)
 
 
-class _Cells:
-    """Bins between edges that do not move."""
-
-    def __init__(self, edges: F64, classes: int) -> None:
-        self._edges = edges
-        self._units = np.zeros((len(edges) + 1, classes), dtype=np.int64)
-        self._low = np.full(len(edges) + 1, np.inf)
-        self._high = np.full(len(edges) + 1, -np.inf)
-
-    def add(self, histogram: Histogram) -> None:
-        """Add bins, each of which lies within one cell."""
-        if not len(histogram.scores):
-            return
-        place = np.searchsorted(self._edges, histogram.scores, side="right")
-        begins = np.flatnonzero(np.concatenate([[True], place[1:] != place[:-1]]))
-        ends = np.append(begins[1:], len(place)) - 1
-        at = place[begins]
-        self._units[at] += np.add.reduceat(histogram.units, begins, axis=0)
-        self._low[at] = np.minimum(self._low[at], histogram.scores[begins])
-        self._high[at] = np.maximum(self._high[at], histogram.highest[ends])
-
-    def histogram(self) -> Histogram:
-        """The cells that have rows."""
-        held = np.flatnonzero(self._low <= self._high)
-        return Histogram(self._low[held], self._high[held], self._units[held])
-
-
-def _after(one: Histogram, other: Histogram) -> Histogram:
-    return Histogram(
-        np.concatenate([one.scores, other.scores]),
-        np.concatenate([one.highest, other.highest]),
-        np.concatenate([one.units, other.units]),
-    )
-
-
-def _together(histograms: Sequence[Histogram]) -> Histogram:
-    """One of several without joined bins."""
+def together(histograms: list[Histogram]) -> Histogram:
+    """One of several without joined bins; the list is used up, so that none is held longer than needed."""
     if len(histograms) == 1:
         return histograms[0]
-    together = np.concatenate([h.scores for h in histograms])
-    order = np.argsort(together, kind="stable")  # runs that are in order are merged, not sorted
+    count, classes = sum(len(h.scores) for h in histograms), histograms[0].units.shape[1]
+    if count <= 2 * STRETCH:
+        return _merged(histograms)
+    _make_few(histograms)
+    scores, units, filled = np.empty(count), np.empty((count, classes), dtype=np.int64), 0
+    for some in _side_by_side(histograms):
+        merged = _merged(some)
+        place = slice(filled, filled + len(merged.scores))
+        scores[place], units[place] = merged.scores, merged.units
+        filled = place.stop
+    histograms.clear()
+    scores.resize(filled, refcheck=False)  # gives back what equal scores did not need
+    units.resize((filled, classes), refcheck=False)
+    return Histogram(scores, scores, units)
+
+
+def _make_few(histograms: list[Histogram]) -> None:
+    """Neighbours made one where there are very many, as of small row groups."""
+    at_once = -(-len(histograms) // MANY)
+    if at_once > 1:
+        for place in range(-(-len(histograms) // at_once)):
+            few = slice(place, place + at_once)
+            histograms[few] = [_merged(histograms[few])]
+
+
+def _side_by_side(histograms: Sequence[Histogram]) -> Iterator[list[Histogram]]:
+    """The bins of each between the same scores, ascending: about a stretch of them at a time."""
+    looked_at = np.sort(np.concatenate([h.scores[::SPARSE] for h in histograms]))
+    apart = STRETCH // SPARSE
+    ends = looked_at[apart::apart]
+    places = [np.concatenate([[0], h.scores.searchsorted(ends), [len(h.scores)]]) for h in histograms]
+    for number in range(len(ends) + 1):
+        yield [h.of(slice(at[number], at[number + 1])) for h, at in zip(histograms, places, strict=True)]
+
+
+def _merged(histograms: Sequence[Histogram]) -> Histogram:
+    joint = np.concatenate([h.scores for h in histograms])
+    order = np.argsort(joint, kind="stable")  # runs that are in order are merged, not sorted
     units = np.concatenate([h.units for h in histograms])
-    return _summed(together.take(order), units.take(order, axis=0))
+    return summed(joint.take(order), units.take(order, axis=0))
 
 
-def _summed(scores: F64, units: I64) -> Histogram:
-    """Bins of equal scores made one."""
+def summed(scores: F64, units: I64) -> Histogram:
+    """Bins of equal scores made one; scores ascending."""
     if not len(scores):
         return Histogram(scores, scores, units)
     begins = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]]))

@@ -1,4 +1,4 @@
-"""How well scores rank: what follows from the histogram alone.
+"""How well scores rank: what follows from the histogram alone, one stretch of its bins after another.
 
 Scores that were joined in a bin may have been in any order: what follows is told beside a bound on its error,
 0 where every distinct score has a bin of its own.
@@ -7,6 +7,7 @@ Scores that were joined in a bin may have been in any order: what follows is tol
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ import numpy.typing as npt
 
 from binclf.metrics import delong
 from binclf.metrics.clusters import Clusters
-from binclf.metrics.histogram import Histogram
+from binclf.metrics.histogram import Histogram, Stretch
 from binclf.metrics.intervals import Z95, Interval, student_of
 from binclf.metrics.reliability import probability
 
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 
 CURVE_POINTS = 256
 GAINS = 10
@@ -29,10 +31,13 @@ def roc_auc(histogram: Histogram) -> tuple[float, float]:
 
     Joined bins turn pairs that may be in either order into ties: at most half of those within bins.
     """
-    below, positive, negative = _sides(histogram)
-    pairs = positive.sum() * negative.sum()
-    tied = (positive * negative)[histogram.joined].sum() / 2
-    return float((positive * (below + negative / 2)).sum() / pairs), float(tied / pairs)
+    ordered = tied = 0.0
+    for stretch in histogram.stretches():
+        placed, _ = delong.placements_of(stretch)
+        ordered += float((stretch.positive * placed).sum())
+        tied += float((stretch.positive * stretch.negative)[stretch.bins.joined].sum())
+    positive, negative = histogram.totals
+    return ordered / positive, tied / 2 / (positive * negative)
 
 
 def roc_auc_interval(histogram: Histogram, area: float, clusters: Clusters | None = None) -> Interval | None:
@@ -54,12 +59,14 @@ def roc_auc_interval(histogram: Histogram, area: float, clusters: Clusters | Non
 
 def _of_rows(histogram: Histogram, area: float) -> tuple[float, float]:
     """Variance of ROC-AUC where rows are independent, and the units that it rests on."""
-    sides = histogram.units[:, :2].astype(np.float64).T
-    spreads, units = list[float](), list[float]()
-    for own, placed, squares in zip(sides, delong.placements(*sides), histogram.squares.T, strict=True):
-        spreads.append(float((squares * (placed - area) ** 2).sum() / own.sum() ** 2))
-        units.append(delong.kish(float(own.sum()), float(squares.sum())))
-    return delong.of_rows(spreads, units)
+    totals, spreads, squares = histogram.totals, np.zeros(2), np.zeros(2)
+    for stretch in histogram.stretches():
+        of_rows = stretch.bins.squares
+        squares += of_rows.sum(axis=0)
+        for side, placed in enumerate(delong.placements_of(stretch)):
+            spreads[side] += (of_rows[:, side] * (placed - area) ** 2).sum()
+    units = [delong.kish(own, float(square)) for own, square in zip(totals, squares, strict=True)]
+    return delong.of_rows((spreads / np.square(totals)).tolist(), units)
 
 
 def pr_auc(histogram: Histogram) -> tuple[float, float]:
@@ -67,19 +74,18 @@ def pr_auc(histogram: Histogram) -> tuple[float, float]:
 
     Of joined bins the middle of what is possible is taken, and half of that room is the bound.
     """
-    positive = histogram.positive.astype(np.float64)
-    tp, fp = _from_top(histogram.positive), _from_top(histogram.negative)
-    area, bound = (positive * ratio(tp, tp + fp)).sum(), 0.0
-    joined = histogram.joined
-    if joined.any():
-        above, below = precision_room(positive, histogram.negative.astype(np.float64))
-        above, below = above[joined].sum(), below[joined].sum()
-        area += (above - below) / 2
-        bound = float((above + below) / 2 / tp[0])
-    return float(area / tp[0]), bound
+    area = above = below = 0.0
+    for stretch in histogram.stretches():
+        tp, fp, joined = stretch.tp, stretch.fp, stretch.bins.joined
+        area += float((stretch.positive * ratio(tp, tp + fp)).sum())
+        if joined.any():
+            more, less = precision_room((stretch.positive, stretch.negative), (tp, fp))
+            above, below = above + float(more[joined].sum()), below + float(less[joined].sum())
+    positive = histogram.totals[0]
+    return (area + (above - below) / 2) / positive, (above + below) / 2 / positive
 
 
-def precision_room(positive: F64, negative: F64) -> tuple[F64, F64]:
+def precision_room(own: tuple[F64, F64], from_here: tuple[F64, F64]) -> tuple[F64, F64]:
     """How much more, and less, than as ties the positives of bins could add up in precision.
 
     They could all come first in their bin, each with at most the precision that all of them have without the
@@ -87,10 +93,10 @@ def precision_room(positive: F64, negative: F64) -> tuple[F64, F64]:
     more slowly: its mean is above the middle of the two.
 
     Args:
-        positive: weight of each bin, scores ascending, float64 [B].
-        negative: the other class's.
+        own: weight of the positives and of the negatives of each bin, scores ascending, float64 [B] each.
+        from_here: of each bin and those above it.
     """
-    tp, fp = _from_top(positive), _from_top(negative)
+    (positive, negative), (tp, fp) = own, from_here
     precision = ratio(tp, tp + fp)
     best, worst = ratio(tp, tp + fp - negative), ratio(tp - positive, tp - positive + fp)
     return positive * (best - precision), positive * (precision - worst) / 2
@@ -109,14 +115,18 @@ def kolmogorov_smirnov(histogram: Histogram) -> tuple[float, float, float]:
     Within a joined bin all negatives may come first, or all positives: by what the distance could then be
     more than it is between bins the bound is told.
     """
-    below, positive, negative = _sides(histogram)
-    distance = (below + negative) / negative.sum() - np.cumsum(positive) / positive.sum()
-    rise, fall = negative / negative.sum(), positive / positive.sum()
-    place = int(np.abs(distance).argmax())
-    found, joined = float(abs(distance[place])), histogram.joined
-    within = np.maximum(distance + fall, rise - distance)[joined]
-    bound = max(float(within.max(initial=0.0)) - found, 0.0)
-    return found, float(probability(histogram.highest[place : place + 1])[0]), bound
+    positives, negatives = histogram.totals
+    found, score, reach = -1.0, 0.0, 0.0
+    for stretch in histogram.stretches():
+        below = (stretch.below[1] + np.cumsum(stretch.negative)) / negatives
+        distance = below - (stretch.below[0] + np.cumsum(stretch.positive)) / positives
+        place = int(np.abs(distance).argmax())
+        if abs(distance[place]) > found:
+            found, score = float(abs(distance[place])), float(stretch.bins.highest[place])
+        rise, fall = stretch.negative / negatives, stretch.positive / positives
+        within = np.maximum(distance + fall, rise - distance)[stretch.bins.joined]
+        reach = max(reach, float(within.max(initial=0.0)))
+    return found, float(probability(np.array([score]))[0]), max(reach - found, 0.0)
 
 
 def gains(histogram: Histogram) -> tuple[list[dict[str, float]], float]:
@@ -126,38 +136,40 @@ def gains(histogram: Histogram) -> tuple[list[dict[str, float]], float]:
     bin; if p positives and n negatives of it come in any order, that is off by at most p n / (p + n): told as
     a bound on all `captured`.
     """
-    positive = histogram.positive[::-1].astype(np.float64)
-    own = histogram.units[::-1, :2].sum(axis=1).astype(np.float64)
-    tp = np.concatenate([[0.0], np.cumsum(histogram.positive[::-1]).astype(np.float64)])
-    seen = np.concatenate([[0.0], np.cumsum(histogram.units[::-1, :2].sum(axis=1)).astype(np.float64)])
+    positives, whole = histogram.totals[0], sum(histogram.totals)
     shares = np.arange(1, GAINS + 1) / GAINS
-    captured = np.interp(shares * seen[-1], seen, tp) / tp[-1]
-    places = np.searchsorted(seen, shares * seen[-1]).clip(1, len(seen) - 1) - 1
-    thresholds = probability(histogram.middles()[::-1][places])
+    places = _reached(histogram, lambda stretch: stretch.tp + stretch.fp, shares * whole)
+    tp, fp = _from_there(histogram, places)
+    positive, negative = histogram.units[places, :2].T.astype(np.float64)
+    own = positive + negative
+    inside = ratio(shares * whole - (tp + fp - own), own)  # of the bin on the border
+    captured = (tp - positive + inside * positive) / positives
+    border = histogram.of(places)
+    thresholds = probability(border.middles())
     steps = np.diff(captured, prepend=0.0)
-    open_ = np.where(histogram.joined[::-1], ratio(positive * (own - positive), own), 0.0)[places]
+    open_ = np.where(border.joined, ratio(positive * negative, own), 0.0)
     return [
         {
             "share": float(shares[i]),
             "captured": float(captured[i]),
             "lift": float(captured[i] / shares[i]),
-            "positive_rate": float(steps[i] * tp[-1] / (seen[-1] / GAINS)),
+            "positive_rate": float(steps[i] * positives / (whole / GAINS)),
             "threshold": float(thresholds[i]),
         }
         for i in range(GAINS)
-    ], float(open_.max() / tp[-1])
+    ], float(open_.max() / positives)
 
 
 def curves(histogram: Histogram) -> dict[str, list[dict[str, float]]]:
     """ROC and precision-recall curves of at most 256 points, thresholds descending; empty if undefined."""
     if not histogram.has_both:
         return {"roc": [], "pr": []}
-    tp = np.cumsum(histogram.positive[::-1]).astype(np.float64)
-    fp = np.cumsum(histogram.negative[::-1]).astype(np.float64)
+    positives, negatives = histogram.totals
     # evenly along the curve itself, so that its steep and its flat parts are both drawn
-    along = tp / tp[-1] + fp / fp[-1]
-    at = np.unique(np.searchsorted(along, np.linspace(0, 2, CURVE_POINTS)).clip(0, len(tp) - 1))
-    recall, false, precision = tp[at] / tp[-1], fp[at] / fp[-1], ratio(tp[at], tp[at] + fp[at])
+    along = np.linspace(0, 2, CURVE_POINTS)
+    at = _reached(histogram, lambda stretch: stretch.tp / positives + stretch.fp / negatives, along)
+    tp, fp = _from_there(histogram, np.unique(at)[::-1])
+    recall, false, precision = tp / positives, fp / negatives, ratio(tp, tp + fp)
     return {
         "roc": _points(
             false_positive_rate=[0.0, *false.tolist()], true_positive_rate=[0.0, *recall.tolist()]
@@ -170,16 +182,30 @@ def _points(**columns: list[float]) -> list[dict[str, Any]]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _sides(histogram: Histogram) -> tuple[F64, F64, F64]:
-    """For each bin the weight of negatives below it, and of its own classes."""
-    positive, negative = histogram.positive, histogram.negative
-    below = np.cumsum(negative) - negative
-    return below.astype(np.float64), positive.astype(np.float64), negative.astype(np.float64)
+def _reached(histogram: Histogram, along: Callable[[Stretch], F64], targets: F64) -> I64:
+    """The bin, coming from the top, by which so much is reached; the lowest where rounding falls short of it.
+
+    Args:
+        histogram: not empty.
+        along: what grows from the top to the bottom, of each bin of a stretch.
+        targets: float64 [T].
+    """
+    bins = np.zeros(len(targets), dtype=np.int64)  # by which it is reached
+    for stretch in histogram.stretches():
+        found = along(stretch)[::-1]
+        bins += len(found) - found.searchsorted(targets)
+    return np.maximum(bins - 1, 0)
 
 
-def _from_top(own: npt.NDArray[Any]) -> F64:
-    """Of each bin the weight in it and above, float64 [B]."""
-    return np.asarray(np.cumsum(own[::-1])[::-1], dtype=np.float64)
+def _from_there(histogram: Histogram, places: I64) -> tuple[F64, F64]:
+    """Of some bins the weight of positives and of negatives in them and above, float64 [len(places)] each."""
+    found = np.zeros((2, len(places)))
+    for stretch in histogram.stretches():
+        here = (places >= stretch.within.start) & (places < stretch.within.stop)
+        if here.any():
+            within = places[here] - stretch.first
+            found[:, here] = stretch.tp[within], stretch.fp[within]
+    return found[0], found[1]
 
 
 def ratio(part: F64, whole: F64) -> F64:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+
 import numpy as np
 import numpy.typing as npt
 
 from binclf.metrics.histogram import Histogram
 
 F64 = npt.NDArray[np.float64]
+Points = tuple[F64, F64, F64]  # weight of positives and of all rows at each score, and the scores
 
 WIDE_BINS = 15  # of equal width in the probability: the expected calibration error's
 EVEN_BINS = 20  # of equal weight: the picture's and the decomposition's
@@ -24,21 +27,17 @@ def even_bins(histogram: Histogram) -> list[dict[str, float]]:
 
     Rows of one score stay together: a score belongs where the middle of its rows' ranks does.
     """
-    own = histogram.units[:, :2].sum(axis=1)
-    total = int(own.sum())
+    total = sum(histogram.totals)
     if not total:
         return []
-    middle = (np.cumsum(own) - own / 2) / total
-    place = np.minimum((middle * EVEN_BINS).astype(np.int64), EVEN_BINS - 1)
-    weights = own.astype(np.float64)
-    weight, predicted, observed = (
-        np.bincount(place, weights=values, minlength=EVEN_BINS)
-        for values in (
-            weights,
-            weights * probability(histogram.middles()),
-            histogram.positive.astype(np.float64),
-        )
-    )
+    sums = np.zeros((3, EVEN_BINS))  # weight, times what is predicted, and of positives
+    for stretch in histogram.stretches():
+        own = stretch.positive + stretch.negative
+        middle = (sum(stretch.below) + np.cumsum(own) - own / 2) / total
+        place = np.minimum((middle * EVEN_BINS).astype(np.int64), EVEN_BINS - 1)
+        for row, values in enumerate((own, own * probability(stretch.bins.middles()), stretch.positive)):
+            sums[row] += np.bincount(place, weights=values, minlength=EVEN_BINS)
+    weight, predicted, observed = sums
     return [
         {
             "weight": float(weight[i] / total),
@@ -71,16 +70,15 @@ def line(histogram: Histogram) -> tuple[float, float] | None:
     The slope b is that of the logistic regression logit P(y) = a + b z on the scores z; the intercept is a of
     the one with b = 1: calibration in the large. None where a fit does not end: the classes are apart.
     """
-    scores = np.clip(histogram.middles(), -FARTHEST, FARTHEST)
-    positive, weight = (
-        histogram.positive.astype(np.float64),
-        histogram.units[:, :2].sum(axis=1).astype(np.float64),
-    )
-    sloped = _fit(positive, weight, [np.ones_like(scores), scores], np.zeros_like(scores))
-    shifted = _fit(positive, weight, [np.ones_like(scores)], scores)
-    if sloped is None or shifted is None:
-        return None
-    return float(sloped[1]), float(shifted[0])
+
+    def points() -> Iterator[Points]:
+        for stretch in histogram.stretches():
+            scores = np.clip(stretch.bins.middles(), -FARTHEST, FARTHEST)
+            yield stretch.positive, stretch.positive + stretch.negative, scores
+
+    few = _few(points()) if len(histogram.scores) > MANY else None
+    sloped, shifted = (_fit(points, few, is_sloped=is_sloped) for is_sloped in (True, False))
+    return None if sloped is None or shifted is None else (float(sloped[1]), float(shifted[0]))
 
 
 def softplus(logits: F64) -> F64:
@@ -99,50 +97,46 @@ def probability(logits: F64) -> F64:
     return np.where(logits >= 0, 1.0, e) / (1.0 + e)
 
 
-def _fit(positive: F64, weight: F64, columns: list[F64], offset: F64) -> F64 | None:
-    """Weights of a logistic regression on one or two columns of many bins, in the order of their scores.
+def _few(points: Iterable[Points]) -> Points:
+    """Neighbours joined, each where its rows are on average."""
+    found: list[F64] = []
+    for positive, weight, scores in points:
+        begins = np.arange(0, len(weight), TOGETHER)
+        sums = np.stack([np.add.reduceat(own, begins) for own in (positive, weight, weight * scores)])
+        found.append(sums[:, sums[1] > 0])
+    positive, weight, moved = np.concatenate(found, axis=1)
+    return positive, weight, moved / weight
 
-    Neighbours are joined for a start: that fit is cheap, and so near that two or three steps are left.
+
+def _fit(points: Callable[[], Iterable[Points]], few: Points | None, *, is_sloped: bool) -> F64 | None:
+    """Intercept and slope of a logistic regression on the scores; or the intercept where the slope is 1.
+
+    Where neighbours were joined their fit is a start: it is cheap, and so near that two or three steps are
+    left.
     """
-    start = None
-    if len(offset) > MANY:
-        begins = np.arange(0, len(offset), TOGETHER)
-        filled = np.add.reduceat(weight, begins) > 0
-
-        def joined(values: F64) -> F64:
-            return np.asarray(np.add.reduceat(values, begins)[filled])
-
-        own = joined(weight)
-        means = [joined(weight * values) / own for values in (*columns, offset)]
-        start = _newton(joined(positive), own, means[:-1], means[-1], np.zeros(len(columns)))
-    return _newton(positive, weight, columns, offset, np.zeros(len(columns)) if start is None else start)
+    start = np.zeros(1 + is_sloped)
+    if few is not None:
+        alone = [few]
+        found = _newton(lambda: alone, start)
+        start = start if found is None else found
+    return _newton(points, start)
 
 
-def _newton(positive: F64, weight: F64, columns: list[F64], offset: F64, beta: F64) -> F64 | None:
+def _newton(points: Callable[[], Iterable[Points]], beta: F64) -> F64 | None:
     """By Newton's method from `beta` on, steps halved at need; None where that does not end.
 
     Sums are NumPy's own and not those of a linear algebra library, whose bits depend on the cores.
     """
-
-    def logits_of(beta: F64) -> F64:
-        return np.asarray(offset + sum((b * column for b, column in zip(beta, columns, strict=True)), 0.0))
-
-    logits = logits_of(beta)
-    loss = _loss(logits, positive, weight)
+    loss = _loss(points(), beta)
     for _ in range(MOST_STEPS):
-        p = probability(logits)
-        rest = positive - weight * p
-        curvature = weight * p * (1 - p)
-        gradient = np.array([(rest * column).sum() for column in columns])
-        hessian = np.array([[(curvature * one * other).sum() for one in columns] for other in columns])
+        gradient, hessian = _bend(points(), beta)
         if not np.linalg.cond(hessian) < MOST_CONDITION:
             return None
         step = np.linalg.solve(hessian, gradient)
         if np.abs(step).max() < FLAT:
             return beta + step
         while True:
-            logits = logits_of(beta + step)
-            new = _loss(logits, positive, weight)
+            new = _loss(points(), beta + step)
             if new <= loss * (1 + ROUNDING) or np.abs(step).max() < FLAT:
                 break
             step = step / 2
@@ -150,6 +144,26 @@ def _newton(positive: F64, weight: F64, columns: list[F64], offset: F64, beta: F
     return None
 
 
-def _loss(logits: F64, positive: F64, weight: F64) -> float:
-    losses = weight * softplus(logits) - positive * logits
-    return float(losses.sum())
+def _bend(points: Iterable[Points], beta: F64) -> tuple[F64, F64]:
+    """Slope and curvature of the likelihood, float64 [p] and [p, p]."""
+    count = len(beta)
+    gradient, hessian = np.zeros(count), np.zeros((count, count))
+    for positive, weight, scores in points:
+        p = probability(_logits(beta, scores))
+        rest, curvature = positive - weight * p, weight * p * (1 - p)
+        columns = (np.ones_like(scores), scores)[:count]
+        gradient += [(rest * column).sum() for column in columns]
+        hessian += [[(curvature * one * other).sum() for one in columns] for other in columns]
+    return gradient, hessian
+
+
+def _loss(points: Iterable[Points], beta: F64) -> float:
+    total = 0.0
+    for positive, weight, scores in points:
+        logits = _logits(beta, scores)
+        total += float((weight * softplus(logits) - positive * logits).sum())
+    return total
+
+
+def _logits(beta: F64, scores: F64) -> F64:
+    return np.asarray(beta[0] + (beta[1] if len(beta) == 2 else 1.0) * scores)

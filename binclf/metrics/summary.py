@@ -177,14 +177,15 @@ def _ranks(histogram: Histogram) -> dict[str, Any]:
 
 def _by_class(histogram: Histogram, scale: float) -> dict[str, list[float]]:
     """Weight of each class by probability, in bins of equal width."""
-    p = reliability.probability(histogram.middles())
-    place = np.minimum((p * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
-
-    def of(units: ranking.F64) -> list[float]:
-        return [float(w) / scale for w in np.bincount(place, weights=units, minlength=SCORE_BINS)]
-
+    found = np.zeros((2, SCORE_BINS))
+    for stretch in histogram.stretches():
+        p = reliability.probability(stretch.bins.middles())
+        place = np.minimum((p * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
+        for side, own in enumerate((stretch.positive, stretch.negative)):
+            found[side] += np.bincount(place, weights=own, minlength=SCORE_BINS)
+    positive, negative = (found / scale).tolist()
     return {
         "edges": (np.arange(SCORE_BINS + 1) / SCORE_BINS).tolist(),
-        "positive": of(histogram.positive.astype(np.float64)),
-        "negative": of(histogram.negative.astype(np.float64)),
+        "positive": positive,
+        "negative": negative,
     }

@@ -15,8 +15,9 @@ from safetensors.numpy import load, save
 
 from binclf.hashing import U64
 from binclf.metrics.clusters import SUMMED, Clusters
-from binclf.metrics.histogram import MOST_BINS, SQUARE_UNIT, Histogram, Scores
+from binclf.metrics.histogram import SQUARE_UNIT, Histogram
 from binclf.metrics.reliability import WIDE_BINS, log_losses, probability
+from binclf.metrics.scores import MOST_BINS, Scores
 from binclf.metrics.unrounded import Unrounded
 
 F64 = npt.NDArray[np.float64]

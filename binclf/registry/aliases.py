@@ -7,7 +7,7 @@ tags are read again until they agree. Whoever moves the alias last has seen ever
 newest window wins, whatever the order in which two machines went.
 
 A rollback marks the champion (`binclf.rolled_back`), and the alias goes to what it had replaced
-(`binclf.replaced`), which was written down when it did.
+(`binclf.replaced`), which was written down when it did; unless another store promotes a version meanwhile.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def settle(server: Server, name: str) -> None:
         BusyError: others move it all the time.
     """
     for attempt in range(ATTEMPTS):
-        newest = max(filter(is_promoted, server.versions(name)), key=order_of)
+        newest = max(promoted(server, name), key=order_of, default=None)
+        if newest is None:
+            return  # what was promoted has been rolled back meanwhile
         if number_of(version_at(server, name, CHAMPION)) == number_of(newest):
             _unchallenge(server, newest)
             return
@@ -80,6 +82,11 @@ def _point(server: Server, name: str, alias: str, version: Any) -> None:  # noqa
         return
     with server.asked() as client:
         client.set_registered_model_alias(name, alias, version.version)
+
+
+def promoted(server: Server, name: str) -> list[Any]:
+    """The versions of a model that were found good and not taken back since."""
+    return list(filter(is_promoted, server.versions(name)))
 
 
 def is_promoted(version: Any) -> bool:  # noqa: ANN401
@@ -120,13 +127,17 @@ def roll_back(name: str, registry: str) -> dict[str, Any]:
     check_name(name)
     server.check()
     with server.turn():
+        good = set(map(number_of, promoted(server, name)))
         champion = version_at(server, name, CHAMPION)
         if champion is None:
             raise ArtifactError(f"{name} has no champion in {server.shown}: there is nothing to roll back.")
         before = _before(server, champion)
         server.tag(champion, rolled_back=_now())
         _point(server, name, CHAMPION, before)
-    log.info("%s: version %s is champion again, in the place of %s", name, before.version, champion.version)
+        if not set(map(number_of, promoted(server, name))) <= good:  # another store promoted one meanwhile
+            settle(server, name)
+            before = version_at(server, name, CHAMPION) or before
+    log.info("%s: version %s is champion, in the place of %s", name, before.version, champion.version)
     return {
         "model": name,
         "champion": int(before.version),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,20 @@ from binclf import artifact
 from binclf.registry import pyfunc, record
 from binclf.registry.server import EXISTS, Server, tag_of
 from binclf.registry.window import Window
-from binclf.storage import Place
 
 ARTIFACTS = "mlflow"  # beside mlflow.db: what was logged
 RUN_FOLDER = "run"
 PAGES = ("report.html", "card.md")  # of a run, beside its numbers on MLflow's page
+PICTURES = "pictures"
 REQUIRED = ("binclf", "numpy", "pandas", "pyarrow", "pydantic", "safetensors")
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # which of its pages MLflow shows first
 AT_ONCE = 100  # parameters, tags or metrics in a request
 
 
-def ensure_version(server: Server, run: artifact.Run, window: Window) -> Any:  # noqa: ANN401 - ModelVersion
+def ensure_version(server: Server, run: artifact.Run, window: Window, pictures: Mapping[str, bytes]) -> Any:  # noqa: ANN401 - mlflow ModelVersion
     """The registered version of a run; it is made if there is none. Be in a `turn` of the server.
+
+    `pictures` are files to be seen beside the report.
 
     Raises:
         StorageError: the registry cannot be reached.
@@ -40,9 +43,10 @@ def ensure_version(server: Server, run: artifact.Run, window: Window) -> Any:  #
         return found[0]
     with tempfile.TemporaryDirectory(prefix="binclf-") as folder:
         copy = Path(folder) / RUN_FOLDER
-        write_contents(run, copy)
+        write_files(run.contents, copy)
         with server.asked() as client:
             mlflow_run = _mlflow_run(server, client, run, window)
+            _show(client, mlflow_run.info.run_id, run, pictures)
             logged = _log(client, mlflow_run, run, copy, Path(folder) / "model")
             tags = {f"binclf.{key}": value for key, value in record.tags(run, window).items()}
             client.set_terminated(mlflow_run.info.run_id)
@@ -56,10 +60,9 @@ def ensure_version(server: Server, run: artifact.Run, window: Window) -> Any:  #
     return first
 
 
-def write_contents(run: artifact.Run, folder: Place) -> None:
-    """The files of a run as they were verified."""
-    assert isinstance(folder, Path)
-    for name, content in run.contents.items():
+def write_files(contents: Mapping[str, bytes], folder: Path) -> None:
+    """Files by their names, in a folder of this machine."""
+    for name, content in contents.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -123,15 +126,22 @@ def _data_sets(run: artifact.Run) -> list[Any]:
     ]
 
 
+def _show(client: Any, run_id: str, run: artifact.Run, pictures: Mapping[str, bytes]) -> None:  # noqa: ANN401
+    """What people look at: the report and the card, and beside them pictures."""
+    files = {name: run.contents[name] for name in PAGES}
+    files |= {f"{PICTURES}/{name}": content for name, content in pictures.items()}
+    with tempfile.TemporaryDirectory(prefix="binclf-") as folder:
+        write_files(files, Path(folder))
+        client.log_artifacts(run_id, folder, RUN_FOLDER)
+
+
 def _log(client: Any, mlflow_run: Any, run: artifact.Run, copy: Path, folder: Path) -> Any:  # noqa: ANN401
-    """The model that scores, which has all of the run's files; of the MLflow run what people look at."""
+    """The model that scores, which has all of the run's files."""
     import mlflow.pyfunc
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
     run_id = mlflow_run.info.run_id
-    for name in PAGES:
-        client.log_artifact(run_id, str(copy / name), RUN_FOLDER)
     logged = client.create_logged_model(
         mlflow_run.info.experiment_id,
         run.config.name.replace(".", "_"),  # MLflow takes no dots here; the registered model keeps them

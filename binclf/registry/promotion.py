@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from binclf import artifact
@@ -26,6 +26,7 @@ from binclf.registry.server import Server, tag_of
 from binclf.registry.window import window_of
 
 ATTEMPTS = 10  # at a comparison, while others change the champion meanwhile
+FEWEST = 10  # independent rows of the rarer class, below which no interval of a first model is trusted
 
 
 class Decision(Protocol):
@@ -45,7 +46,9 @@ class Decision(Protocol):
 Decide = Callable[[artifact.Run, artifact.Run], Decision]  # champion, challenger
 
 
-def register(run: artifact.Run, decide: Decide, registry: str = "") -> dict[str, Any]:
+def register(
+    run: artifact.Run, decide: Decide, registry: str = "", pictures: Mapping[str, bytes] | None = None
+) -> dict[str, Any]:
     """Register a sealed run as a version of its model, and make it champion if it deserves that.
 
     The same run is registered and decided on once, however often this is called and wherever it was cut off.
@@ -54,6 +57,7 @@ def register(run: artifact.Run, decide: Decide, registry: str = "") -> dict[str,
         run: a sealed run.
         decide: compares the champion with the run; it is asked only if the config's rule needs it.
         registry: a tracking URI; empty: as the run's own config says.
+        pictures: files by their names, to be seen beside the report.
 
     Returns:
         What `binclf register --json` tells: model, version, is_champion, champion, verdict, reason, registry,
@@ -66,7 +70,7 @@ def register(run: artifact.Run, decide: Decide, registry: str = "") -> dict[str,
     server = Server(known(registry) if registry else tracking_uri(run.config), run.path.parent)
     try:
         with server.turn():
-            version = ensure_version(server, run, window_of(run))
+            version = ensure_version(server, run, window_of(run), pictures or {})
             is_decided = bool(tag_of(version, "outcome"))
             if not is_decided:
                 challenge(server, version)
@@ -156,11 +160,20 @@ def first_of(run: artifact.Run) -> tuple[bool, dict[str, str]]:
     low, high = metrics[part]["intervals"].get("skill") or (None, None)
     if low is None:
         return False, _words("inconclusive", f"{told} below {than}, but of too few rows to have an interval")
+    if (rarer := _rarer(metrics[part])) < FEWEST:
+        few = f"the rarer class tells as much as {rarer:.0f} independent rows, and {FEWEST} are needed"
+        return False, _words("inconclusive", f"{told} below {than}, but {few} for an interval to be trusted")
     by = f"(by {base - loss:.6f}, 95 % interval {low:.6f} to {high:.6f})"
     if low > margin:
         return True, _words("promote", f"{told} below {than} beyond noise {by}")
     advice = "have more rows, or set registry.promote = 'always' or the alias by hand"
     return False, _words("inconclusive", f"{told} below {than}, but not beyond noise {by}: {advice}")
+
+
+def _rarer(found: Mapping[str, Any]) -> float:
+    """How many rows, or groups, of equal weight the rarer class of a part tells as much as."""
+    rate = found["positive_rate"]
+    return float(found.get("units", found["rows"]) * min(rate, 1 - rate))
 
 
 def _words(verdict: str, reason: str) -> dict[str, str]:

@@ -32,6 +32,7 @@ __all__ = [
     "history",
     "judged_part",
     "last_runs",
+    "pictures_of",
     "read",
     "verdict",
     "verdict_of",
@@ -84,3 +85,9 @@ def card_with_pictures(path: str | Place) -> str:
     """
     run = artifact.open_run(path)
     return card.with_pictures(run.contents[CARD].decode(), run.contents[PAGE].decode())
+
+
+def pictures_of(run: artifact.Run) -> dict[str, bytes]:
+    """The charts of a sealed run's report by the names of files, each an SVG that stands alone."""
+    drawn = card.pictures(run.contents[PAGE].decode())
+    return {f"{name}.svg": picture.encode() for name, picture in drawn.items()}

@@ -26,6 +26,7 @@ VERDICTS = {
     "keep": "It is not better than the champion.",
     "inconclusive": "These rows do not decide between it and the champion.",
 }
+WORSE = "It is worse than the champion, beyond chance."
 SAME = "It says the same of every row as the champion."
 
 Record = Mapping[str, Any]
@@ -42,7 +43,8 @@ def section(comparison: Record | None) -> Section | None:
     if measured:
         blocks.append(_measured(measured))
     blocks += _lists(comparison)
-    rest = {k: v for k, v in comparison.items() if k not in measured and k not in TOLD and v not in ({}, [])}
+    told = {*measured, *TOLD}
+    rest = {key: value for key, value in comparison.items() if key not in told and value not in ({}, [], "")}
     shown, hidden = cut([[Cell(name), cell] for name, cell in _flat("", rest)], MOST_ROWS)
     if shown:
         blocks.append(Table("champion-rest", "What else was found.", ("", "Found"), shown, words=2,
@@ -53,9 +55,18 @@ def section(comparison: Record | None) -> Section | None:
 def in_words(comparison: Record) -> str:
     """The verdict, and how many rows more would decide where it is open."""
     told = str(comparison.get("verdict"))
-    words = SAME if comparison.get("identical") is True else VERDICTS.get(told, f"Verdict: {plain(told)}.")
+    words = VERDICTS.get(told, f"Verdict: {plain(told)}.")
+    if comparison.get("identical") is True or is_worse(comparison):
+        words = SAME if comparison.get("identical") is True else WORSE
     further = comparison.get("further_rows")
     return f"{words} About {numbers.count(further)} more rows would decide." if further else words
+
+
+def is_worse(comparison: Record) -> bool:
+    """Whether the whole interval of the difference in log-loss speaks against this run."""
+    loss = comparison.get("log_loss")
+    interval: Any = loss.get("interval") if isinstance(loss, Mapping) else None
+    return comparison.get("verdict") == "keep" and _is_interval(interval) and bool(interval[0] > 0)
 
 
 def _measured(records: Mapping[str, Record]) -> Table:

@@ -49,6 +49,11 @@ def text(facts: Facts) -> str:
     return "\n".join(line for line in lines if line is not None)
 
 
+def pictures(page: str) -> dict[str, str]:
+    """The charts of a report by their names, each an SVG that stands alone."""
+    return {found["name"]: alone(found[0]) for found in CHART.finditer(page)}
+
+
 def with_pictures(card: str, page: str) -> str:
     """A card with the charts of its page as pictures in it, for a viewer that has no HTML.
 
@@ -57,9 +62,9 @@ def with_pictures(card: str, page: str) -> str:
         page: the report of the same run.
     """
     shown = []
-    for found in CHART.finditer(page):
-        data = base64.b64encode(alone(found[0]).encode()).decode()
-        shown.append(f"![{found['name']}](data:image/svg+xml;base64,{data})")
+    for name, picture in pictures(page).items():
+        data = base64.b64encode(picture.encode()).decode()
+        shown.append(f"![{name}](data:image/svg+xml;base64,{data})")
     return "\n\n".join([card.rstrip(), *shown]) + "\n"
 
 

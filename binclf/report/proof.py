@@ -75,6 +75,7 @@ def _costs(receipts: Mapping[str, Any]) -> Table:
     rows = [
         ("Decoded rows are kept in", *tiers),
         ("Memory of a rank", memory, numbers.size(took.get("memory_bytes"))),
+        ("Memory to evaluate", *(numbers.size(of.get("memory_evaluate_bytes")) for of in (told, took))),
         *(
             (name, numbers.count(told.get(key)), numbers.count(took.get(key)))
             for key, name in (("batch_rows", "Rows of a step"), ("steps_per_epoch", "Steps of an epoch"),

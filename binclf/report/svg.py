@@ -36,12 +36,14 @@ def inlined(content: bytes, name: str) -> str:
 
 
 def alone(element: str) -> str:
-    """An inlined chart as a picture of its own, on white."""
+    """An inlined chart as a picture of its own, on white; with a size, without which MLflow shows none."""
     rules = "".join(f".s-{role}{{stroke:{c}}}.f-{role}{{fill:{c}}}" for role, c in ALONE.items())
     style = f"<style>text{{font-family:sans-serif}}{rules}</style>"
     ground = '<rect width="100%" height="100%" fill="#ffffff"/>'
     opening, rest = element.split(">", 1)
-    return f'{opening} xmlns="http://www.w3.org/2000/svg">{style}{ground}{rest}'
+    width, height = ET.fromstring(element).attrib["viewBox"].split()[2:]
+    size = f'width="{width}" height="{height}" xmlns="http://www.w3.org/2000/svg"'
+    return f"{opening} {size}>{style}{ground}{rest}"
 
 
 def _clean(element: ET.Element, name: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from binclf.report import numbers
+from binclf.report.against import in_words, is_worse
 from binclf.report.facts import judged_part
 from binclf.report.slices import judged as judged_slices
 
@@ -192,8 +193,7 @@ def _champion(comparison: Mapping[str, Any] | None) -> list[Finding]:
     if comparison.get("identical") is True:  # nothing new was learnt, and nothing is wrong with it
         words = "It says the same of every row as the champion."
         return [Finding("good", "the same as the champion", words, "champion")]
+    short = "inconclusive against the champion"
     if told == "keep":
-        words = "It is not better than the champion."
-        return [Finding("care", "not better than the champion", words, "champion")]
-    words = "These rows do not decide between it and the champion."
-    return [Finding("care", "inconclusive against the champion", words, "champion")]
+        short = f"{'worse' if is_worse(comparison) else 'not better'} than the champion"
+    return [Finding("care", short, in_words(comparison), "champion")]
