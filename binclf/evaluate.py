@@ -41,7 +41,7 @@ from binclf.profile import Observation
 from binclf.scored import Labels, RowGroup, Scored, each, row_groups, total_weight, unlabelled_rows
 from binclf.split import PART_NAMES
 from binclf.storage import Place
-from binclf.world import Lone, World
+from binclf.world import Lone, World, doing
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class Judge:
 
     def _pass(self, places: Sequence[RowGroup], mine: Judgement) -> Judgement:
         """All row groups, each by one of the ranks."""
+        doing.stage("a pass over the rows that are judged")
         share = (self.world.rank, self.world.size)
         also = (*self.needed.slices, *([self.group] if self.group else []))
         answer = Labels(self.needed.label, self.needed.weight)

@@ -20,6 +20,7 @@ from binclf.loader import HeldRows, Order, Source, StreamedRows
 from binclf.loader.filling import Filling
 from binclf.loader.steps import Loader, StepDataset
 from binclf.loader.stream import StreamReader
+from binclf.world import doing
 from tests.laws import examples
 from tests.plans import oracle
 from tests.ranks import wait_until
@@ -194,3 +195,16 @@ def test_any_number_of_callers_get_their_rows_and_each_row_group_is_encoded_once
             for call in [callers.submit(asked[(trial + i) % 3], store) for i in range(6)]:
                 call.result()
         assert decoded == Counter(range(1, len(source.group_rows), 2))
+
+
+def test_each_row_group_that_is_decoded_is_seen_by_the_others(learnt: Learnt) -> None:
+    source, features, _ = learnt
+    groups, store = len(source.group_rows), HeldRows(source)
+    before = doing.now().moves
+    list(store.blocks(range(groups)))
+    assert doing.now().moves >= before + groups
+    streamed = StreamedRows(source)
+    streamed.attach(features)
+    before = doing.now().moves
+    streamed.encoded(3)
+    assert doing.now().moves > before
