@@ -22,8 +22,8 @@ TIMELESS: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCh
 def register() -> None:
     """Make both profiles known, and load the steady one.
 
-    Both start from "default": with `CI` set, Hypothesis has loaded a profile of its own, which a profile without
-    a parent would inherit.
+    Both start from "default": with `CI` set, Hypothesis has loaded a profile of its own, which a profile
+    without a parent would inherit.
     """
     plain = settings.get_profile("default")
     settings.register_profile(
