@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from binclf.errors import DamageError
 from binclf.kernels import chunks, elements, library, text_at
-from binclf.kernels.chunks import FIELDS, HIGH, LOW, PATH, UNTOLD
+from binclf.kernels.chunks import BYTES, DATA, DICTIONARY, FIELDS, HIGH, LOW, PATH, UNTOLD
 from binclf.parquet import Found, Reader, footer, layout, pages
+from binclf.parquet.copied import copied
 from binclf.parquet.rowgroup import RowGroup
 from binclf.parquet.tail import Tail
 from tests.laws import examples
@@ -318,6 +319,23 @@ def test_a_row_group_of_fewer_columns_than_the_file_is_left_to_pyarrow(
     monkeypatch.setattr(RowGroup, "of_record", lambda _: lacking)
     with Reader(tmp_path / "a.parquet") as reader:  # pyarrow has all of them here
         assert len(reader.read(0, ["number", "text"])) == 30
+
+
+def test_a_row_group_is_copied_to_its_place_or_refused_by_name(tmp_path: Path) -> None:
+    made(tmp_path / "a.parquet")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    with Reader(tmp_path / "a.parquet") as reader:
+        said = reader.said(1)
+    with copied(tmp_path / "a.parquet", len(whole), said, "o.parquet", 1) as path:
+        content = Path(path).read_bytes()
+    low, high = said.begins.min(), (said.begins + said.chunks[:, BYTES]).max()
+    assert content == bytes(low) + whole[low:high] + bytes(len(whole) - high)
+    for field, wrong in ((DATA, -5), (DATA, 2**40), (BYTES, -1), (BYTES, 2**62), (BYTES, len(whole))):
+        damaged = RowGroup(said.rows, said.chunks.copy(), said.record)
+        damaged.chunks[0, [DICTIONARY, field]] = UNTOLD, wrong
+        words = r"column 'number' of o\.parquet, row group 1 lies outside the file"
+        with pytest.raises(DamageError, match=words):
+            copied(tmp_path / "a.parquet", len(whole), damaged, "o.parquet", 1).__enter__()
 
 
 def test_a_file_without_columns_has_rows_of_nothing(tmp_path: Path) -> None:
