@@ -35,7 +35,7 @@ from binclf.parquet import Column, feature_codes
 from binclf.predict import Model
 from binclf.profile import Observation
 from binclf.scored import Labels, RowGroup, Scored, each
-from binclf.world import World
+from binclf.world import World, doing
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,7 @@ class Judge:
 
     def _pass(self, places: Sequence[RowGroup], mine: Judgement) -> Judgement:
         """All row groups, each by one of the ranks."""
+        doing.stage("a pass over the rows that are judged")
         share = (self.world.rank, self.world.size)
         also = (*self.needed.slices, *([self.group] if self.group else []))
         answer = Labels(self.needed.label, self.needed.weight)

@@ -17,6 +17,7 @@ from binclf.predict import Model
 from binclf.split import PartFile
 from binclf.split.checks import third_values
 from binclf.storage import Place, Stamp
+from binclf.world import doing
 
 F64 = npt.NDArray[np.float64]
 T = TypeVar("T")
@@ -117,6 +118,7 @@ def _reader(model: Model, answer: Labels, also: Sequence[Column]) -> Callable[[i
 
     def read(number: int, place: RowGroup) -> Scored:
         rows = place.read(columns, texts)
+        doing.step()
         labels, _ = answer.rule.read(rows)
         if (labels < 0).any():
             rows, labels = rows.where(labels >= 0), labels[labels >= 0]

@@ -32,7 +32,7 @@ from binclf.solvers.solve import solved
 from binclf.solvers.units import coefficients
 from binclf.split import Split
 from binclf.storage import Place
-from binclf.world import World, join
+from binclf.world import World, doing, join
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def train(run_dir: Place) -> None:
         RankError: the ranks do not agree on what they are to do.
     """
     config = artifact.read_config(run_dir)
-    with join(config.train.device) as world:
+    with join(config.train.device, stall=config.train.stall_seconds) as world:
         train_in(world, config, run_dir)
 
 
@@ -95,6 +95,7 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
         problem = replace(problem, seen=pilot.seen(features))
     solution = solved(solver.name, problem, world, checkpoints, peak, lacking)
     solution = mend(config, split, problem, solution, world)
+    doing.stage("writing the model")
     if world.rank == 0:
         seconds = {"seconds": time.perf_counter() - began, "reading_seconds": reading}
         _write(run_dir, config, split, features, solution, world.size, seconds)
@@ -149,6 +150,7 @@ def learn_features(
     world: World, config: Config, how: Decoding, split: Split, store: AnyStore, look: Look | None = None
 ) -> Features:
     """Column statistics of train; each rank decodes the row groups that its first epoch will need."""
+    doing.stage("learning the columns of train")
     source = store.source
     owners = order_of(config.train).plan(source.group_rows, 0).owners(world.size)
     owned = np.flatnonzero(owners == world.rank).tolist()

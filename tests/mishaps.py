@@ -113,6 +113,19 @@ def meet_and_kill_rank_1() -> None:
             world.sum_floats(np.zeros(1))
 
 
+def stand_still_on_rank_1() -> None:
+    """Its main thread hangs, and its signs of life go on."""
+    from binclf.world import doing, join, waiting
+
+    waiting.BEAT_SECONDS = 0.05
+    with join("cpu", stall=1.0) as world:
+        doing.stage("a pass over the rows of train")
+        doing.step()
+        if world.rank == 1:
+            time.sleep(LONG)
+        world.meet()
+
+
 def raise_kind() -> None:
     raise KINDS[os.environ["KIND"]](f"the words of {os.environ['KIND']}")
 

@@ -245,6 +245,7 @@ def test_auto_trains_by_newton_and_says_why(
     assert training["certificate"]["errors"] < 1e-6
 
 
+@pytest.mark.slow
 def test_auto_trains_by_minibatch_where_columns_are_hashed(people_dir: Path, tmp_path: Path) -> None:
     config = settings(people_dir, tmp_path, train={"epochs": 20}, features={"max_levels": 2})
     place = on_disk(retrain(config))

@@ -48,7 +48,7 @@ def test_split_as_json_is_one_object_and_logs_go_elsewhere(
     assert "split part-0.parquet" in captured.err
 
 
-@pytest.mark.parametrize("verb", ["train", "retrain"])
+@pytest.mark.parametrize("verb", [pytest.param("train", marks=pytest.mark.slow), "retrain"])
 def test_a_run_evaluated_reported_and_scored_from_the_command_line(
     verb: str, config: Path, people_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

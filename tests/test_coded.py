@@ -327,7 +327,8 @@ def test_a_footer_that_lies_about_rows_is_told(tmp_path: Path, rows: int) -> Non
     lie = varint(2 * rows if rows >= 0 else -2 * rows - 1)
     footer = footer[:place] + lie + footer[place + len(number) :]
     path.write_bytes(whole[:begin] + footer + len(footer).to_bytes(4, "little") + b"PAR1")
-    with Reader(path, coded=["text"]) as reader, pytest.raises(DataError, match=f"the footer says {rows}:"):
+    words = f"the footer says {rows}:" if rows > 0 else "does not say what row group 0 has"
+    with Reader(path, coded=["text"]) as reader, pytest.raises(DataError, match=words):
         reader.read(0, ["text", "number"])
 
 

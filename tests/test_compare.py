@@ -79,7 +79,7 @@ def config_of(data: Path, store: Path, roles: Any, evaluate: Any, split: Any, **
     exclude = [name for name in ("when", "customer", "part") if name not in named]
     columns = {"label": "bought", "weight": "w", "ids": ["id"], "exclude": exclude, **roles}
     sections = {"data": {"path": str(data), **columns}, "split": split, "evaluate": evaluate, "train": train}
-    return parse({"name": "people", "store": str(store), **sections})
+    return parse({"name": "people", "store": str(store), "registry": {"uri": "off"}, **sections})
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from binclf.errors import DamageError
 from binclf.kernels import library
 from binclf.parquet import Reader, groups
+from binclf.parquet.dictionaries import AsWritten
+from binclf.parquet.rowgroup import RowGroup
 
 TEXTS = [f"v{place:02d}q{place * 7919 % 97:02d}" for place in range(12)]
 
@@ -44,6 +46,12 @@ def rows_of(path: Path) -> bytes:
     return path.read_bytes()[
         chunk.data_page_offset : chunk.dictionary_page_offset + chunk.total_compressed_size
     ]
+
+
+def said(path: Path) -> RowGroup:
+    """What the footer says of the row group."""
+    with Reader(path) as reader:
+        return reader.said(0)
 
 
 def read(path: Path) -> list[str | None]:
@@ -94,7 +102,8 @@ def test_of_an_object_the_page_is_fetched_only_where_its_last_value_is_not_in_us
                 asked.append(size)
                 return bytes(source.read_at(size, begin))
 
-            groups.read_group(pq.ParquetFile(source, read_dictionary=["text"]), 0, ["text"], rows, read_at)
+            file = pq.ParquetFile(source, read_dictionary=["text"])
+            groups.read_group(file, 0, ["text"], rows, AsWritten(read_at, said(path)))
         return len(asked)
 
     write(path, [*TEXTS[:5], TEXTS[0]], compression="none")

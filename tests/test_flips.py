@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +67,18 @@ def test_a_footer_is_read_once_for_each_content_and_parsed_for_what_is_read(
         with file.reader() as reader:
             assert len(reader.read(0, ["number"])) == file.groups[0]
     assert len(seen) == 1
+
+
+@pytest.mark.slow
+def test_no_damaged_footer_of_others_making_ends_the_process(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.footers", str(tmp_path), "200", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+    refused, was_read = map(int, done.stdout.split())
+    assert refused > 300
+    assert was_read > 100

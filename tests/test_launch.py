@@ -67,6 +67,12 @@ def test_a_killed_rank_is_named_with_its_signal_long_before_the_others_lose_pati
     assert time.monotonic() - began < LONG / 4
 
 
+def test_a_rank_that_lives_and_stands_still_is_given_up_by_those_that_wait_for_it() -> None:
+    words = r"the work of rank 1 stands still for 1 s \(a pass over the rows of train, step 1\)"
+    with pytest.raises(RankError, match=rf"^rank 0 of 2: timed out: {words}: it hangs"):
+        start("rank", ["stand_still_on_rank_1"], 2)
+
+
 @pytest.mark.parametrize("kind", [ConfigError, DataError, ArtifactError, StorageError, RankError, BusyError])
 def test_every_kind_of_error_comes_back_as_itself(
     kind: type[BinclfError], monkeypatch: pytest.MonkeyPatch

@@ -97,7 +97,7 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> artifact.Run:
     columns = {QUOTED: numbers, BROKEN: pa.array(level.tolist()), TURNED: pa.array(x**2), "y": pa.array(y)}
     path = write(folder / "data & <i>.parquet", pa.table(columns))
     config = {"name": "hostile", "store": str(folder / "runs"), "data": {"path": str(path), "label": "y"}}
-    return artifact.open_run(on_disk(retrain(parse(config))))
+    return artifact.open_run(on_disk(retrain(parse({**config, "registry": {"uri": "off"}}))))
 
 
 @pytest.fixture(scope="module")

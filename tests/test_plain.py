@@ -49,13 +49,19 @@ def table_of(kinds: list[str], rows: int, draw: np.random.Generator) -> pa.Table
 
 def plain_of(path: Path, names: list[str]) -> Plain:
     """The plain columns of a file of one row group."""
-    return looked_at(Handle(path), pq.ParquetFile(path), names)
+    return looked_at(opened(path), names)
 
 
-def looked_at(handle: Handle, file: pq.ParquetFile, names: list[str]) -> Plain:
-    """The plain columns of a row group that was parsed by pyarrow."""
-    group = RowGroup.of_metadata(file.metadata.row_group(0))
-    return read_plain(handle, group, plain_places(file.schema_arrow), names)
+def opened(path: Path) -> tuple[Handle, RowGroup, Any]:
+    """A file, what its footer says of its row group, and its schema."""
+    with Reader(path) as reader:
+        return Handle(path), reader.said(0), reader.file.schema_arrow
+
+
+def looked_at(file: tuple[Handle, RowGroup, Any], names: list[str]) -> Plain:
+    """The plain columns of a file that is open."""
+    handle, group, schema = file
+    return read_plain(handle, group, plain_places(schema), names)
 
 
 @given(
@@ -107,15 +113,14 @@ def test_every_flipped_bit_of_a_plain_page_is_left_to_pyarrow(tmp_path: Path) ->
     table = table_of(["float", "float", "double"], 20, np.random.default_rng(0))
     pq.write_table(table, path, use_dictionary=False, **OURS)
     chunk = pq.read_metadata(path).row_group(0).column(1)
-    whole, handle, name = path.read_bytes(), Handle(path), table.column_names[1]
-    file = pq.ParquetFile(path)
+    whole, file, name = path.read_bytes(), opened(path), table.column_names[1]
     silent = refused = 0
     for place in range(chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size):
         for bit in range(8):
             damaged = bytearray(whole)
             damaged[place] ^= 1 << bit
             path.write_bytes(damaged)
-            found = looked_at(handle, file, table.column_names)
+            found = looked_at(file, table.column_names)
             assert name not in found
             assert len(found) == 2
             try:
@@ -232,6 +237,6 @@ def test_a_file_that_ends_early_is_left_to_pyarrow(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     table = table_of(["float"], 2000, np.random.default_rng(0))
     pq.write_table(table, path, use_dictionary=False, **OURS)
-    handle, file = Handle(path), pq.ParquetFile(path)
+    file = opened(path)
     path.write_bytes(path.read_bytes()[:5000])
-    assert not looked_at(handle, file, ["float0"])
+    assert not looked_at(file, ["float0"])

@@ -80,5 +80,6 @@ def test_a_world_of_one_agrees_with_itself(monkeypatch: pytest.MonkeyPatch) -> N
     alone: Any = Alone()
     world: World = alone
     free_is(monkeypatch, 1000)
+    monkeypatch.setattr(tier, "disk_limit", lambda _: 2000)  # what is free changes from moment to moment
     config: Config = made.config(Path("data"), Path("/nowhere/store"))
     assert Room.found(config).agreed(world) == Room.found(config)

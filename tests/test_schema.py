@@ -266,6 +266,7 @@ def test_files_of_other_widths_are_split_and_the_receipt_says_so(tmp_path: Path)
     )
 
 
+@pytest.mark.slow
 def test_training_and_scoring_read_each_file_by_its_own_type(tmp_path: Path) -> None:
     """The same rows in one type, and spread over files of narrower types and without any: the same model."""
     plain, mixed = [], []

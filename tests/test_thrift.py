@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binclf.kernels import IS_COMPILED, chunks, elements, library
-from binclf.kernels.chunks import DICTIONARY, UNTOLD, VALUES
-from binclf.parquet import Reader, pages
+from binclf.errors import DamageError
+from binclf.kernels import chunks, elements, library, text_at
+from binclf.kernels.chunks import BYTES, DATA, DICTIONARY, FIELDS, HIGH, LOW, PATH, UNTOLD
+from binclf.parquet import Found, Reader, footer, layout, pages
+from binclf.parquet.copied import copied
 from binclf.parquet.rowgroup import RowGroup
 from binclf.parquet.tail import Tail
 from tests.laws import examples
@@ -77,9 +80,33 @@ def test_row_groups_are_what_they_are_in_the_whole_footer(tmp_path: Path) -> Non
             assert read.equals(table.slice(30 * group, 30).combine_chunks())
 
 
-@pytest.mark.skipif(not IS_COMPILED, reason="there was no compiler when binclf was installed")
+TYPES = {"BOOLEAN": 0, "INT64": 2, "FLOAT": 4, "BYTE_ARRAY": 6}  # as parquet.thrift numbers them
+CODECS = {"UNCOMPRESSED": 0, "SNAPPY": 1, "GZIP": 2}
+
+
+def as_pyarrow_says(meta: Any) -> npt.NDArray[np.int64]:
+    """What `chunks` finds of a row group, up to where it is in the record."""
+    return np.array(
+        [
+            (
+                TYPES[chunk.physical_type],
+                CODECS[chunk.compression],
+                chunk.num_values,
+                chunk.total_uncompressed_size,
+                chunk.total_compressed_size,
+                chunk.data_page_offset,
+                chunk.dictionary_page_offset if chunk.has_dictionary_page else UNTOLD,
+                chunk.statistics.null_count if chunk.is_stats_set else UNTOLD,
+            )
+            for chunk in (meta.column(place) for place in range(meta.num_columns))
+        ]
+    )
+
+
+@pytest.mark.usefixtures("either_loops")
 @pytest.mark.parametrize(
-    "options", [{}, {"compression": "gzip"}, {"use_dictionary": False}, {"version": "1.0"}]
+    "options",
+    [{}, {"compression": "gzip"}, {"use_dictionary": False}, {"version": "1.0"}, {"write_statistics": False}],
 )
 def test_what_a_record_says_of_its_columns_is_what_pyarrow_says(
     options: dict[str, Any], tmp_path: Path
@@ -87,14 +114,16 @@ def test_what_a_record_says_of_its_columns_is_what_pyarrow_says(
     made(tmp_path / "a.parquet", **options)
     tail, whole = Tail.of(footer_of(tmp_path / "a.parquet")), pq.read_metadata(tmp_path / "a.parquet")
     for group in range(whole.num_row_groups):
-        ours, theirs = RowGroup.of_record(tail.record(group)), RowGroup.of_metadata(whole.row_group(group))
+        ours, theirs = RowGroup.of_record(tail.record(group)), whole.row_group(group)
         assert ours is not None
-        assert ours.rows == theirs.rows
-        # types and codecs that are not read without pyarrow have no names there
-        unnamed = theirs.chunks == UNTOLD
-        assert not unnamed[:, VALUES:DICTIONARY].any()
-        ours.chunks[:, :VALUES][unnamed[:, :VALUES]] = UNTOLD
-        assert np.array_equal(ours.chunks, theirs.chunks)
+        assert ours.rows == theirs.num_rows
+        assert np.array_equal(ours.chunks[:, :PATH], as_pyarrow_says(theirs))
+        assert [ours.name(place) for place in range(4)] == [
+            theirs.column(place).path_in_schema for place in range(4)
+        ]
+        ends = [text_at(ours.record, int(ours.chunks[0, end])) for end in (LOW, HIGH)]
+        told = theirs.column(0).statistics
+        assert ends == ([np.float32(end).tobytes() for end in (told.min, told.max)] if told else [None, None])
 
 
 def test_files_of_one_form_are_told_from_others(tmp_path: Path) -> None:
@@ -170,7 +199,7 @@ def test_files_of_no_and_of_many_row_groups(tmp_path: Path, rows: int) -> None:
 
 @given(st.data())
 @examples(300, keeps_fixtures=True)
-def test_damaged_records_are_walked_alike_by_both(tmp_path: Path, data: st.DataObject) -> None:
+def test_damaged_footers_are_walked_alike_by_both(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "a.parquet"
     if not path.exists():
         made(path)
@@ -180,6 +209,26 @@ def test_damaged_records_are_walked_alike_by_both(tmp_path: Path, data: st.DataO
     short = bytes(record[: data.draw(st.integers(0, len(record)))])
     for field in (2, ROW_GROUPS, 7):
         assert found_in(short, field) == in_numpy(short, field)
+
+
+@given(st.data())
+@examples(300, keeps_fixtures=True)
+def test_damaged_row_groups_are_walked_alike_by_both(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "a.parquet"
+    if not path.exists():
+        made(path)
+    record = bytearray(Tail.of(footer_of(path)).record(1))
+    for place in data.draw(st.lists(st.integers(0, len(record) - 1), max_size=4)):
+        record[place] = data.draw(st.integers(0, 255))
+    short = bytes(record[: data.draw(st.integers(0, len(record)))])
+    found = chunks(short)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "loops", None)
+        again = chunks(short)
+    assert (found is None) == (again is None)
+    if found is not None and again is not None:
+        assert found[0] == again[0]
+        assert np.array_equal(found[1], again[1])
 
 
 @given(st.binary(max_size=60), st.integers(0, 9))
@@ -198,32 +247,44 @@ def test_records_in_records_without_end_are_none() -> None:
     assert found_in(b"\x19\xf8" + b"\xff" * 9 + b"\x01", 1) is None  # 2^63 texts
 
 
-@pytest.mark.skipif(not IS_COMPILED, reason="there was no compiler when binclf was installed")
-def test_pyarrow_is_not_asked_what_the_compiled_walk_tells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made(tmp_path / "a.parquet")
+class _Fatal:
+    """A file as pyarrow has it, whose metadata is only counted and handed on."""
 
-    def fatal(_: Any) -> RowGroup:
-        raise AssertionError("of a damaged record this would end the process")
+    def __init__(self, file: Any) -> None:
+        self.file, self.metadata = file, self
 
-    monkeypatch.setattr(RowGroup, "of_metadata", fatal)
+    def __getattr__(self, name: str) -> Any:
+        if name in ("row_group", "schema"):
+            raise AssertionError(f"of a damaged record {name} would end the process")
+        return getattr(self.file.metadata if name == "num_columns" else self.file, name)
+
+
+def test_pyarrow_is_not_asked_what_a_row_group_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = made(tmp_path / "a.parquet")
+    real = Reader._parquet
+    monkeypatch.setattr(Reader, "_parquet", lambda *given: _Fatal(real(*given)))
     monkeypatch.setattr(pages, "_known", {})
+    footer(Found("a.parquet", tmp_path / "a.parquet"))
+    assert layout(Found("a.parquet", tmp_path / "a.parquet")).written_bytes > 0
     with Reader(tmp_path / "a.parquet", coded=["text"]) as reader:
-        assert len(reader.read(0, ["number", "text", "flag"])) == 30
+        assert reader.read(0, table.column_names).table.to_pydict() == table.slice(0, 30).to_pydict()
+        assert len(list(reader.all(["list"]))) == 4
 
 
-def test_a_footer_that_pyarrow_alone_can_walk_is_read_all_the_same(tmp_path: Path) -> None:
+def test_a_footer_whose_records_end_in_odd_bytes_is_walked_as_thrift_walks_it(tmp_path: Path) -> None:
     table = made(tmp_path / "a.parquet")
     content = (tmp_path / "a.parquet").read_bytes()
     footer = footer_of(tmp_path / "a.parquet")
-    schema = elements(footer, 2)
+    schema, found = elements(footer, 2), elements(footer, ROW_GROUPS)
     assert schema is not None
-    last = int(schema[2]) - 1  # the end of the first column's record: Thrift looks at half of that byte
-    assert footer[last] == 0
-    odd = footer[:last] + b"\x10" + footer[last + 1 :]
-    assert Tail.of(odd).places is None
-    assert Tail.of(odd).form != Tail.of(footer).form
+    assert found is not None
+    ends = [int(schema[2]) - 1, *(int(place) - 1 for place in found[2:])]  # of a column, of each row group
+    odd = bytearray(footer)
+    for end in ends:
+        assert odd[end] == 0
+        odd[end] = 0x10  # Thrift looks at half of that byte
+    assert found_in(bytes(odd), ROW_GROUPS) == in_numpy(bytes(odd), ROW_GROUPS) == found.tolist()
+    assert Tail.of(bytes(odd)).form != Tail.of(footer).form
     (tmp_path / "b.parquet").write_bytes(content[: -len(footer)] + odd)
     with Reader(tmp_path / "b.parquet", coded=["text"]) as reader:
         rows = [one.table["number"].to_pylist() for one in reader.all(["number"])]
@@ -231,18 +292,53 @@ def test_a_footer_that_pyarrow_alone_can_walk_is_read_all_the_same(tmp_path: Pat
     assert [value for some in rows for value in some] == table["number"].to_pylist()
 
 
+@pytest.mark.usefixtures("either_loops")
+def test_columns_that_lie_in_another_file_are_refused_by_name(tmp_path: Path) -> None:
+    made(tmp_path / "a.parquet")
+    whole = pq.read_metadata(tmp_path / "a.parquet")
+    for path in ("", "b.parquet"):
+        whole.set_file_path(path)
+        whole.write_metadata_file(tmp_path / "footer")
+        content, footer = (tmp_path / "a.parquet").read_bytes(), (tmp_path / "footer").read_bytes()[4:]
+        (tmp_path / "c.parquet").write_bytes(content[: -len(footer_of(tmp_path / "a.parquet"))] + footer)
+        with Reader(tmp_path / "c.parquet", "c.parquet") as reader:
+            if not path:  # which is this one
+                assert len(reader.read(2, ["text"])) == 30
+                continue
+            words = "footer of c.parquet does not say what row group 2 has and where in the file"
+            with pytest.raises(DamageError, match=words):
+                reader.read(2, ["text"])
+
+
 def test_a_row_group_of_fewer_columns_than_the_file_is_left_to_pyarrow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(tmp_path / "a.parquet")
     monkeypatch.setattr(pages, "_known", {})
-    monkeypatch.setattr(RowGroup, "of_record", lambda _: RowGroup(30, np.zeros((1, 7), dtype=np.int64)))
-    with Reader(tmp_path / "a.parquet", coded=["text"]) as reader:  # pyarrow has all of them here
+    lacking = RowGroup(30, np.zeros((1, len(FIELDS)), dtype=np.int64), b"")
+    monkeypatch.setattr(RowGroup, "of_record", lambda _: lacking)
+    with Reader(tmp_path / "a.parquet") as reader:  # pyarrow has all of them here
         assert len(reader.read(0, ["number", "text"])) == 30
+
+
+def test_a_row_group_is_copied_to_its_place_or_refused_by_name(tmp_path: Path) -> None:
+    made(tmp_path / "a.parquet")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    with Reader(tmp_path / "a.parquet") as reader:
+        said = reader.said(1)
+    with copied(tmp_path / "a.parquet", len(whole), said, "o.parquet", 1) as path:
+        content = Path(path).read_bytes()
+    low, high = said.begins.min(), (said.begins + said.chunks[:, BYTES]).max()
+    assert content == bytes(low) + whole[low:high] + bytes(len(whole) - high)
+    for field, wrong in ((DATA, -5), (DATA, 2**40), (BYTES, -1), (BYTES, 2**62), (BYTES, len(whole))):
+        damaged = RowGroup(said.rows, said.chunks.copy(), said.record)
+        damaged.chunks[0, [DICTIONARY, field]] = UNTOLD, wrong
+        words = r"column 'number' of o\.parquet, row group 1 lies outside the file"
+        with pytest.raises(DamageError, match=words):
+            copied(tmp_path / "a.parquet", len(whole), damaged, "o.parquet", 1).__enter__()
 
 
 def test_a_file_without_columns_has_rows_of_nothing(tmp_path: Path) -> None:
     pq.write_table(pa.table({}), tmp_path / "a.parquet")
     with Reader(tmp_path / "a.parquet") as reader:
         assert [rows.arrow.num_columns for rows in reader.all([])] == [0]
-    assert RowGroup.of_metadata(pq.read_metadata(tmp_path / "a.parquet").row_group(0)).chunks.shape == (0, 7)

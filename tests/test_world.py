@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import json
+import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +21,9 @@ import torch.distributed as dist
 
 from binclf.errors import ConfigError, RankError
 from binclf.launch.rank import was_left
-from binclf.world import World, is_rank, join, waiting
+from binclf.world import World, doing, is_rank, join, waiting
 from binclf.world.waiting import Lives, Waiting
-from tests.ranks import on_ranks, run
+from tests.ranks import on_ranks, run, wait_until
 
 
 def test_a_lone_process_is_a_world_of_one() -> None:
@@ -132,8 +134,10 @@ def test_rank_0_alone_prepares_and_the_others_wait_for_it(tmp_path: Path) -> Non
 def test_ranks_of_a_machine_share_its_cores(tmp_path: Path) -> None:
     with join("auto") as world:
         assert isinstance(world, World)
-        assert torch.get_num_threads() == max(1, (os.cpu_count() or 1) // 2)
-        world.sum_integers(np.zeros(1, dtype=np.int64))
+        assert torch.get_num_threads() == 1
+        own = json.dumps([*os.sched_getaffinity(0)]).encode()
+        mine, others = (set(json.loads(content)) for content in world.gather(own))
+        assert not mine & others or len(mine | others) == 1  # of a machine that has but one
 
 
 def one_raises() -> None:
@@ -185,6 +189,17 @@ def one_is_late() -> list[bytes]:
         return world.gather(b"here")
 
 
+def one_moves_slowly() -> int:
+    """A rank whose work stands still for a second is given up; this one takes three, in small steps."""
+    waiting.BEAT_SECONDS = 0.05
+    with join("cpu", stall=1.0) as world:
+        for _ in range(15 * world.rank):
+            time.sleep(0.2)
+            doing.step()
+        world.meet()
+        return world.size
+
+
 def one_fails_before_it_comes() -> None:
     with join("cpu") as world:
         if world.rank == 1:
@@ -195,6 +210,11 @@ def one_fails_before_it_comes() -> None:
 @pytest.mark.slow
 def test_a_rank_that_works_for_longer_than_collectives_wait_is_waited_for() -> None:
     assert run(2, one_is_late) == [[b"here", b"here"]] * 2
+
+
+@pytest.mark.slow
+def test_a_rank_is_waited_for_as_long_as_its_work_goes_on() -> None:
+    assert run(2, one_moves_slowly) == [2, 2]
 
 
 @pytest.mark.slow
@@ -261,20 +281,18 @@ def test_a_store_that_fails_once_does_not_silence_a_rank_for_good(
             real.set(key, value)
 
     real, own._store = own._store, Slow()
-    time.sleep(0.2)
-    assert not failures
+    wait_until(lambda: not failures, 60, "the store has failed twice")
     heard = real.get(own._key(1))
-    time.sleep(0.2)
-    assert real.get(own._key(1)) != heard
+    wait_until(lambda: real.get(own._key(1)) != heard, 60, "another sign of life")
     own._store = real
 
 
-def test_ranks_that_were_all_stopped_for_an_hour_wait_for_each_other_as_before(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def looks(
+    monkeypatch: pytest.MonkeyPatch, signs: list[bytes], stall: float
+) -> tuple[Callable[[float], None], list[int]]:
+    """What looks at signs of life that are on a store, so many seconds after the last; and of how many."""
     now, asked = [0.0], list[int]()
     monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    signs = [b"1", b"1"]
 
     class Store:
         """What the ranks last said."""
@@ -283,11 +301,36 @@ def test_ranks_that_were_all_stopped_for_an_hour_wait_for_each_other_as_before(
             asked.append(len(keys))
             return list(signs)
 
+    lives = Lives(Store(), [f"life/{rank}" for rank in range(len(signs))], stall)
+
     def look_after(seconds: float) -> None:
         now[0] += seconds
         lives.look()
 
-    lives = Lives(Store(), ["life/0", "life/1"])
+    return look_after, asked
+
+
+def test_who_lives_and_stands_still_is_named_with_what_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    signs = [b"", b""]
+    look_after, _ = looks(monkeypatch, signs, stall=100)
+
+    def live(beat: int) -> None:
+        """Rank 0 is slow, and rank 1 stands still from the fortieth beat on."""
+        moves = (beat // 9, min(beat, 40))
+        signs[:] = [f"{beat}\n{move}\na pass, step 7".encode() for move in moves]
+        look_after(10)
+
+    for beat in range(51):
+        live(beat)
+    with pytest.raises(RankError, match=r"work of rank 1 stands still for 100 s \(a pass, step 7\)"):
+        live(51)
+
+
+def test_ranks_that_were_all_stopped_for_an_hour_wait_for_each_other_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signs = [b"1", b"1"]
+    look_after, asked = looks(monkeypatch, signs, stall=math.inf)
     for seconds in (10, 290, 3600, 240):  # stopped twice, and in between nobody had time for a sign
         look_after(seconds)
     signs[0] = b"2"

@@ -16,7 +16,7 @@ from binclf.storage import Place, place_of
 # how the work is done, not what comes out: a resumed run may have others
 FREE = (
     "store", "train.ranks", "train.workers", "train.cache", "train.memory_bytes", "train.cache_bytes",
-    "train.checkpoint_seconds", "registry.uri", "registry.promote", "registry.margin",
+    "train.checkpoint_seconds", "train.stall_seconds", "registry.uri", "registry.promote", "registry.margin",
     *(f"drift.{key}" for key in Drift.model_fields),
 )  # fmt: skip
 STAMP = "%Y%m%d-%H%M%S"

@@ -83,7 +83,8 @@ def train(options: argparse.Namespace) -> Result | None:
     from binclf import train
     from binclf.evaluate import measured
 
-    with join(config.train.device, lambda: str(begin(config, resume))) as world:
+    settings = config.train
+    with join(settings.device, lambda: str(begin(config, resume)), settings.stall_seconds) as world:
         run_dir = place_of(world.prepared)
         with artifact.working(run_dir) if world.rank == 0 else nullcontext():
             train.train_in(world, config, run_dir)

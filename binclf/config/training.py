@@ -136,6 +136,13 @@ class Train(Section):
         le=86400.0,
         description="Time between checkpoints, beside one after each epoch. 0: after each step.",
     )
+    stall_seconds: float = Field(
+        1800.0,
+        ge=1.0,
+        le=604800.0,
+        description="A rank that others wait for, and whose work stands still for so long, ends the run. "
+        "More, where a single row group takes longer than that.",
+    )
 
     @property
     def asked(self) -> str:

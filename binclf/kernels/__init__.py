@@ -15,7 +15,7 @@ from binclf.kernels.pages import BARE, REPEATED, SLACK, UNIQUE, Values, can_deco
 from binclf.kernels.rows import STEP, Field, can_record, complete, gather, interleave, record, standardise
 from binclf.kernels.scores import Sloped, Tabled, Term, add
 from binclf.kernels.texts import hash_texts
-from binclf.kernels.thrift import elements, integers
+from binclf.kernels.thrift import elements, integers, text_at, texts_at
 
 __all__ = [
     "BARE",
@@ -57,4 +57,6 @@ __all__ = [
     "record",
     "standardise",
     "tally",
+    "text_at",
+    "texts_at",
 ]

@@ -1,8 +1,8 @@
 /* Where things lie in a record of Thrift's compact protocol, which Parquet's footers are; thrift.py says why.
 
-   A header has a kind in its low half; a field's has how far its number is from the last one's in the other,
-   or 0, and the number follows. Numbers are seven bits a byte, the lowest first. Nothing is believed: what
-   would reach beyond the end has no meaning, and each step takes a byte at least. */
+   A header has a kind in its low half, none of which ends a record; a field's has how far its number is from
+   the last one's in the other, or 0, and the number follows. Numbers are seven bits a byte, the lowest first.
+   Nothing is believed: what would reach beyond the end has no meaning, and each step takes a byte at least. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -64,7 +64,7 @@ static const uint8_t *skip(const uint8_t *at, const uint8_t *end, int kind, int 
             at = skip(skip(at, end, inner, 1, depth + 1), end, other, 1, depth + 1);
         return at;
     case RECORD:
-        while (at && at < end && *at) {
+        while (at && at < end && *at & 15) {
             inner = *at & 15;
             if (*at++ & 0xF0) count = 0;
             else at = number(at, end, &count);
@@ -80,7 +80,7 @@ static const uint8_t *skip(const uint8_t *at, const uint8_t *end, int kind, int 
 EXPORT int64_t elements(const uint8_t *record, int64_t size, int64_t wanted, int64_t most, int64_t *out) {
     const uint8_t *at = record, *end = record + size;
     int64_t field = 0;
-    while (at && at < end && *at) {
+    while (at && at < end && *at & 15) {
         uint64_t count = 0;
         int kind = *at & 15, delta = *at >> 4;
         at++;
@@ -120,25 +120,29 @@ static const uint8_t *next(const uint8_t *at, const uint8_t *end, int64_t *field
 static int64_t whole(uint64_t zigzag) { return (int64_t)(zigzag >> 1) ^ -(int64_t)(zigzag & 1); }
 
 /* Fields of a column's metadata that are wanted, by their numbers: where each goes, or -1. */
-enum { TYPE, CODEC, VALUES, BYTES, DATA, DICTIONARY, NULLS, OF_CHUNK }; /* as chunks.py has it */
-static const int8_t WANTED[12] = {-1, TYPE, -1, -1, CODEC, VALUES, -1, BYTES, -1, DATA, -1, DICTIONARY};
+enum { TYPE, CODEC, VALUES, RAW, BYTES, DATA, DICTIONARY, NULLS, PATH, LOW, HIGH, OF_CHUNK }; /* as chunks.py */
+static const int8_t WANTED[12] = {-1, TYPE, -1, -1, CODEC, VALUES, RAW, BYTES, -1, DATA, -1, DICTIONARY};
 
-/* How many nulls a record of statistics tells of. */
-static const uint8_t *statistics(const uint8_t *at, const uint8_t *end, int64_t *nulls) {
+/* How many nulls a record of statistics tells of, and where its ends are: the older fields, then the newer. */
+static const uint8_t *statistics(const uint8_t *at, const uint8_t *end, const uint8_t *record, int64_t *out) {
     int64_t field = 0;
     int kind;
     while ((at = next(at, end, &field, &kind)) && kind) {
         uint64_t found;
         if (field == 3 && kind == I64) {
             at = number(at, end, &found);
-            *nulls = whole(found);
-        } else at = skip(at, end, kind, 0, 0);
+            out[NULLS] = whole(found);
+        } else {
+            if (kind == BINARY && (field == 1 || field == 5)) out[HIGH] = at - record;
+            if (kind == BINARY && (field == 2 || field == 6)) out[LOW] = at - record;
+            at = skip(at, end, kind, 0, 0);
+        }
         if (!at) return NULL;
     }
     return at;
 }
 
-static const uint8_t *column(const uint8_t *at, const uint8_t *end, int64_t *out) {
+static const uint8_t *column(const uint8_t *at, const uint8_t *end, const uint8_t *record, int64_t *out) {
     int64_t field = 0;
     int kind;
     while ((at = next(at, end, &field, &kind)) && kind) {
@@ -147,11 +151,33 @@ static const uint8_t *column(const uint8_t *at, const uint8_t *end, int64_t *out
             uint64_t found;
             at = number(at, end, &found);
             out[place] = whole(found);
-        } else if (field == 12 && kind == RECORD) at = statistics(at, end, out + NULLS);
-        else at = skip(at, end, kind, 0, 0);
+        } else if (field == 12 && kind == RECORD) at = statistics(at, end, record, out);
+        else {
+            if (field == 3 && kind == LIST) out[PATH] = at - record;
+            at = skip(at, end, kind, 0, 0);
+        }
         if (!at) return NULL;
     }
     return at;
+}
+
+/* One chunk, or NULL if it is not told of, or lies in another file. */
+static const uint8_t *chunk(const uint8_t *at, const uint8_t *end, const uint8_t *record, int64_t *out) {
+    int64_t field = 0;
+    int kind, is_told = 0;
+    for (int i = 0; i < OF_CHUNK; i++) out[i] = -1;
+    while ((at = next(at, end, &field, &kind)) && kind) {
+        uint64_t length;
+        if (field == 1) {
+            at = kind == BINARY ? number(at, end, &length) : NULL;
+            if (!at || length) return NULL;
+        } else if (field == 3 && kind == RECORD) {
+            is_told = 1;
+            at = column(at, end, record, out);
+        } else at = skip(at, end, kind, 0, 0);
+        if (!at) return NULL;
+    }
+    return is_told ? at : NULL;
 }
 
 /* A row group's chunks: how many, and of the first `most` of them what is wanted, -1 where it is not told; its
@@ -171,16 +197,9 @@ EXPORT int64_t chunks(const uint8_t *record, int64_t size, int64_t most, int64_t
             if (!at || kind != RECORD || count > (uint64_t)(end - at)) return -1;
             found = (int64_t)count;
             for (int64_t i = 0; at && i < found; i++) {
-                int64_t own[OF_CHUNK] = {-1, -1, -1, -1, -1, -1, -1}, inner = 0;
-                int is_told = 0;
-                while ((at = next(at, end, &inner, &kind)) && kind) {
-                    if (inner == 1) return -1;
-                    is_told |= inner == 3 && kind == RECORD;
-                    at = inner == 3 && kind == RECORD ? column(at, end, own) : skip(at, end, kind, 0, 0);
-                    if (!at) return -1;
-                }
-                if (!at || !is_told) return -1;
-                if (i < most) memcpy(out + i * OF_CHUNK, own, sizeof own);
+                int64_t own[OF_CHUNK];
+                at = chunk(at, end, record, own);
+                if (at && i < most) memcpy(out + i * OF_CHUNK, own, sizeof own);
             }
         } else at = skip(at, end, kind, 0, 0);
         if (!at) return -1;

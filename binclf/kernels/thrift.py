@@ -18,8 +18,8 @@ I64 = npt.NDArray[np.int64]
 
 DEPTH = 32  # of records in records
 _BYTES = {1: 0, 2: 0, 3: 1, 7: 8}  # kinds of fixed size: true, false (in a list a byte), a byte, a double
-_NUMBERS, _LISTS = (4, 5, 6), (9, 10)
-_BINARY, _LIST, _MAP, _RECORD = 8, 9, 11, 12
+NUMBERS, _LISTS = (4, 5, 6), (9, 10)  # of 16, 32 and 64 bits; lists and sets
+BINARY, LIST, _MAP, RECORD = 8, 9, 11, 12
 
 
 def elements(record: bytes, field: int) -> I64 | None:
@@ -34,7 +34,7 @@ def elements(record: bytes, field: int) -> I64 | None:
     """
     if library.loops is None:
         try:
-            return _elements(_Walk(record), field)
+            return _elements(Walk(record), field)
         except IndexError:
             return None
     content = np.frombuffer(record or b"\0", dtype=np.uint8)
@@ -51,15 +51,11 @@ def integers(record: bytes) -> tuple[dict[int, int], int] | None:
     Returns:
         None where the bytes are not a record.
     """
-    walk, found, field = _Walk(record), dict[int, int](), 0
+    walk, found = Walk(record), dict[int, int]()
     try:
-        for kind, delta in walk.fields():
-            field = field + delta if delta else walk.number >> 1
-            if kind in _NUMBERS:
-                number = walk.varint()
-                found[field] = (
-                    number >> 1 if not number & 1 else -(number >> 1) - 1
-                )  # the lowest bit is the sign
+        for kind, field in walk.fields():
+            if kind in NUMBERS:
+                found[field] = walk.whole()
             else:
                 walk.skip(kind, 0)
     except IndexError:
@@ -67,11 +63,29 @@ def integers(record: bytes) -> tuple[dict[int, int], int] | None:
     return found, walk.at
 
 
-def _elements(walk: _Walk, wanted: int) -> I64 | None:
-    field = 0
-    for kind, delta in walk.fields():
-        field = field + delta if delta else walk.number >> 1
-        if field != wanted or kind != _LIST:
+def text_at(record: bytes, place: int) -> bytes | None:
+    """The bytes of a text that begins at a place of a record; None where there is none."""
+    try:
+        return Walk(record, place).text() if place >= 0 else None
+    except IndexError:
+        return None
+
+
+def texts_at(record: bytes, place: int) -> list[bytes] | None:
+    """The same of a list of texts."""
+    if place < 0:
+        return None
+    walk = Walk(record, place)
+    try:
+        count, kind = walk.header()
+        return [walk.text() for _ in range(count)] if kind == BINARY else None
+    except IndexError:
+        return None
+
+
+def _elements(walk: Walk, wanted: int) -> I64 | None:
+    for kind, field in walk.fields():
+        if field != wanted or kind != LIST:
             walk.skip(kind, 0)
             continue
         found = [walk.at]
@@ -85,17 +99,20 @@ def _elements(walk: _Walk, wanted: int) -> I64 | None:
     return None
 
 
-class _Walk:
+class Walk:
     """A place in a record, going on; IndexError where there is nothing to go on to."""
 
-    def __init__(self, record: bytes) -> None:
-        self.record, self.at, self.number = record, 0, 0
+    def __init__(self, record: bytes, place: int = 0) -> None:
+        """At a place."""
+        self.record, self.at = record, place
 
     def byte(self) -> int:
+        """The next one."""
         self.at += 1
         return self.record[self.at - 1]
 
     def varint(self) -> int:
+        """A number of 64 bits, seven in a byte."""
         found = 0
         for shift in range(0, 64, 7):
             byte = self.byte()
@@ -104,7 +121,19 @@ class _Walk:
                 return found % 2**64
         raise IndexError(self.at)
 
+    def whole(self) -> int:
+        """A number that may be negative: its lowest bit tells."""
+        number = self.varint()
+        return number >> 1 if not number & 1 else -(number >> 1) - 1
+
+    def text(self) -> bytes:
+        """Its length, then so many bytes."""
+        size = self.varint()
+        self.past(size)
+        return self.record[self.at - size : self.at]
+
     def past(self, count: int) -> None:
+        """So many bytes on."""
         self.at += count
         if self.at > len(self.record):
             raise IndexError(self.at)
@@ -115,11 +144,11 @@ class _Walk:
         return (self.varint() if byte >> 4 == 15 else byte >> 4), byte & 15
 
     def fields(self) -> Iterator[tuple[int, int]]:
-        """Kind of each field, and how far its number is from the last one's; 0: it is `number`."""
-        while byte := self.byte():
-            if not byte >> 4:
-                self.number = self.varint()
-            yield byte & 15, byte >> 4
+        """Kind and number of each field, up to the record's end: a header without a kind."""
+        number = 0
+        while (byte := self.byte()) & 15:
+            number = number + (byte >> 4) if byte >> 4 else self.varint() >> 1
+            yield byte & 15, number
 
     def skip(self, kind: int, depth: int, *, in_list: bool = False) -> None:
         """Past a value; of a list's elements those that are true or false take a byte."""
@@ -127,9 +156,9 @@ class _Walk:
             raise IndexError(self.at)
         if kind in _BYTES:
             self.past(_BYTES[kind] or int(in_list))
-        elif kind in _NUMBERS:
+        elif kind in NUMBERS:
             self.varint()
-        elif kind == _BINARY:
+        elif kind == BINARY:
             self.past(self.varint())
         elif kind in _LISTS:
             count, inner = self.header()
@@ -139,7 +168,7 @@ class _Walk:
             if count:
                 kinds = self.byte()
                 self._skip_all(count, (kinds >> 4, kinds & 15), depth)
-        elif kind == _RECORD:
+        elif kind == RECORD:
             for inner, _ in self.fields():
                 self.skip(inner, depth + 1)
         else:

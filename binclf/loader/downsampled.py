@@ -19,7 +19,7 @@ from binclf.labels import read_weights
 from binclf.loader.readers import Readers
 from binclf.loader.source import ahead, threads
 from binclf.split import PartFile, Split
-from binclf.world import World
+from binclf.world import World, doing
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ def _counted(files: tuple[PartFile, ...], how: Decoding, world: World) -> tuple[
         weights, positive = read_weights(rows, how.weight), kept & (labels == 1)
         return [kept.sum(), positive.sum(), weights[kept].sum(), weights[positive].sum()]
 
+    doing.stage("counting the rows of train that are kept")
     found = np.zeros((len(places), 4))
     own = range(world.rank, len(places), world.size)
     for place, counts in zip(own, ahead(count, [places[i] for i in own], threads()), strict=True):

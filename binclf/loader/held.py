@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,7 +27,7 @@ class HeldRows:
     """The rows of one part in arrays, in canonical order.
 
     Where ranks share the arrays, each fills in some row groups, and all of them must have done so before any
-    of them gathers.
+    of them gathers. Once features are attached any number of threads may ask for rows.
     """
 
     def __init__(self, source: Source, shared: npt.NDArray[np.uint8] | None = None) -> None:
@@ -39,8 +40,10 @@ class HeldRows:
         self.lacking = np.zeros(self.numbers.shape[1], dtype=np.bool_)  # columns in which a value is missing
         self._raw: dict[int, Block] = {}  # decoded, not yet encoded
         self._filled: set[int] = set()  # encoded
+        self._underway: set[int] = set()  # being encoded, each by one thread
+        self._turn = threading.Condition()  # held to change one of these two, or `lacking`
         self._gatherer = Gatherer()
-        self._filling: Filling[Missing] | None = None  # what is being encoded, while epochs begin
+        self._all: Filling | None = None  # of all rows, for whoever wants any of them
         self.encoder: Encoder | None = None
 
     @staticmethod
@@ -75,8 +78,9 @@ class HeldRows:
 
     def share(self, missing: Missing) -> None:
         """All ranks that share the memory have filled in their row groups; which columns lack values."""
-        self._filled.update(range(len(self.source.group_rows)))
-        self.lacking = missing
+        with self._turn:
+            self._filled.update(range(len(self.source.group_rows)))
+            self.lacking = missing
 
     @property
     def row_bytes(self) -> int:
@@ -85,21 +89,25 @@ class HeldRows:
 
     def reader(self, plan: EpochPlan, rank: int, ranks: int) -> HeldReader:
         """The rank's rows in the order of an epoch, which may begin before all rows are encoded."""
-        self._wait()
-        if self._is_whole:
-            return HeldReader(self, RowOrder(plan, rank, ranks))
-        visits = plan.visits(rank, ranks)
-        groups, places = np.unique(visits.group, return_index=True)
-        needs = np.full(len(self.source.group_rows), plan.rows)
-        needs[groups] = visits.need[places]
-        self._begin(needs)
-        return HeldReader(self, RowOrder(plan, rank, ranks))
+        filling: Filling | None = None
+        if not self._is_whole:
+            visits = plan.visits(rank, ranks)
+            groups, places = np.unique(visits.group, return_index=True)
+            needs = np.full(len(self.source.group_rows), plan.rows)
+            needs[groups] = visits.need[places]
+            filling = self._begin(needs)
+        return HeldReader(self, RowOrder(plan, rank, ranks), filling)
 
-    def gather(self, rows: I64, position: int | None = None) -> Encoded:
-        """Rows by their canonical numbers: any, or those that an epoch needs before a position."""
-        if self._filling is None and not self._is_whole:
-            self._begin(np.zeros(len(self.source.group_rows), dtype=np.int64))
-        self._wait(position)
+    def gather(self, rows: I64) -> Encoded:
+        """Any rows, by their canonical numbers."""
+        if not self._is_whole:
+            with self._turn:
+                self._all = self._all or self._begin(np.zeros(len(self.source.group_rows), dtype=np.int64))
+            self._all.until(1)
+        return self.taken(rows)
+
+    def taken(self, rows: I64) -> Encoded:
+        """Rows that were encoded, by their canonical numbers."""
         return self._gatherer.take(self.records, rows, self._of(), self.lacking)
 
     def encoded(self, group: int) -> Encoded:
@@ -112,11 +120,7 @@ class HeldRows:
 
     def kept(self, group: int) -> Encoded:
         """One row group as it lies in memory: its numbers alone, NaN where one is missing."""
-        self._wait()
-        if group in self._raw:
-            self._encode(group)
-        elif group not in self._filled:
-            self.lacking |= self._fill(group)
+        self._ready(group)
         rows = self.source.span(group)
         w = None if self.w is None else self.w[rows]
         return Encoded(self.numbers[rows], self.ids[rows], self.y[rows], w)
@@ -147,61 +151,67 @@ class HeldRows:
         """Whether every row group is encoded, as in all epochs but the first."""
         return len(self._filled) == len(self.source.group_rows)
 
-    def _begin(self, needs: I64) -> None:
+    def _begin(self, needs: I64) -> Filling:
         """Decode and encode what was not, by the positions of an epoch that need each row group."""
         order = np.argsort(needs, kind="stable")
         todo = [group for group in order.tolist() if group not in self._filled]
 
-        def some(item: int) -> Missing:
-            return self._complete(todo[item * AT_ONCE : (item + 1) * AT_ONCE])
+        def some(item: int) -> None:
+            self._complete(todo[item * AT_ONCE : (item + 1) * AT_ONCE])
 
-        self._filling = Filling(some, needs[todo[::AT_ONCE]], threads())
-        self._filling.allow(-(-len(todo) // AT_ONCE))
-
-    def _wait(self, position: int | None = None) -> None:
-        """Until everything that was begun is encoded, or what is needed before a position of the epoch."""
-        filling = self._filling
-        if filling is None:
-            return
-        for missing in filling.until(self.source.rows + 1 if position is None else position):
-            self.lacking |= missing
-        if filling.is_done:
-            self._filling = None
+        filling = Filling(some, needs[todo[::AT_ONCE]], threads())
+        filling.allow(-(-len(todo) // AT_ONCE))
+        return filling
 
     def _each(self, groups: Sequence[int]) -> None:
         """Decode and encode by threads."""
         cut = [groups[first : first + AT_ONCE] for first in range(0, len(groups), AT_ONCE)]
-        for missing in ahead(self._complete, cut, threads()):
-            self.lacking |= missing
+        for _ in ahead(self._complete, cut, threads()):
+            pass
 
-    def _complete(self, groups: Sequence[int]) -> Missing:
+    def _complete(self, groups: Sequence[int]) -> None:
         """Some row groups by one thread: to hand over each would take as long as a third of it."""
-        work = [self._encode(group) if group in self._raw else self._fill(group) for group in groups]
-        return np.asarray(np.logical_or.reduce(work))
+        for group in groups:
+            self._ready(group)
+
+    def _ready(self, group: int) -> None:
+        """Encode a row group, if no other thread has or does: then until it is."""
+        with self._turn:
+            self._turn.wait_for(lambda: group not in self._underway)
+            if group in self._filled:
+                return
+            self._underway.add(group)
+        try:
+            missing = self._encode(group) if group in self._raw else self._fill(group)
+            with self._turn:
+                self.lacking |= missing
+                self._filled.add(group)
+        finally:
+            with self._turn:
+                self._underway.remove(group)
+                self._turn.notify_all()
 
     def _encode(self, group: int) -> Missing:
         """Where the row group lies, decoded."""
         block, rows = self._raw.pop(group), self.source.span(group)
         self._of().standardise(block.residuals, block.centre, block.residuals)
-        missing = self.records.finish(rows, block, self._of())
-        self._filled.add(group)
-        return missing
+        return self.records.finish(rows, block, self._of())
 
     def _fill(self, group: int) -> Missing:
         """Decode and encode at once."""
-        missing = self.records.fill(self.source.span(group), self.source, group, self._of())
-        self._filled.add(group)
-        return missing
+        return self.records.fill(self.source.span(group), self.source, group, self._of())
 
 
 class HeldReader:
     """Rows in the order of an epoch, by gathering."""
 
-    def __init__(self, store: HeldRows, order: RowOrder) -> None:
-        """A store and an order."""
-        self.store, self.order = store, order
+    def __init__(self, store: HeldRows, order: RowOrder, filling: Filling | None) -> None:
+        """A store, an order, and what is still being encoded in that order."""
+        self.store, self.order, self.filling = store, order, filling
 
     def read(self, first: int, end: int) -> tuple[Encoded, I64]:
         """The rank's rows of the positions [first, end), and their canonical numbers."""
         rows = self.order.rows(first, end)
-        return self.store.gather(rows, end), rows
+        if self.filling is not None:
+            self.filling.until(end)
+        return self.store.taken(rows), rows

@@ -13,6 +13,7 @@ import numpy as np
 from binclf.features import Block, Decoding, Standard, Target, decode
 from binclf.loader.readers import Readers
 from binclf.split import PartFile
+from binclf.world import doing
 
 MOST_FILLERS = 8
 
@@ -57,6 +58,7 @@ class Source:
         file, index = self.place[group]
         with self._readers.open(file, self._coded) as reader:
             block = decode(reader, index, self.how, out=out, moments=moments, standard=standard)
+        doing.step()
         if len(block) != self.group_rows[group]:
             raise AssertionError(
                 f"{file.path}, row group {index}: {len(block)} labelled rows, and the split counted "
@@ -96,6 +98,7 @@ def ahead(call: Callable[[Item], Made], items: Iterable[Item], count: int) -> It
         waiting: deque[Future[Made]] = deque()
         try:
             for item in items:
+                doing.step()
                 waiting.append(pool.submit(call, item))
                 if len(waiting) > count:
                     yield waiting.popleft().result()

@@ -52,7 +52,7 @@ class StreamReader:
         self._missing: Missing = np.zeros(self._arena.layout.columns, dtype=np.bool_)
         self._lock = threading.Lock()
         self._position = -1
-        self._filling: Filling[Missing] | None = None
+        self._filling: Filling | None = None
 
     def read(self, first: int, end: int) -> tuple[Encoded, I64]:
         """The rank's rows of the positions [first, end), and their canonical numbers."""
@@ -74,13 +74,17 @@ class StreamReader:
     def close(self) -> None:
         """Decode nothing more, and let go of the arena."""
         self._stop()
-        self._arena = self.store.arena(0)
+        self._let_go()
 
     def _stop(self) -> None:
         if self._filling is not None:
             self._filling.close()
             self._filling = None
         self._position = -1
+
+    def _let_go(self) -> None:
+        """Hold no arena: the store has it for the next reader, and drops it where that wants a larger one."""
+        self._arena = Records(self._arena.layout, 0)
 
     def _strides(self, first: int, end: int) -> Iterator[tuple[int, int]]:
         while first < end:
@@ -94,7 +98,7 @@ class StreamReader:
         self.pages = pages = Pages.of(self.plan, self.rank, self.ranks, position)
         if pages.most > self._capacity:
             self._capacity = pages.most
-            self._arena = self.store.arena(0)  # let go of, before a larger one is made
+            self._let_go()  # before a larger one is made
             self._arena = self.store.arena(self._capacity * PAGE)
         self._free = list(range(self._capacity - 1, -1, -1))  # in the arena; the lowest come first
         self._where = np.full(len(pages.rows), -1, dtype=np.int64)  # [P], the page's place in the arena
@@ -120,8 +124,7 @@ class StreamReader:
         """Put a window's rows in order, and give back the pages that nobody else needs."""
         assert self._filling is not None
         windows, pages = self.pages.windows, self.pages
-        for missing in self._filling.until(int(windows.begin[window]) + 1):
-            self._missing |= missing
+        self._filling.until(int(windows.begin[window]) + 1)
         low, left, high = (int(array[window]) for array in (windows.low, windows.left, windows.high))
         rows = np.empty(high - low, dtype=np.int64)
         self.plan.put_window(int(windows.lane[window]), low, rows, self._runs)
@@ -155,10 +158,12 @@ class StreamReader:
             self._begun += 1
         self._filling.allow(self._begun)
 
-    def _bring(self, visit: int) -> Missing:
+    def _bring(self, visit: int) -> None:
         """Decode one visit's row group, and copy what is wanted of it to pages."""
         pages = self.pages
         decoded, missing = self.store.put(int(pages.visits.group[visit]))
+        with self._lock:
+            self._missing |= missing
         low = int(pages.visits.low[visit])
         for page in range(*pages.starts[visit : visit + 2].tolist()):
             with self._lock:
@@ -167,7 +172,6 @@ class StreamReader:
             self._arena.bytes[place * PAGE : place * PAGE + rows] = decoded.bytes[low : low + rows]
             self._where[page] = place
             low += rows
-        return missing
 
     def _runs(self, lane: int, low: int, high: int) -> tuple[I64, I64]:
         """Where a lane's rows [low, high) are in the arena, as they were decoded."""

@@ -78,8 +78,6 @@ class StreamedRows:
 
     def arena(self, rows: int) -> Records:
         """Memory for so many rows, kept from one epoch to the next: one reader at a time has it."""
-        if not rows:
-            return Records(self._layout, 0)
         if len(self._arena.bytes) < rows:
             self._arena = Records(self._layout, 0)  # given back before more is taken
             self._arena = Records(self._layout, rows)

@@ -22,7 +22,7 @@ from binclf.loader.store import Order
 from binclf.loader.streamed import StreamedRows
 from binclf.parquet import Buffers
 from binclf.storage import local_home, place_of
-from binclf.world import World
+from binclf.world import World, doing
 
 AnyStore = HeldRows | StreamedRows
 
@@ -138,6 +138,7 @@ def open_stores(job: Job, tier: Tier, sources: Mapping[str, Source], world: Worl
 
 def attach(stores: Mapping[str, AnyStore], features: Features, world: World) -> None:
     """Encode with these features from now on; where ranks share memory, wait until all have filled it in."""
+    doing.stage("encoding the rows of train")
     for store in stores.values():
         store.attach(features)
     train = stores["train"]

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from binclf import kernels
 from binclf.kernels import SLACK
-from binclf.kernels.chunks import BYTES, CODEC, DATA, DICTIONARY, NULLS, TYPE, UNTOLD
+from binclf.kernels.chunks import BYTES, CODEC, NULLS, TYPE
 from binclf.parquet.arrays import arrow_of, dtype_of
 from binclf.parquet.buffers import Buffers
 from binclf.parquet.floats import Floats
@@ -156,14 +156,14 @@ def read_coded(
     """
     if not kernels.can_decode() or not 0 < group.rows <= MOST_ROWS:
         return [], {}
-    wanted = sorted((places[name].place, name) for name in names if name in places)
+    wanted = group.chosen(places, names)
     if not wanted:
         return [], {}
     codes = _codes.take(len(wanted), group.rows).view(np.int32)
     bare: Stages = []
     found: dict[str, Coded] = {}
     done = 0
-    for run in _runs(group, wanted, places):
+    for run in _runs(wanted):
         own_bare, own = _read(handle, run, places, codes[done : done + len(run.names)])
         bare, found = [*bare, *own_bare], found | own
         done += len(run.names)
@@ -191,23 +191,18 @@ def _read(
     return bare, found
 
 
-def _runs(
-    group: RowGroup, wanted: Sequence[tuple[int, str]], places: Mapping[str, CodedPlace]
-) -> Iterator[_Run]:
-    """Columns that follow each other in the file without a gap, as many as are read at once."""
+def _runs(wanted: Sequence[tuple[str, CodedPlace, int, list[int]]]) -> Iterator[_Run]:
+    """Columns, as of `RowGroup.chosen`, that follow each other in the file: as many as are read at once."""
     run = _Run(0, 0)
-    chunks = group.chunks[[place for place, _ in wanted]].tolist()
-    for (_, name), chunk in zip(wanted, chunks, strict=True):
-        begin, length, packing = chunk[DATA], chunk[BYTES], chunk[CODEC]
-        if chunk[DICTIONARY] != UNTOLD:
-            begin = min(begin, chunk[DICTIONARY])
+    for name, own, begin, chunk in wanted:
+        length, packing = chunk[BYTES], chunk[CODEC]
         if not 0 < length <= MOST_BYTES or packing not in (SNAPPY, UNCOMPRESSED):
             continue
         if begin != run.end or run.end + length - run.begin > AT_ONCE_BYTES:
             if run.names:
                 yield run
             run = _Run(begin, begin)
-        first, own = run.end - run.begin, places[name]
+        first = run.end - run.begin
         run.names.append(name)
         packed, values = packing == SNAPPY, own.values_of(chunk[NULLS])
         run.chunks.append((first, first + length, packed, own.is_nullable, own.width, values))

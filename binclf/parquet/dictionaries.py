@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,23 +24,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from binclf import kernels
+from binclf.kernels.chunks import BYTES, CODEC
+from binclf.parquet.rowgroup import UNCOMPRESSED, RowGroup
 
 FIRST_BYTES = 2**16  # of a column that are asked for at once: most pages of distinct values fit
 LARGE_BYTES = 2**18  # of distinct values
 HEADER_BYTES = 1024  # that a page's header has at most
 _TYPE, _RAW, _PACKED, _DICTIONARY = 1, 2, 3, 2  # fields of a page's header; the type of such a page
-_CODECS = {"LZ4": "lz4_raw", "LZ4_RAW": "lz4_raw"}  # where pyarrow's name is not Parquet's in lower case
+_HADOOP = 5  # LZ4, before its packing was laid down
+_CODECS = {1: "snappy", 2: "gzip", 4: "brotli", _HADOOP: "lz4_raw", 6: "zstd", 7: "lz4_raw"}
 
 ReadAt = Callable[[int, int], bytes]  # how many bytes, and from where
 
 
-def refuse_other_dictionaries(read_at: ReadAt, at_once: int, meta: Any, table: Any) -> None:  # noqa: ANN401 - pyarrow
+@dataclass(frozen=True, slots=True)
+class AsWritten:
+    """A row group as the file has it."""
+
+    read_at: ReadAt  # reads the file's bytes
+    said: RowGroup  # where its pages are
+
+
+def refuse_other_dictionaries(written: AsWritten, at_once: int, table: Any) -> None:  # noqa: ANN401 - pyarrow
     """Compare the dictionaries of a table's columns with those of the row group that it was read from.
 
     Args:
-        read_at: reads the file's bytes.
-        at_once: threads that call it: requests to an object store wait together.
-        meta: of the row group.
+        written: the row group.
+        at_once: threads that read it: requests to an object store wait together.
         table: some of its columns.
 
     Raises:
@@ -54,14 +65,15 @@ def refuse_other_dictionaries(read_at: ReadAt, at_once: int, meta: Any, table: A
     }
     if not arrays:
         return
-    chunks = [meta.column(place) for place in range(meta.num_columns)]
-    pairs = [(chunk, arrays[chunk.path_in_schema]) for chunk in chunks if chunk.path_in_schema in arrays]
+    places = {written.said.name(place): place for place in range(len(written.said.chunks))}
+    if lacking := next((name for name in arrays if name not in places), None):
+        raise pa.ArrowInvalid(f"the footer does not say where column '{lacking}' has its distinct values")
     with ThreadPoolExecutor(at_once, thread_name_prefix="dictionaries") as pool:
         run = pool.map if at_once > 1 else map
-        found = list(run(lambda pair: _is_same(read_at, *pair), pairs))
-    if not all(found):
-        name = pairs[found.index(False)][0].path_in_schema
-        raise pa.ArrowInvalid(f"the page of column '{name}' that has its distinct values has one twice")
+        same = list(run(lambda name: _is_same(written, places[name], arrays[name]), arrays))
+    for name, is_same in zip(arrays, same, strict=True):
+        if not is_same:
+            raise pa.ArrowInvalid(f"the page of column '{name}' that has its distinct values has one twice")
 
 
 def _is_text(kind: Any) -> bool:  # noqa: ANN401 - pyarrow.DataType
@@ -74,32 +86,38 @@ def _is_all_in_use(array: Any) -> bool:  # noqa: ANN401 - pyarrow.DictionaryArra
     return bool(values.nbytes < LARGE_BYTES and pc.max(array.indices).as_py() == len(values) - 1)
 
 
-def _is_same(read_at: ReadAt, chunk: Any, values: Any) -> bool:  # noqa: ANN401 - pyarrow
+def _is_same(written: AsWritten, place: int, values: Any) -> bool:  # noqa: ANN401 - pyarrow
     """Whether the page's values are the first of the dictionary's; texts that came row by row follow them."""
-    page = _page(read_at, chunk)
+    page = _page(written, place)
     return page is None or _starts_with(page, values)
 
 
-def _page(read_at: ReadAt, chunk: Any) -> npt.NDArray[np.uint8] | None:  # noqa: ANN401 - pyarrow
+def _page(written: AsWritten, place: int) -> npt.NDArray[np.uint8] | None:
     """The page of distinct values, unpacked; None: there is none."""
-    begin = min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset)
-    content = read_at(min(FIRST_BYTES, chunk.total_compressed_size), begin)
+    said, read_at = written.said, written.read_at
+    begin, size, packing = (int(n) for n in (said.begins[place], *said.chunks[place, [BYTES, CODEC]]))
+    if begin < 0 or size < 0:
+        raise pa.ArrowInvalid(f"the footer says that column '{said.name(place)}' lies outside the file")
+    content = read_at(min(FIRST_BYTES, size), begin)
     header = kernels.integers(content[:HEADER_BYTES])
     if header is None:
-        raise pa.ArrowInvalid(f"the first page of column '{chunk.path_in_schema}' has no header")
-    fields, size = header
+        raise pa.ArrowInvalid(f"the first page of column '{said.name(place)}' has no header")
+    fields, first = header
     if fields.get(_TYPE) != _DICTIONARY:
         return None
     packed, raw = fields.get(_PACKED, 0), fields.get(_RAW, 0)
-    if len(content) < size + packed:
-        content = read_at(size + packed, begin)
-    packing, content = chunk.compression, content[size : size + packed]
-    if packing == "UNCOMPRESSED":
+    if not 0 <= packed <= size - first or raw < 0:
+        raise pa.ArrowInvalid(f"the first page of column '{said.name(place)}' is longer than the column")
+    if len(content) < first + packed:
+        content = read_at(first + packed, begin)
+    content = content[first : first + packed]
+    if packing == UNCOMPRESSED:
         return np.frombuffer(content, dtype=np.uint8)
-    if packing == "LZ4" and content[:4] == raw.to_bytes(4, "big"):  # as Hadoop packs it: sizes come first
+    if packing not in _CODECS:
+        raise pa.ArrowInvalid(f"column '{said.name(place)}' is packed in a way that is not known ({packing})")
+    if packing == _HADOOP and content[:4] == raw.to_bytes(4, "big"):  # as Hadoop packs it: sizes come first
         content = content[8:]
-    unpacked = pa.Codec(_CODECS.get(packing, packing.lower())).decompress(content, raw)
-    return np.frombuffer(unpacked, dtype=np.uint8)
+    return np.frombuffer(pa.Codec(_CODECS[packing]).decompress(content, raw), dtype=np.uint8)
 
 
 def _starts_with(page: npt.NDArray[np.uint8], values: Any) -> bool:  # noqa: ANN401 - pyarrow

@@ -51,12 +51,11 @@ def footer(file: Found) -> Footer:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise DataError(f"{file.relative} has two columns named '{twice[0]}': rename one.")
-        meta = reader.file.metadata
         return Footer(
             relative=file.relative,
             path=file.path,
             stamp=reader.stamp,
-            groups=tuple(meta.row_group(i).num_rows for i in range(meta.num_row_groups)),
+            groups=tuple(reader.said(group).rows for group in range(reader.groups)),
             columns=tuple(Column(f.name, kind_of(f.type), str(f.type)) for f in schema),
             digest=reader.digest,
         )

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from binclf.parquet.dictionaries import ReadAt, refuse_other_dictionaries
+from binclf.parquet.dictionaries import AsWritten, refuse_other_dictionaries
 
 AT_ONCE_BYTES = 2**22  # of columns as they come out
 
@@ -21,7 +21,7 @@ def read_group(
     group: int,
     columns: Sequence[str],
     rows: int,
-    read_at: ReadAt | None = None,
+    written: AsWritten | None = None,
 ) -> Any:  # noqa: ANN401 - pyarrow
     """A table of some columns of a file's row group.
 
@@ -32,15 +32,14 @@ def read_group(
         group: which of its row groups.
         columns: by their names.
         rows: how many there are; 0: all at once, as an object's ranges come together.
-        read_at: reads the file's bytes, to see that pyarrow's dictionaries are the file's; None: they are.
+        written: what the file has, to see that pyarrow's dictionaries are the file's; None: they are.
 
     Raises:
         pa.ArrowException, OSError: the bytes are damaged.
     """
     table = _in_stages(file, group, columns, rows)
-    if read_at is not None and any(pa.types.is_dictionary(column.type) for column in table.columns):
-        at_once = 1 if rows else AT_ONCE_REQUESTS
-        refuse_other_dictionaries(read_at, at_once, file.metadata.row_group(group), table)
+    if written is not None and any(pa.types.is_dictionary(column.type) for column in table.columns):
+        refuse_other_dictionaries(written, 1 if rows else AT_ONCE_REQUESTS, table)
     return table
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+FURTHEST = 2**62  # bytes: beyond, the system refuses to look
+
 
 class Handle:
     """One file, opened when it is first read."""
@@ -19,9 +21,13 @@ class Handle:
     def read(self, pieces: Sequence[Any], begin: int) -> int:
         """Fill bytearrays or uint8 arrays, one after the other; returns how many bytes there were.
 
+        A place that no file has, as a damaged footer may tell, is no fault of the system: there is nothing.
+
         Raises:
             OSError: the file cannot be read.
         """
+        if not 0 <= begin <= FURTHEST:
+            return 0
         if self._number < 0:
             self._number = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         return os.preadv(self._number, pieces, begin)

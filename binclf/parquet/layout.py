@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from binclf import kernels
+from binclf.kernels.chunks import HIGH, LOW, RAW, VALUES
 from binclf.parquet.files import Found
 from binclf.parquet.reading import Reader
+from binclf.parquet.rowgroup import RowGroup
 from binclf.storage import read_at
 
 PAGE_HEAD = 64  # bytes: the fields before the checksum take at most 19
@@ -31,42 +36,41 @@ def layout(file: Found) -> Layout:
     Raises:
         DataError: it is no whole Parquet.
     """
+    written, pages, ranges = 0, list[int](), dict[str, tuple[int, int]]()
     with Reader(file.path, file.relative) as reader:
-        meta, schema = reader.file.metadata, reader.file.schema_arrow
-        is_flat = meta.num_columns == len(schema)  # leaves of nested columns cannot be told by their paths
-        written, pages = 0, []
-        ranges: dict[str, tuple[int, int]] = {}
-        for group in range(meta.num_row_groups):
-            for place in range(meta.num_columns):
-                chunk = meta.row_group(group).column(place)
-                kind = schema.field(place).type if is_flat else None
-                if kind is not None and pa.types.is_floating(kind):
-                    written += chunk.num_values * kind.bit_width // 8
-                else:
-                    written += chunk.total_uncompressed_size
-                if chunk.num_values:
-                    pages.append(chunk.dictionary_page_offset or chunk.data_page_offset)
-                if kind is not None and pa.types.is_integer(kind) and chunk.is_stats_set:
-                    _widen(ranges, schema.field(place).name, chunk.statistics)
-    return Layout(not pages or _has_checksum(file, pages[0]), written, ranges)
+        schema = reader.file.schema_arrow
+        kinds = [field.type for field in schema]
+        widths = np.array([k.bit_width // 8 if pa.types.is_floating(k) else 0 for k in kinds], dtype=np.int64)
+        for said in map(reader.said, range(reader.groups)):
+            values, raw = said.chunks[:, VALUES], np.maximum(said.chunks[:, RAW], 0)
+            is_flat = len(raw) == len(schema)  # leaves of nested columns cannot be told by their places
+            written += int((np.where(widths > 0, values * widths, raw) if is_flat else raw).sum())
+            pages += said.begins[values > 0][:1].tolist()
+            for place in range(len(schema) if is_flat else 0):
+                if pa.types.is_integer(kinds[place]):
+                    _widen(ranges, schema.field(place), said, place)
+    return Layout(not pages or _has_checksum(file, reader.stamp[0], pages[0]), written, ranges)
 
 
-def _widen(ranges: dict[str, tuple[int, int]], name: str, statistics: object) -> None:
-    if getattr(statistics, "has_min_max", False):
-        low, high = int(getattr(statistics, "min")), int(getattr(statistics, "max"))  # noqa: B009
-        known = ranges.get(name, (low, high))
-        ranges[name] = (min(low, known[0]), max(high, known[1]))
+def _widen(ranges: dict[str, tuple[int, int]], field: Any, said: RowGroup, place: int) -> None:  # noqa: ANN401
+    """Take the ends of an integer column of one row group in."""
+    is_signed = pa.types.is_signed_integer(field.type)
+    texts = [kernels.text_at(said.record, int(said.chunks[place, end])) for end in (LOW, HIGH)]
+    if all(text is not None and len(text) in (4, 8) for text in texts):
+        low, high = (int.from_bytes(text or b"", "little", signed=is_signed) for text in texts)
+        known = ranges.get(field.name, (low, high))
+        ranges[field.name] = (min(low, known[0]), max(high, known[1]))
 
 
-def _has_checksum(file: Found, offset: int) -> bool:
-    """Whether a page's header has field 4, the CRC; pyarrow does not tell."""
-    head = read_at(file.path, offset, PAGE_HEAD)
+def _has_checksum(file: Found, size: int, offset: int) -> bool:
+    """Whether the header of the page at an offset has field 4, the CRC; pyarrow does not tell."""
+    head = read_at(file.path, offset, PAGE_HEAD) if 0 <= offset < size else b""
     place = 0
     for _ in range(3):  # type and both sizes, each an i32 as a varint
         if head[place : place + 1] != bytes([_I32_NEXT]):
             return False
         place += 1
-        while head[place] & 0x80:
+        while head[place : place + 1] >= b"\x80":
             place += 1
         place += 1
     return head[place : place + 1] == bytes([_I32_NEXT])

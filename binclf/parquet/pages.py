@@ -11,7 +11,7 @@ from typing import Any
 from binclf.parquet.coded import Coded, CodedPlace, coded_places, read_coded
 from binclf.parquet.floats import Plain
 from binclf.parquet.handle import Handle
-from binclf.parquet.plain import Number, plain_places, read_plain
+from binclf.parquet.plain import PlainPlace, plain_places, read_plain
 from binclf.parquet.rowgroup import RowGroup
 
 KEPT = 64  # forms of files: those of one data set mostly have one
@@ -21,7 +21,7 @@ KEPT = 64  # forms of files: those of one data set mostly have one
 class Places:
     """Which columns of files of one form can be read so, and where they are."""
 
-    plain: Mapping[str, tuple[int, Number]] = field(default_factory=dict)
+    plain: Mapping[str, PlainPlace] = field(default_factory=dict)
     coded: Mapping[str, CodedPlace] = field(default_factory=dict)
     columns: int = 0  # of the file
 

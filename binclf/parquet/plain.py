@@ -12,6 +12,7 @@ have, checksum included. Whatever else is found is left to pyarrow, which reads 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from binclf import kernels
-from binclf.kernels.chunks import BYTES, CODEC, DATA
+from binclf.kernels.chunks import BYTES, CODEC
 from binclf.parquet.buffers import Buffers
 from binclf.parquet.floats import Floats, Plain
 from binclf.parquet.handle import Handle
@@ -40,18 +41,26 @@ _ENDS = (b"\x1c\x00\x00\x00", b"\x00\x00")  # no statistics: an empty record, or
 _buffers = Buffers()
 
 
-def plain_places(schema: Any) -> dict[str, tuple[int, Number]]:  # noqa: ANN401 - pyarrow.Schema
-    """Where columns that can be plain are among those of a file, and what their values are."""
+@dataclass(frozen=True, slots=True)
+class PlainPlace:
+    """Where a column is in a file, and what its values are."""
+
+    place: int
+    dtype: Number
+
+
+def plain_places(schema: Any) -> dict[str, PlainPlace]:  # noqa: ANN401 - pyarrow.Schema
+    """The columns of a file that can be plain."""
     dtypes = [_dtype_of(field.type) for field in schema]
     return {
-        schema.names[place]: (place, dtype)
+        schema.names[place]: PlainPlace(place, dtype)
         for place, dtype in enumerate(dtypes)
         if dtype is not None and not schema.field(place).nullable
     }
 
 
 def read_plain(
-    handle: Handle, group: RowGroup, places: Mapping[str, tuple[int, Number]], names: Sequence[str]
+    handle: Handle, group: RowGroup, places: Mapping[str, PlainPlace], names: Sequence[str]
 ) -> Plain:
     """Those of the columns that are plain; the others are left out.
 
@@ -64,11 +73,7 @@ def read_plain(
     Raises:
         OSError: the file cannot be read.
     """
-    wanted = [(*places[name], name) for name in names if name in places]
-    wanted.sort(key=lambda one: one[0])
-    if not wanted:
-        return Plain()
-    return Plain([stage for run in _runs(group, wanted) for stage in run.read(handle)])
+    return Plain([stage for run in _runs(group, places, names) for stage in run.read(handle)])
 
 
 class _Run:
@@ -98,21 +103,19 @@ class _Run:
             yield from (([name], stage[i : i + 1]) for i, name in enumerate(self.names) if good[i])
 
 
-def _runs(group: RowGroup, wanted: Sequence[tuple[int, Number, str]]) -> Iterator[_Run]:
+def _runs(group: RowGroup, places: Mapping[str, PlainPlace], names: Sequence[str]) -> Iterator[_Run]:
     """The columns of a row group by places in the file: each run is read at once."""
-    rows, chunks = group.rows, group.chunks[[place for place, _, _ in wanted]].tolist()
-    run = _Run(rows, SINGLE, 0)
-    for (_, dtype, name), chunk in zip(wanted, chunks, strict=True):
-        length, offset = chunk[BYTES], chunk[DATA]
-        header = length - rows * dtype.itemsize
+    rows, run = group.rows, _Run(group.rows, SINGLE, 0)
+    for name, own, begin, chunk in group.chosen(places, names):
+        header = chunk[BYTES] - rows * own.dtype.itemsize
         if rows < 1 or not 0 < header <= MOST_HEADER or chunk[CODEC] != UNCOMPRESSED:
             continue  # a page may happen to be as long when it is compressed, which its header tells not
-        if offset != run.end or dtype is not run.dtype or len(run.names) == MOST_COLUMNS:
+        if begin != run.end or own.dtype is not run.dtype or len(run.names) == MOST_COLUMNS:
             yield run
-            run = _Run(rows, dtype, offset)
+            run = _Run(rows, own.dtype, begin)
         run.names.append(name)
         run.headers.append(bytearray(header))
-        run.end += length
+        run.end += chunk[BYTES]
     yield run
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,13 +14,15 @@ import pyarrow.parquet as pq
 from binclf.errors import DamageError, DataError, StorageError
 from binclf.parquet.coded import Coded
 from binclf.parquet.columns import Rows
+from binclf.parquet.copied import copied
+from binclf.parquet.dictionaries import AsWritten
 from binclf.parquet.floats import Plain
 from binclf.parquet.groups import no_columns, read_group
 from binclf.parquet.pages import Pages, Places, places_of
 from binclf.parquet.refusal import at_fault, first_line, unopened
 from binclf.parquet.rowgroup import RowGroup
 from binclf.parquet.tail import tail_of
-from binclf.storage import Place, Remote, Stamp, read_at, stamp_if_there, stamp_of, stamp_of_open
+from binclf.storage import Place, Remote, Stamp, stamp_if_there, stamp_of, stamp_of_open
 
 # what pyarrow raises for damaged bytes: ArrowInvalid, OSError, and for text UnicodeDecodeError
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -76,15 +76,20 @@ class Reader:
         self._pages = Pages(place) if isinstance(place, Path) else None
         self._as_codes = tuple(coded)
         self._known: Places | None = None
-        # a file of ours was written by pyarrow, whose dictionaries have each value once
-        self._read_at = None if digest else self._source.read_at
+        self._is_ours = bool(digest)  # written by pyarrow, whose dictionaries have each value once
         if self._tail.places is None:
-            _ = self.file  # which says what is wrong, or is read with all of its footer parsed
+            _ = self.file  # which says what is wrong
+            raise DamageError(f"the footer of {self.name} is damaged: write the file again.", self.name)
 
     @property
     def digest(self) -> str:
         """Of the footer: as `footer_digest` tells it."""
         return self._tail.digest
+
+    @property
+    def groups(self) -> int:
+        """How many row groups there are."""
+        return self._tail.groups
 
     @contextmanager
     def _opening(self, *, is_part: bool = False) -> Iterator[None]:
@@ -107,23 +112,28 @@ class Reader:
 
     def _group(self, group: int) -> tuple[Any, int]:
         """The file as if it had few row groups, and which this is of them; some ahead if read in order."""
-        if self._tail.places is None:
-            return self.file, group
         if group not in self._run:
             some = AT_ONCE if 0 < group - self._asked <= AT_ONCE else 1
-            self._run = range(group, min(group + some, self._tail.groups))
+            self._run = range(group, min(group + some, self.groups))
             with self._opening():
                 self._cut = self._parquet(self._source, self._tail.cut(self._run))
         self._asked = group
         return self._cut, group - self._run.start
 
-    def _said(self, group: int) -> RowGroup:
-        """What the footer says of a row group."""
-        found = RowGroup.of_record(self._tail.record(group)) if self._tail.places is not None else None
+    def said(self, group: int) -> RowGroup:
+        """What the footer says of a row group; DataError if that cannot be understood."""
+        found = RowGroup.of_record(self._tail.record(group))
         if found is None:
-            file, own = self._group(group)
-            found = RowGroup.of_metadata(file.metadata.row_group(own))
+            raise DamageError(
+                f"the footer of {self.name} does not say what row group {group} has and where in the file: "
+                "write the file again.",
+                self.name,
+            )
         return found
+
+    def _written(self, said: RowGroup) -> AsWritten | None:
+        """What is compared with what pyarrow reads, where that is needed."""
+        return None if self._is_ours else AsWritten(self._source.read_at, said)
 
     def _places(self, said: RowGroup) -> Places:
         if self._known is None:
@@ -131,13 +141,16 @@ class Reader:
         return self._known
 
     def _parquet(self, source: Any, metadata: Any) -> Any:  # noqa: ANN401 - pyarrow
-        return pq.ParquetFile(
-            source,
-            metadata=metadata,
-            page_checksum_verification=True,
-            read_dictionary=self.coded,  # only text is
-            pre_buffer=isinstance(self.place, Remote),  # the columns' ranges are fetched together
-        )
+        try:
+            return pq.ParquetFile(
+                source,
+                metadata=metadata,
+                page_checksum_verification=True,
+                read_dictionary=self.coded,  # only text is
+                pre_buffer=isinstance(self.place, Remote),  # ranges are fetched together
+            )
+        except KeyError as error:
+            raise DataError(f"{self.name} lacks column '{error.args[0].decode()}'.") from error
 
     def __enter__(self) -> Reader:
         return self
@@ -159,13 +172,13 @@ class Reader:
         """
         place = f"{self.name}, row group {group}"
         nothing: tuple[Plain, dict[str, Coded]] = Plain(), {}
-        promised = (said := self._said(group)).rows
+        promised = (said := self.said(group)).rows
         try:
             plain, coded = self._pages.read(said, self._places(said), columns) if self._pages else nothing
             rest = [name for name in columns if name not in plain and name not in coded]
             if rest:
                 rows = 0 if isinstance(self.place, Remote) else promised
-                table = read_group(*self._group(group), rest, rows, self._read_at)
+                table = read_group(*self._group(group), rest, rows, self._written(said))
             else:
                 table = no_columns(promised)
         except _DAMAGE as error:
@@ -174,8 +187,7 @@ class Reader:
                 return self.read(group, columns)
             (plain, coded), rest, table = nothing, list(columns), self._once_more(group, columns, error)
         self._refuse_changed()
-        found = set(table.column_names)
-        lacking = [name for name in rest if name not in found]
+        lacking = [name for name in rest if name not in set(table.column_names)]
         if lacking:  # pyarrow passes over a name that it does not find
             raise DataError(f"{place} lacks column '{lacking[0]}'.")
         if table.num_rows != promised:
@@ -188,10 +200,9 @@ class Reader:
 
     def all(self, columns: Sequence[str]) -> Iterator[Rows]:
         """Some columns of each row group in order; of a file without any, once no rows."""
-        groups = self.file.metadata.num_row_groups if self._tail.places is None else self._tail.groups
-        for group in range(groups):
+        for group in range(self.groups):
             yield self.read(group, columns)
-        if not groups:
+        if not self.groups:
             schema = self.file.schema_arrow
             wanted = pa.schema([schema.field(name) for name in columns])
             yield Rows(wanted.empty_table(), self.name)
@@ -215,30 +226,19 @@ class Reader:
             if isinstance(error, OSError) and error.errno is not None:
                 raise at_fault(error, self.name) from error
             raise self._damage(self._group(group)[0], group, columns, error) from error
-        with self._copied(group) as file:
+        said = self.said(group)
+        with copied(self.place, self.stamp[0], said, self.name, group) as path:
+            file = self._parquet(path, self._group(group)[0].metadata)
             try:
-                return read_group(file, self._group(group)[1], columns, 0, self._read_at)
+                return read_group(file, self._group(group)[1], columns, 0, self._written(said))
             except _DAMAGE as again:
                 raise self._damage(file, group, columns, again) from again
 
-    @contextmanager
-    def _copied(self, group: int) -> Iterator[Any]:
-        """One row group of an object in a local file, at its own place."""
-        file, own = self._group(group)
-        meta = file.metadata.row_group(own)
-        chunks = [meta.column(place) for place in range(meta.num_columns)]
-        low = min((c.dictionary_page_offset or c.data_page_offset for c in chunks), default=0)
-        ends = [(c.dictionary_page_offset or c.data_page_offset) + c.total_compressed_size for c in chunks]
-        content = read_at(self.place, low, max(ends, default=0) - low)
-        with tempfile.NamedTemporaryFile(prefix="binclf-") as copy:
-            os.ftruncate(copy.fileno(), self.stamp[0])
-            os.pwrite(copy.fileno(), content, low)
-            yield self._parquet(copy.name, file.metadata)
-
     def _damage(self, file: Any, group: int, columns: Sequence[str], error: BaseException) -> DamageError:  # noqa: ANN401
+        written = self._written(self.said(group))
         for column in columns:
             try:
-                read_group(file, self._group(group)[1], [column], 0, self._read_at)
+                read_group(file, self._group(group)[1], [column], 0, written)
             except _DAMAGE:
                 break
         else:

@@ -2,60 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from binclf import kernels
-from binclf.kernels.chunks import FIELDS, UNTOLD
+from binclf.kernels.chunks import DATA, DICTIONARY, PATH
 
 I64 = npt.NDArray[np.int64]
 
 INT32, INT64, FLOAT, DOUBLE, BYTE_ARRAY = 1, 2, 4, 5, 6  # types, as parquet.thrift numbers them
 UNCOMPRESSED, SNAPPY = 0, 1  # and codecs
-_TYPES = {"INT32": INT32, "INT64": INT64, "FLOAT": FLOAT, "DOUBLE": DOUBLE, "BYTE_ARRAY": BYTE_ARRAY}
-_CODECS = {"UNCOMPRESSED": UNCOMPRESSED, "SNAPPY": SNAPPY}
 
 
-@dataclass(frozen=True, slots=True)
+class Placed(Protocol):
+    """Where a column is in a file."""
+
+    @property
+    def place(self) -> int:
+        """Its number among the columns of a row group."""
+
+
+P = TypeVar("P", bound=Placed)
+
+
+@dataclass(frozen=True)
 class RowGroup:
     """N rows of all columns of a file."""
 
     rows: int  # N
-    chunks: (
-        I64  # [columns, FIELDS of kernels.chunks]; types and codecs that are not named above may be UNTOLD
-    )
+    chunks: I64  # [columns, FIELDS of kernels.chunks]
+    record: bytes  # that says so
 
     @classmethod
     def of_record(cls, record: bytes) -> RowGroup | None:
-        """From the bytes in the footer; None: let pyarrow look at them."""
+        """From the bytes in the footer; None: they do not say where its columns are in this file."""
         found = kernels.chunks(record)
-        return None if found is None else cls(*found)
+        return None if found is None else cls(*found, record)
 
-    @classmethod
-    def of_metadata(cls, meta: Any) -> RowGroup:  # noqa: ANN401 - pyarrow.RowGroupMetaData
-        """From what pyarrow has parsed, of records that `of_record` does not tell of.
+    @cached_property
+    def begins(self) -> I64:
+        """Where each column's pages begin in the file, int64 [columns]."""
+        data, dictionary = self.chunks[:, DATA], self.chunks[:, DICTIONARY]
+        return np.where((dictionary > 0) & (dictionary < data), dictionary, data)
 
-        Not of others: of a damaged one pyarrow may end the process (counts of levels that the schema denies).
+    def name(self, place: int) -> str:
+        """A column's name, with those that it is nested in before it."""
+        texts = kernels.texts_at(self.record, int(self.chunks[place, PATH]))
+        names = [text.decode(errors="replace") for text in texts or ()]
+        return ".".join(names) or f"number {place + 1}"
+
+    def chosen(self, places: Mapping[str, P], names: Sequence[str]) -> list[tuple[str, P, int, list[int]]]:
+        """Those of the names that have a place, as they lie in the file.
+
+        Returns:
+            Name, place, where the column's pages begin, and its FIELDS.
         """
-        columns = [meta.column(place) for place in range(meta.num_columns)]
-        rows = [
-            (
-                _TYPES.get(column.physical_type, UNTOLD),
-                _CODECS.get(column.compression, UNTOLD),
-                column.num_values,
-                column.total_compressed_size,
-                column.data_page_offset,
-                column.dictionary_page_offset if column.has_dictionary_page else UNTOLD,
-                _nulls_of(column),
-            )
-            for column in columns
+        wanted = sorted((places[name].place, name) for name in names if name in places)
+        own = [place for place, _ in wanted]
+        begins, chunks = self.begins[own].tolist(), self.chunks[own].tolist()
+        return [
+            (name, places[name], begin, chunk)
+            for (_, name), begin, chunk in zip(wanted, begins, chunks, strict=True)
         ]
-        return cls(meta.num_rows, np.array(rows, dtype=np.int64).reshape(len(rows), len(FIELDS)))
-
-
-def _nulls_of(column: Any) -> int:  # noqa: ANN401 - pyarrow.ColumnChunkMetaData
-    told = column.statistics if column.is_stats_set else None
-    return int(told.null_count) if told is not None and told.has_null_count else UNTOLD

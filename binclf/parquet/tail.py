@@ -70,7 +70,10 @@ class Tail:
         return self.content[self._places[group + 1] : self._places[group + 2]]
 
     def whole(self) -> Any:  # noqa: ANN401 - pyarrow.FileMetaData
-        """All of it, parsed; None: let pyarrow say what is wrong with the file."""
+        """All of it, parsed; None: let pyarrow say what is wrong with the file.
+
+        What it says of row groups is asked of `record`: pyarrow's own answers may end the process.
+        """
         return pq.read_metadata(pa.BufferReader(MAGIC + self.content)) if self.content else None
 
     def cut(self, groups: range) -> Any:  # noqa: ANN401 - pyarrow.FileMetaData
@@ -84,7 +87,7 @@ class Tail:
     @property
     def _places(self) -> npt.NDArray[np.int64]:
         if self.places is None:
-            raise AssertionError("a footer whose row groups cannot be told apart is to be parsed whole")
+            raise AssertionError("the row groups of this footer cannot be told apart")
         return self.places
 
 

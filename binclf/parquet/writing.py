@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from binclf.errors import DataError
+from binclf.kernels.chunks import NULLS
 from binclf.parquet.arrays import arrow_of
 from binclf.parquet.columns import Rows
 from binclf.parquet.reading import Reader
@@ -73,11 +74,11 @@ def deal_rows(
         group_rows: rows of a written row group.
     """
     with Reader(source, name) as reader:
-        schema = _required_where_no_nulls(reader.file)
+        schema = _required_where_no_nulls(reader)
         views = any(pa.types.is_string_view(field.type) for field in reader.file.schema_arrow)
         writers = {part: _PartWriter(path, schema, group_rows) for part, path in targets.items()}
         start = 0
-        for group in range(reader.file.num_row_groups):
+        for group in range(reader.groups):
             table = reader.read(group, schema.names).table
             if views:  # pyarrow cannot filter them
                 table = table.cast(schema)
@@ -189,16 +190,14 @@ def _writer(
     )
 
 
-def _required_where_no_nulls(file: Any) -> Any:  # noqa: ANN401 - pyarrow
+def _required_where_no_nulls(reader: Reader) -> Any:  # noqa: ANN401 - pyarrow
     """The file's schema; columns that its footer knows to be without nulls are not nullable, views text."""
-    meta, schema = file.metadata, file.schema_arrow
-    whole: set[str] = set()
-    is_flat = meta.num_columns == len(schema)  # leaves of nested columns cannot be told by their paths
-    for place in range(meta.num_columns if is_flat else 0):
-        chunks = [meta.row_group(group).column(place) for group in range(meta.num_row_groups)]
-        if all(c.is_stats_set and c.statistics.null_count == 0 for c in chunks):
-            whole.add(meta.schema.column(place).path)
-    fields = [field.with_nullable(field.name not in whole) for field in schema]
+    schema = reader.file.schema_arrow
+    whole = np.full(len(schema), reader.file.metadata.num_columns == len(schema))  # none is nested
+    for group in range(reader.groups):
+        nulls = reader.said(group).chunks[:, NULLS]
+        whole &= len(nulls) == len(schema) and nulls == 0
+    fields = [field.with_nullable(not whole[place]) for place, field in enumerate(schema)]
     fields = [f.with_type(pa.string()) if pa.types.is_string_view(f.type) else f for f in fields]
     return pa.schema(fields, metadata=schema.metadata)
 

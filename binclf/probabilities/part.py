@@ -16,7 +16,7 @@ from binclf.predict import Model
 from binclf.scored import Labels, RowGroup, Scored, each, row_groups
 from binclf.solvers.exact import ExactSum
 from binclf.split import Split
-from binclf.world import World
+from binclf.world import World, doing
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -73,6 +73,7 @@ class Part:
         Raises:
             DataError: a file changed, or is damaged.
         """
+        doing.stage(f"a pass over the {self.name} rows, for their probabilities")
         total = ExactSum(self.weight * most, len(self.places))
         lock, seen = threading.Lock(), 0
 

@@ -17,7 +17,7 @@ from binclf import kernels
 from binclf.features import Encoded, Encoder, Features
 from binclf.loader.source import Source, ahead, threads
 from binclf.solvers.exact import ExactSum
-from binclf.world import World
+from binclf.world import World, doing
 
 F64 = npt.NDArray[np.float64]
 
@@ -118,6 +118,7 @@ class Summation:
         weight, count = 0.0, 0
         for rows in pieces:
             found.add(rows.x, rows.ids, rows.y, rows.w)
+            doing.step()
             weight += len(rows) if rows.w is None else float(rows.w.sum(dtype=np.float64))
             count += len(rows)
         return count, np.concatenate([[weight, found.loss], flat(self.features, found)])
@@ -198,6 +199,7 @@ class Reducer:
         Raises:
             OverflowError: the weights are so large that the loss has no bound.
         """
+        doing.stage("a pass over the rows of train")
         chosen, kept = self.blocks if blocks is None else blocks, self.store.kept
         found = Summation(self.features, point, self.weight, self.terms.magnitudes, len(chosen))
         own = chosen[self.world.rank :: self.world.size]

@@ -32,7 +32,7 @@ from binclf.solvers.problem import Problem, Progress, Solution, Weights
 from binclf.solvers.state import prefixed, tensors, weights_of
 from binclf.solvers.validation import mean_log_loss
 from binclf.storage import Place
-from binclf.world import World
+from binclf.world import World, doing
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ class _Run:
 
     def _epoch(self, epoch: int, position: int) -> None:
         """The rest of an epoch from a position on."""
+        doing.stage(f"epoch {epoch + 1}")
         batches = self.loader.epoch(epoch, position)
         self.pace.start(self.pace.steps)
         while position < self.rows:
@@ -124,6 +125,7 @@ class _Run:
 
     def _step(self, batch: Batch, epoch: int, position: int) -> torch.Tensor:
         """One step on all ranks; returns this rank's sum of w * loss before it."""
+        doing.step()
         problem = self.problem
         done = (epoch + position / self.rows) / problem.settings.epochs
         for group in self.optimizer.param_groups:

@@ -8,7 +8,7 @@ import torch
 from binclf.loader import Store
 from binclf.loader.source import ahead, threads
 from binclf.model import LogisticRegression, log_loss_sum
-from binclf.world import World
+from binclf.world import World, doing
 
 
 def mean_log_loss(model: LogisticRegression, store: Store, world: World, shift: float = 0.0) -> float:
@@ -17,6 +17,7 @@ def mean_log_loss(model: LogisticRegression, store: Store, world: World, shift: 
     Row groups are dealt to the ranks; their sums are gathered, each rank adding zeros for the others'
     (which is exact), and added up in canonical order.
     """
+    doing.stage("a pass over the validation rows")
     groups = len(store.source.group_rows)
     sums = np.zeros((groups, 2))
     with torch.no_grad():

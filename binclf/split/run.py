@@ -104,7 +104,7 @@ def read_columns(path: Place, relative: str, selection: Mapping[str, Any]) -> De
     keys: list[Any] = []
     values: set[Any] = set()
     with Reader(path, relative) as reader:
-        for group in range(reader.file.num_row_groups):
+        for group in range(reader.groups):
             rows = reader.read(group, names)
             if selection.get("verify"):
                 reader.read(group, reader.file.schema_arrow.names)

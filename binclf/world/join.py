@@ -16,6 +16,7 @@ authors.
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -35,13 +36,14 @@ def is_rank() -> bool:
 
 
 @contextmanager
-def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[World]:
+def join(device: str = "auto", prepare: Callable[[], str] = str, stall: float = math.inf) -> Iterator[World]:
     """Meet the other ranks; leave them at the end.
 
     Args:
         device: auto, cpu or cuda, as in the config.
         prepare: is called by rank 0 alone, before the ranks meet and however long it takes; all ranks find
             what it returned in `World.prepared`.
+        stall: seconds that the work of a rank may stand still while others wait for it, as in the config.
 
     Raises:
         ConfigError: cuda is asked for and there is none, or fewer devices than ranks on this machine.
@@ -54,7 +56,7 @@ def join(device: str = "auto", prepare: Callable[[], str] = str) -> Iterator[Wor
                 f"RANK is {os.environ['RANK']} and WORLD_SIZE {os.environ['WORLD_SIZE']}: ranks count from 0."
             )
         has_peers = is_rank() and int(os.environ["WORLD_SIZE"]) > 1
-        with _joined(device, prepare) if has_peers else _lone(device, prepare) as world:
+        with _joined(device, prepare, stall) if has_peers else _lone(device, prepare) as world:
             yield world
     finally:
         sys.setswitchinterval(turn)
@@ -73,7 +75,7 @@ def _lone(device: str, prepare: Callable[[], str]) -> Iterator[World]:
 
 
 @contextmanager
-def _joined(device: str, prepare: Callable[[], str]) -> Iterator[World]:
+def _joined(device: str, prepare: Callable[[], str], stall: float) -> Iterator[World]:
     from binclf.world import group
     from binclf.world.waiting import Waiting
 
@@ -87,7 +89,7 @@ def _joined(device: str, prepare: Callable[[], str]) -> Iterator[World]:
     if rank == 0:
         store.set("prepared", prepare())
     store.wait(["prepared"], PATIENCE)
-    waiting, has_failed = Waiting(store, rank, size), True
+    waiting, has_failed = Waiting(store, rank, size, stall), True
     try:
         world = group.Group((rank, size), (local_rank, local_size), chosen, waiting)
         world.prepared = store.get("prepared").decode()
