@@ -38,7 +38,7 @@ from binclf.metrics import (
 from binclf.parquet import Column, feature_codes, find, footers
 from binclf.predict import Model
 from binclf.profile import Observation
-from binclf.scored import Labels, RowGroup, Scored, each, row_groups, total_weight, unlabelled_rows
+from binclf.scored import Labels, RowGroup, Scored, each, rounds, row_groups, total_weight, unlabelled_rows
 from binclf.split import PART_NAMES
 from binclf.storage import Place
 from binclf.world import Lone, World
@@ -47,8 +47,7 @@ log = logging.getLogger(__name__)
 
 LEFT_OPEN = 1e-6  # of an area, by scores that were joined: more is gone over again
 LOOK_ROWS, LOOK_GROUPS = 2**18, 4  # at least
-RANKS = 512  # cells of the score in which the rows of clusters are counted
-SLICE_BLOCKS = 128  # of clusters
+RANKS, SLICE_BLOCKS = 512, 128  # cells of the score that clusters are counted in; blocks of clusters
 GROUPS = hashing.key("evaluate")
 
 
@@ -81,14 +80,20 @@ class Judge:
                 log.info("going over the rows once more: of their crowded scores too many were joined")
 
     def _look(self, places: Sequence[RowGroup], rows: int, quantum: float) -> Histogram | None:
-        """The scores of some row groups, evenly chosen; None where nothing is to be learnt from them."""
+        """The scores of some row groups, evenly chosen; of more while these have one class, or no label.
+
+        None where nothing is to be learnt from them.
+        """
         if not rows or (rows <= MOST_BINS and not self.group and not (self.needed.slices and rows > BINS)):
             return None
         chosen = max(-(-LOOK_ROWS * len(places) // rows), LOOK_GROUPS)
-        some = places[:: max(len(places) // chosen, 1)]
         plain = replace(self, needed=replace(self.needed, slices=()), group=None)
-        found = plain._pass(some, Judgement.empty(plain, quantum, None)).whole.histogram()
-        return found if len(found.scores) else None
+        found = Judgement.empty(plain, quantum, None).whole
+        for some in rounds(places, chosen):
+            found.merge(plain._pass(some, Judgement.empty(plain, quantum, None)).whole)
+            if (known := found.histogram()).has_both or found.rows > MOST_BINS:
+                break
+        return known if len(known.scores) else None
 
     def _pass(self, places: Sequence[RowGroup], mine: Judgement) -> Judgement:
         """All row groups, each by one of the ranks."""
@@ -232,9 +237,8 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
     unlabelled = unlabelled_rows(places, split.label)
     refuse_unlabelled(run.config, unlabelled, str(data))
     total = total_weight(places, needed.weight) if needed.weight else 0.0
-    rows = sum(sum(foot.groups) for foot in feet)
     clusters = needed.clusters(feet[0].columns if feet else ())
-    judged = Judge(model, needed, clusters, Lone()).of(places, rows, total)
+    judged = Judge(model, needed, clusters, Lone()).of(places, sum(foot.rows for foot in feet), total)
     fitted_on = overlap(run, feet)
     if words := flattered(run.id, fitted_on, judged.whole.rows):
         log.warning("%s", words)

@@ -16,7 +16,7 @@ from binclf.errors import ArtifactError, ConfigError, DataError
 from binclf.parquet import Footer, find, footers
 from binclf.predict import Model
 from binclf.profile import Observation, Profile, Watch, profile_of, skews
-from binclf.scored import RowGroup, in_threads
+from binclf.scored import RowGroup, in_threads, places_of
 from binclf.storage import Place, place_of
 
 log = logging.getLogger(__name__)
@@ -69,11 +69,6 @@ def beside(run: artifact.Run, model: Model, old: Profile, new: Profile, data: st
     """Two profiles of a run's columns compared by its limits."""
     limits = run.config.drift
     return judged(model, data, (old, new), tuple(skews(model.features, old, new, limits)), limits)
-
-
-def places_of(feet: Sequence[Footer]) -> list[RowGroup]:
-    """The row groups of files, in canonical order."""
-    return [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
 
 
 def observed(model: Model, places: Sequence[RowGroup]) -> Observation:
