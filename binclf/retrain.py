@@ -193,6 +193,7 @@ def _compare_with_champion(run: artifact.Run) -> None:
         if champion is not None:
             found = compare(champion, run, margin=run.config.registry.margin)
             commit.write_json(run.path / report.COMPARISON, found.as_json())
+            log.info("%s", found.headline())
     except BinclfError as error:
         log.warning("not compared with the champion: %s", error)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,8 +17,6 @@ from binclf.predict import Model
 from binclf.profile import Observation, Profile, Watch, profile_of, skews
 from binclf.scored import RowGroup, in_threads, places_of
 from binclf.storage import Place, place_of
-
-log = logging.getLogger(__name__)
 
 FORMS = (".html", ".md", ".json")
 
@@ -53,7 +50,6 @@ def drift(run: str | Place | artifact.Run, data: str | Place, output: str | Plac
     found = _with_refit(opened, model, found, feet, places)
     if output:
         write(found, place_of(output))
-    log.info("%s", sentence(found))
     return as_json(found) | {"text": markdown_of(found)}
 
 
