@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from binclf.errors import SHOWN, BinclfError, ConfigError, DataError, together
 from binclf.parquet import Footer, Found, find, readable_footers
 from binclf.score.records import ADDED, BadFile, Job, Part, Plan
-from binclf.storage import Place, place_of
+from binclf.storage import Place, changed_at, place_of
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +87,15 @@ def added_columns(job: Job) -> list[str]:
 def _parts(feet: Iterator[Footer]) -> Iterator[Part]:
     number = 0
     for foot in feet:
-        cuts = _cuts(foot)
+        cuts, changed = _cuts(foot), changed_at(foot.path)
         stem, dot, suffix = foot.relative.rpartition(".")
         for place, (low, high) in enumerate(cuts):
             name = foot.relative if len(cuts) == 1 else f"{stem}-{place:05}{dot}{suffix}"
             rows = sum(foot.groups[low:high])
             yield Part(
-                name, foot.relative, foot.path, foot.stamp, foot.digest, (low, high), number + low, rows
-            )
+                name, foot.relative, foot.path, foot.stamp, changed, foot.digest, (low, high),
+                number + low, rows,
+            )  # fmt: skip
         number += len(foot.groups)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,10 +27,19 @@ class Part:
     input: str  # relative path of the file
     path: Place
     stamp: Stamp
+    changed: int  # as `changed_at` tells
     footer: str  # digest of the file's footer
     groups: tuple[int, int]  # from, and up to
     number: int  # of the first row group among those of all files
     rows: int
+
+    def is_of(self, receipt: Mapping[str, Any]) -> bool:
+        """Whether the part was scored from the file as it is, by what is known without reading it.
+
+        Its inode is not asked for: another machine may know another one.
+        """
+        told = receipt.get("input_stamp", [])
+        return told[:2] == list(self.stamp[:2]) and receipt.get("input_changed") == self.changed
 
     @property
     def numbers(self) -> range:
