@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from binclf.errors import SHOWN, BinclfError, ConfigError, DataError, together
+from binclf.leaks import has_label
 from binclf.parquet import Footer, Found, find, readable_footers
 from binclf.score.records import ADDED, BadFile, Job, Part, Plan
 from binclf.storage import Place, changed_at, place_of
@@ -41,7 +42,8 @@ def plan(job: Job, source: str | Place) -> Plan:
     parts = tuple(_parts(foot for foot in feet if foot.relative not in bad))
     _refuse_twins(parts)
     left_out = [BadFile(name, words, rows.get(name)) for name, words in sorted(bad.items())]
-    return Plan(parts, tuple(left_out), len(files), rows)
+    labelled = frozenset(foot.relative for foot in feet if job.label and has_label(foot, job.label))
+    return Plan(parts, tuple(left_out), len(files), rows, labelled)
 
 
 def _files(job: Job, source: str | Place) -> Sequence[Found]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from binclf import hashing
 from binclf.config import Score
+from binclf.labels import LabelRule
 from binclf.predict import Model
 from binclf.profile import Observer
 from binclf.storage import Place, Stamp
@@ -57,6 +58,7 @@ class Job:
     settings: Score
     output: Place
     observers: Sequence[Observer] = ()
+    label: LabelRule | None = None  # that rows may have, too
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -100,3 +102,4 @@ class Plan:
     bad: tuple[BadFile, ...] = ()
     files: int = 0  # those left out counted
     rows_of: dict[str, int] = field(default_factory=dict)  # by input file
+    labelled: frozenset[str] = frozenset()  # input files that have the label, of the kind that was learnt
