@@ -111,9 +111,8 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
     unlabelled = unlabelled_rows(places, split.label)
     refuse_unlabelled(run.config, unlabelled, str(data))
     total = total_weight(places, needed.weight) if needed.weight else 0.0
-    rows = sum(sum(foot.groups) for foot in feet)
     clusters = needed.clusters(feet[0].columns if feet else ())
-    judged = Judge(model, needed, clusters, Lone()).of(places, rows, total)
+    judged = Judge(model, needed, clusters, Lone()).of(places, sum(foot.rows for foot in feet), total)
     fitted_on = overlap(run, feet)
     if words := flattered(run.id, fitted_on, judged.whole.rows):
         log.warning("%s", words)

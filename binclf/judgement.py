@@ -34,7 +34,7 @@ from binclf.metrics import (
 from binclf.parquet import Column, feature_codes
 from binclf.predict import Model
 from binclf.profile import Observation
-from binclf.scored import Labels, RowGroup, Scored, each
+from binclf.scored import Labels, RowGroup, Scored, each, rounds
 from binclf.world import World, doing
 
 log = logging.getLogger(__name__)
@@ -78,18 +78,20 @@ class Judge:
             del judged  # the next takes as much memory
 
     def _look(self, places: Sequence[RowGroup], rows: int, quantum: float) -> Histogram | None:
-        """The scores of some row groups, evenly chosen; None where nothing is to be learnt from them."""
+        """The scores of some row groups, evenly chosen; of more while these have one class, or no label.
+
+        None where nothing is to be learnt from them.
+        """
         if not rows or (rows <= MOST_BINS and not self.group and not (self.needed.slices and rows > BINS)):
             return None
         chosen = max(-(-LOOK_ROWS * len(places) // rows), LOOK_GROUPS)
-        step = max(len(places) // chosen, 1)
         plain = replace(self, needed=replace(self.needed, slices=()), group=None)
-        for first in range(step):  # one, but where those row groups are empty
-            some = places[first::step]
-            found = plain._pass(some, Judgement.empty(plain, quantum, _laid(None))).whole.histogram()
-            if len(found.scores):
-                return found
-        return None
+        found = Judgement.empty(plain, quantum, _laid(None)).whole
+        for some in rounds(places, chosen):
+            found.merge(plain._pass(some, Judgement.empty(plain, quantum, _laid(None))).whole)
+            if (known := found.histogram()).has_both or found.rows > MOST_BINS:
+                break
+        return known if len(known.scores) else None
 
     def _pass(self, places: Sequence[RowGroup], mine: Judgement) -> Judgement:
         """All row groups, each by one of the ranks."""

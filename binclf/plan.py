@@ -1,18 +1,20 @@
-"""What a run will read, need and cost, from footers alone; nothing is written.
+"""What a run will read, need and cost, from footers; nothing is written.
 
-Rows of the parts are told from the fractions, so they are near, not exact; a run keeps what was predicted and
-puts what it took beside it in its receipts.
+Rows of the parts are told from the fractions, so they are near, not exact. Where a split goes by moments that
+are stated, or by a column, no fraction says them: the columns that decide are read, and rows are counted. A
+run keeps what was predicted and puts what it took beside it in its receipts.
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from binclf.config import Config
-from binclf.errors import ConfigError, together
+from binclf.errors import ConfigError, DamageError, together
 from binclf.features import Decoding, roles
 from binclf.labels import LabelRule
 from binclf.loader.memory import Shape, scoring, shown
@@ -23,7 +25,8 @@ from binclf.parquet import find, group_rows
 from binclf.solvers import schedule
 from binclf.solvers.choice import UNASKED_WEIGHTS
 from binclf.solvers.penalties import PASSES, strengths
-from binclf.split.intake import take_in
+from binclf.split import PART_NAMES, Split, counted, goes_by_data
+from binclf.split.intake import Intake, found_damaged, take_in
 
 EXACT_PASSES = 4  # of newton, as a rule
 
@@ -40,25 +43,22 @@ class Counts:
         return sum(self.group_rows)
 
 
-def foresee(config: Config, ranks: int) -> dict[str, Any]:
+def foresee(config: Config, ranks: int, split: Split | None = None) -> dict[str, Any]:
     """What a run of this config on so many ranks of this machine will read, need and cost.
 
-    Returns what JSON can hold: files, rows and bytes of the data; rows of the parts; batch_rows and steps of
-    an epoch; tier, memory of a rank in bytes, and of evaluating the parts afterwards; disk_bytes of the parts
-    and the cache; and passes: how often each row is read or decoded, at most.
+    Returns what JSON can hold: files, rows and bytes of the data; rows of the parts, and whether they are
+    counted or follow from the fractions (`parts_by`); batch_rows and steps of an epoch; tier, memory of a
+    rank in bytes, and of evaluating the parts afterwards; disk_bytes of the parts and the cache; and passes:
+    how often each row is read or decoded, at most. With the config's own split nothing need be counted.
 
     Raises:
         DataError, ConfigError: as the split; or the rows do not fit the memory that is allowed.
     """
-    listing = find(config.data.path, ignore=config.store)
-    intake = take_in(config, listing.files, {})
-    if intake.problems or intake.label is None:
-        raise together(intake.problems)
-    files = [foot.rows for foot in intake.feet]
-    columns = len(intake.schema.columns)
-    parts = {part: _groups(config, files, share, columns) for part, share in _shares(config).items() if share}
-    kept = _groups(config, files, _kept(config) * _shares(config)["train"], columns)
-    job = _job(config, intake.schema.columns, intake.label, {**parts, "train": kept}, ranks)
+    intake, label, rows_of = _taken_in(config, split)
+    files, columns = [foot.rows for foot in intake.feet], len(intake.schema.columns)
+    parts = {part: _groups(rows, columns) for part, rows in rows_of.items()}
+    kept = _groups([round(rows * _kept(config)) for rows in rows_of["train"]], columns)
+    job = _job(config, intake.schema.columns, label, {**parts, "train": kept}, ranks)
     tier = choose(job)
     solver, epochs = config.train.asked, config.train.epochs
     is_stepwise = solver != "newton"
@@ -68,6 +68,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
         "rows": sum(files),
         "bytes": sum(foot.bytes for foot in intake.feet),
         "parts": {part: counts.rows for part, counts in parts.items()},
+        "parts_by": "count" if goes_by_data(config) else "fractions",
         "ranks": ranks,
         "solver": solver,
         "batch_rows": job.batch_rows if is_stepwise else None,
@@ -109,7 +110,7 @@ def text_of(found: dict[str, Any]) -> str:
     }
     lines = {
         "reads": f"{found['files']:,} files, {found['rows']:,} rows, {shown(found['bytes'])}",
-        "parts": f"about {parts}",
+        "parts": parts if found["parts_by"] == "count" else f"about {parts}",
         "solver": f"{solver.get(found['solver'], found['solver'])}, on {found['ranks']} "
         f"{'rank' if found['ranks'] == 1 else 'ranks'}",
         "steps": steps,
@@ -122,10 +123,37 @@ def text_of(found: dict[str, Any]) -> str:
     return "\n".join(f"{name:<9} {line}" for name, line in lines.items() if line)
 
 
+def _taken_in(config: Config, split: Split | None) -> tuple[Intake, LabelRule, Mapping[str, Sequence[int]]]:
+    """The files, how their label is read, and the rows of each that each part gets."""
+    listing, damaged = find(config.data.path, ignore=config.store), dict[str, str]()
+    while True:  # again without the files that turn out damaged, as the split does
+        intake = take_in(config, listing.files, damaged)
+        if intake.problems or intake.label is None:
+            raise together(intake.problems)
+        try:
+            return intake, intake.label, _rows_of(config, intake, intake.label, split)
+        except DamageError as error:
+            found_damaged(config, [error], damaged)
+
+
+def _rows_of(
+    config: Config, intake: Intake, label: LabelRule, split: Split | None
+) -> Mapping[str, Sequence[int]]:
+    """The rows of each file in each part that is not empty; train is there in any case."""
+    if not goes_by_data(config):
+        shares = _shares(config)
+        found = {p: [round(foot.rows * shares[p]) for foot in intake.feet] for p in shares if shares[p]}
+    elif split is None:
+        found = counted(config, intake.feet, label)
+    else:
+        found = {part: [file.rows for file in split.parts.get(part, ())] for part in PART_NAMES}
+    return {part: rows for part, rows in found.items() if part == "train" or any(rows)}
+
+
 def _shares(config: Config) -> dict[str, float]:
-    """Each part's share of the rows; of a split that the data say, unknown: all as if for training."""
+    """Each part's share of the rows, by the fractions."""
     split = config.split
-    if split.method in ("none", "column"):
+    if split.method == "none":
         return {"train": 1.0}
     validation = split.validation_fraction
     return {
@@ -177,13 +205,12 @@ def _evaluating(job: Job, parts: dict[str, Counts]) -> int:
     return need
 
 
-def _groups(config: Config, files: list[int], share: float, columns: int) -> Counts:
-    """The row groups of a part: one file for each input file, in groups of a size."""
+def _groups(files: Sequence[int], columns: int) -> Counts:
+    """The row groups of a part: one file for each input file, of which it has so many rows."""
     size = group_rows(columns)
     sizes: list[int] = []
     for rows in files:
-        left = round(rows * share)
-        sizes += [size] * (left // size) + ([left % size] if left % size else [])
+        sizes += [size] * (rows // size) + ([rows % size] if rows % size else [])
     return Counts(tuple(sizes))
 
 

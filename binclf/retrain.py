@@ -10,14 +10,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from binclf import artifact, commit, golden, registry, report
+from binclf import artifact, commit, golden, leaks, registry, report
 from binclf.compare import Sealed, compare
 from binclf.config import Config, parse
 from binclf.errors import ArtifactError, BinclfError, BusyError, ConfigError, DataError
 from binclf.evaluate import measured
 from binclf.launch import launch
 from binclf.profile import PROFILE
-from binclf.split import Split
+from binclf.split import Split, ensure
 from binclf.storage import Place, place_of
 
 log = logging.getLogger(__name__)
@@ -85,9 +85,18 @@ def begin(config: Config, resume: Place | None = None, split: Split | None = Non
 
     Raises:
         ConfigError: the registry cannot lie in this store.
+        DataError: a feature tells the label alone, and `data.on_leak` is "error".
     """
     registry.tracking_uri(config)
-    return artifact.begin(config, resume, split)
+    config = parse(config.model_dump())  # its paths absolute
+    split = split or ensure(config)
+    looked = leaks.before_training(config, split) if resume is None else None
+    run_dir = artifact.begin(config, resume, split)
+    if resume is not None and not (run_dir / leaks.ALONE).exists():  # it was cut off before that
+        looked = leaks.before_training(config, split)
+    if looked is not None:
+        commit.write_json(run_dir / leaks.ALONE, looked.as_json())
+    return run_dir
 
 
 def fit(
@@ -202,6 +211,7 @@ def _compare_with_champion(run: artifact.Run) -> None:
         if champion is not None:
             found = compare(champion, run, margin=run.config.registry.margin)
             commit.write_json(run.path / report.COMPARISON, found.as_json())
+            log.info("%s", found.headline())
     except BinclfError as error:
         log.warning("not compared with the champion: %s", error)
 

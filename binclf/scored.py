@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from binclf.errors import together
 from binclf.labels import LabelRule, plain, read_weights
-from binclf.parquet import Column, Reader, Rows
+from binclf.parquet import Column, Footer, Reader, Rows
 from binclf.predict import Model
 from binclf.split import PartFile
 from binclf.split.checks import third_values
@@ -57,6 +57,22 @@ class Scored:
     logits: F64  # [n]
     labels: npt.NDArray[np.int8]  # [n], 0 or 1
     weights: F64  # [n]
+
+
+def places_of(feet: Sequence[Footer]) -> list[RowGroup]:
+    """The row groups of files that no split knows, in canonical order."""
+    return [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
+
+
+def rounds(places: Sequence[T], count: int) -> Iterator[Sequence[T]]:
+    """All of them in rounds of about so many, each evenly spread, and the next far from those before.
+
+    >>> [list(some) for some in rounds("abcdefgh", 2)]
+    [['a', 'e'], ['c', 'g'], ['b', 'f'], ['d', 'h']]
+    """
+    step = max(len(places) // max(count, 1), 1)
+    for first in sorted(range(step), key=lambda first: f"{first:064b}"[::-1]):
+        yield places[first::step]
 
 
 def row_groups(files: Sequence[PartFile]) -> list[RowGroup]:

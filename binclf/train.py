@@ -59,8 +59,8 @@ def train(run_dir: Place) -> None:
 def train_in(world: World, config: Config, run_dir: Place) -> None:
     """`train` in a world that is already met."""
     began = time.perf_counter()
-    foreseen = foresee(config, world.size) if world.rank == 0 else {}
     split = _agreed_split(world, config, run_dir)
+    foreseen = foresee(config, world.size, split) if world.rank == 0 else {}
     how = Decoding(
         roles(config, split.columns), split.label, config.data.weight, tuple(config.features.log1p)
     )

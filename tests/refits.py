@@ -11,10 +11,10 @@ import pyarrow as pa
 from binclf import artifact, golden
 from binclf.config import parse
 from binclf.drift import Refit, rao
-from binclf.drift.run import places_of
 from binclf.metrics import log_losses
 from binclf.parquet import find, footers, from_frame
 from binclf.retrain import retrain
+from binclf.scored import places_of
 from tests.made import write
 
 TRAIN, NEW = 2000, 6000

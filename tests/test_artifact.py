@@ -19,7 +19,7 @@ from tests.trained import people, settings, write
 
 FILES = {
     "config.json", "split.json", "features.json", "model.safetensors", "model.json", "metrics.json",
-    "report.html", "card.md", "receipts.json", "window.json", "profile.json",
+    "report.html", "card.md", "receipts.json", "window.json", "profile.json", "alone.json",
     "golden.parquet",
 }  # fmt: skip
 

@@ -95,13 +95,16 @@ def test_every_row_is_accounted_for(run: Path, scored: tuple[Path, pa.Table], tm
     out, table = scored
     null = pc.if_else(pc.less(table.column("id"), pa.scalar(5_000_003)), None, table.column("bought"))
     some = table.set_column(table.column_names.index("bought"), "bought", null).slice(0, 1000)
-    more = pa.concat_tables([some, timed(people(50, seed=6))])
+    unscored = timed(people(50, seed=6))
+    null = pc.if_else(pc.less(unscored.column("id"), pa.scalar(6_000_002)), None, unscored.column("bought"))
+    more = pa.concat_tables([some, unscored.set_column(some.column_names.index("bought"), "bought", null)])
     found = backtest(run, out, labels_of(more, tmp_path))
     assert found["counts"] == {
-        "scored": 1200, "labels": 1050, "matched": 1000, "scored_without_label": 200,
-        "labels_without_score": 50, "matched_other_model": 0, "matched_null_label": 3, "judged": 997,
+        "scored": 1200, "labels": 1045, "labels_null": 5, "matched": 1000, "scored_without_label": 200,
+        "labels_without_score": 48, "matched_other_model": 0, "matched_null_label": 3, "judged": 997,
     }  # fmt: skip
     assert "Scored, no label yet: 200" in found["text"]
+    assert "Rows whose label is null: 5" in found["text"]
 
 
 def test_rows_that_an_earlier_champion_scored_are_counted_and_not_judged(
@@ -122,7 +125,7 @@ def test_rows_that_an_earlier_champion_scored_are_counted_and_not_judged(
     assert found["counts"]["matched_other_model"] == 700
     assert (found["counts"]["matched"], found["counts"]["judged"]) == (1200, 500)
     assert [own["period"] for own in found["periods"]] == ["b.parquet"]
-    assert "- Scored by another model: 700" in found["text"]
+    assert "- In both, scored by another model: 700" in found["text"]
     alone = backtest(run, out / "b.parquet", labels, by="batch")
     assert found["whole"] == alone["whole"]
 

@@ -119,6 +119,16 @@ def test_help_and_every_verbs_help_end_well(capsys: pytest.CaptureFixture[str]) 
         assert f" {code} " in " ".join(text.split())
 
 
+def test_what_is_shown_is_not_told_in_the_log_too(
+    trained_run: Path, people_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("drift", trained_run, people_dir, "--json") == 0
+    sentence = json.loads(capsys.readouterr().out)["sentence"]
+    assert run("drift", trained_run, people_dir) == 0
+    captured = capsys.readouterr()
+    assert (captured.out + captured.err).count(sentence) == captured.out.count(sentence) == 1
+
+
 def test_score_is_shared_and_committed_and_takes_its_settings(
     trained_run: Path, people_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -402,7 +402,9 @@ def test_the_command_tells_it_and_ends_with_11_where_the_gate_refuses(
     assert endings == {
         (strong.id,): 0, (strong.id, "--strict"): 0, (weak.id,): 0, (weak.id, "--strict"): 11,
     }  # fmt: skip
-    assert "log-loss on 301 rows: promote\n" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert captured.out.count("log-loss on 301 rows: promote\n") == 2
+    assert "log-loss on 301 rows" not in captured.err  # it is shown, so it is not logged
     with pytest.raises(SystemExit):
         main(["compare", str(strong.path), str(weak.path), "--json"])
     told = json.loads(capsys.readouterr().out)

@@ -256,6 +256,46 @@ def test_intervals_are_of_groups_where_the_data_have_them(grouped_run: Path) -> 
     assert "roc_auc" not in found["train"]["slices"]["member"][0]["intervals"]
 
 
+def unlabelled(table: pa.Table, sizes: list[int], labels: dict[int, bool | None]) -> pa.Table:
+    """With one label for all rows of some row groups."""
+    found, begin = table.column("bought").to_pylist(), 0
+    for number, size in enumerate(sizes):
+        if number in labels:
+            found[begin : begin + size] = [labels[number]] * size
+        begin += size
+    return table.set_column(table.column_names.index("bought"), "bought", pa.array(found, pa.bool_()))
+
+
+def at_home(rows: int, seed: int) -> pa.Table:
+    """People of whom some live together."""
+    homes = np.random.default_rng(seed).integers(0, 80, rows)
+    return people(rows, seed=seed).append_column("home", pa.array(homes))
+
+
+@pytest.fixture(scope="module")
+def homely_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("homes")
+    write(folder / "data" / "a.parquet", at_home(900, seed=30))
+    data = {"group": "home", "on_null_label": "drop"}
+    return on_disk(retrain(settings(folder / "data", folder / "runs", data=data, train={"epochs": 20})))
+
+
+@pytest.mark.parametrize("label", [None, False, True])
+def test_row_groups_without_both_labels_do_not_end_the_look_for_edges(
+    label: bool | None, homely_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of eight row groups each second is looked at; where these tell nothing, the others are."""
+    sizes = [50] * 8
+    table = unlabelled(at_home(400, seed=31), sizes, dict.fromkeys((0, 2, 4, 6), label))
+    path = write(tmp_path / "a.parquet", table, sizes)
+    whole = evaluate(homely_run, path)["data"]  # so few rows are all looked at
+    assert "roc_auc" in whole["intervals"]
+    monkeypatch.setattr(judgement, "LOOK_ROWS", 1)
+    found = evaluate(homely_run, path)["data"]
+    assert found["rows"] == whole["rows"]
+    assert found["intervals"]["roc_auc"] == pytest.approx(whole["intervals"]["roc_auc"], abs=0.01)
+
+
 def judged_in_bins(run_dir: str, most: int) -> str:
     """In each rank: everything that evaluation tells, with so many bins."""
     with pytest.MonkeyPatch.context() as patch:

@@ -11,10 +11,10 @@ import pytest
 
 from binclf import artifact, golden
 from binclf.drift import drift, rao
-from binclf.drift.run import places_of
 from binclf.errors import DataError
 from binclf.parquet import find, footers
 from binclf.retrain import retrain
+from binclf.scored import places_of
 from tests.refits import simulate
 from tests.trained import people, settings, write
 

@@ -222,6 +222,95 @@ def test_an_input_that_was_only_touched_is_the_same_and_one_of_other_rows_is_not
     assert visible(out) == before
 
 
+def replaced_unseen(path: Path) -> None:
+    """By a file of equal footer, size, time of modification and inode."""
+    before = path.stat()
+    swap_two_rows_behind_the_footer(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (
+        before.st_size, before.st_mtime_ns, before.st_ino
+    )  # fmt: skip
+
+
+def test_an_input_that_was_replaced_with_all_its_signs_is_another(
+    trained_run: Path, new: Path, tmp_path: Path
+) -> None:
+    write(new / "a.parquet", pq.read_table(new / "a.parquet"), [100, 30, 120])
+    out = tmp_path / "out"
+    score_rows(trained_run, new, out)
+    before = visible(out)
+    (new / "a.parquet").chmod(0o600)  # which says no more than that it may be another
+    assert score_rows(trained_run, new, out)["scored_before"] == 3
+    replaced_unseen(new / "a.parquet")
+    with pytest.raises(ArtifactError, match=r"a\.parquet was scored from other content") as caught:
+        score_rows(trained_run, new, out)
+    assert caught.value.exit_code == 12
+    assert visible(out) == before
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_parts_of_a_file_that_was_replaced_between_them_are_never_put_together(
+    trained_run: Path, new: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    score_rows(trained_run, new, out, part="1/2")
+    replaced_unseen(new / "a.parquet")
+    told = score_rows(trained_run, new, out, part="2/2")
+    assert told["waiting_for"] == 2  # parts of a.parquet, as it was
+    with pytest.raises(DataError, match=r"2 of 6 parts are not scored .*, such as a-00000\.parquet"):
+        conclude(trained_run, new, out)
+    assert score_rows(trained_run, new, out, part="1/2")["rows"] == 400
+    score_rows(trained_run, new, tmp_path / "whole")
+    assert visible(out) == visible(tmp_path / "whole")
+
+
+def test_a_file_that_is_replaced_while_it_is_scored_is_refused(
+    trained_run: Path, new: Path, tmp_path: Path
+) -> None:
+    class Meddler:
+        """Replaces the file when its first row group has been scored."""
+
+        def see(self, number: int, rows: Rows, logits: npt.NDArray[np.float64]) -> None:
+            """One row group."""
+            if number == 0:
+                replaced_unseen(new / "a.parquet")
+
+    with pytest.raises(DataError, match=r"a\.parquet changed or went while it was scored: score again"):
+        score_rows(trained_run, new, tmp_path / "out", observers=[Meddler()])
+    assert visible(tmp_path / "out") == {}
+    score_rows(trained_run, new, tmp_path / "out")
+    score_rows(trained_run, new, tmp_path / "whole")
+    assert visible(tmp_path / "out") == visible(tmp_path / "whole")
+
+
+def test_files_that_were_left_out_stay_listed_until_they_are_scored(
+    trained_run: Path, new: Path, tmp_path: Path
+) -> None:
+    out, asked = tmp_path / "out", [*QUARANTINE[:2], "score.bad_limit=1"]
+    whole = {name: (new / name).read_bytes() for name in ("a.parquet", "b.parquet")}
+    for name, content in whole.items():
+        (new / name).write_bytes(content[:-9])
+    score_rows(trained_run, new, out, asked)
+    reasons = {own["file"]: own["reason"] for own in manifest(out)["quarantined_files"]}
+    assert sorted(reasons) == ["a.parquet", "b.parquet"]
+    later = write(tmp_path / "later" / "c.parquet", people(20, seed=3))
+    assert score_rows(trained_run, later, out, asked)["quarantined_files"] == 0  # of this call
+    assert {own["file"]: own["reason"] for own in manifest(out)["quarantined_files"]} == reasons
+    (new / "a.parquet").write_bytes(whole["a.parquet"])
+    (new / "b.parquet").write_bytes(b"id,age\n1,40\n2,50\n")
+    score_rows(trained_run, new, out, asked)
+    (left,) = manifest(out)["quarantined_files"]
+    assert left["file"] == "b.parquet"
+    assert left["reason"] != reasons["b.parquet"]
+    (new / "b.parquet").write_bytes(whole["b.parquet"])
+    score_rows(trained_run, new, out, asked)
+    assert manifest(out)["quarantined_files"] == []
+    assert [own["input"] for own in manifest(out)["files"]] == [
+        "a.parquet", "b.parquet", "c.parquet", "empty.parquet"
+    ]  # fmt: skip
+
+
 def test_a_failure_keeps_the_parts_that_are_done(
     trained_run: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

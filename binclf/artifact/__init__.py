@@ -1,10 +1,10 @@
 """The run directory: what a training leaves behind, sealed by a manifest that is written last.
 
 ``` config.json split.json features.json model.safetensors model.json metrics.json report.html card.md
-receipts.json window.json profile.json golden.parquet manifest.json ``` No manifest, no run: a directory
-without one is a training that goes on, or one that can be resumed from its `checkpoints/`. The manifest has
-the SHA-256 of every other file, and each file is read once: what was verified is what is used. Only JSON,
-safetensors, Parquet, Markdown and one HTML page; nothing that executes on loading.
+receipts.json window.json profile.json alone.json golden.parquet manifest.json ``` No manifest, no run: a
+directory without one is a training that goes on, or one that can be resumed from its `checkpoints/`. The
+manifest has the SHA-256 of every other file, and each file is read once: what was verified is what is used.
+Only JSON, safetensors, Parquet, Markdown and one HTML page; nothing that executes on loading.
 """
 
 from binclf.artifact.begin import began, begin, settings_of_result

@@ -17,6 +17,7 @@ from binclf.storage import Place, place_of
 FREE = (
     "store", "train.ranks", "train.workers", "train.cache", "train.memory_bytes", "train.cache_bytes",
     "train.checkpoint_seconds", "train.stall_seconds", "registry.uri", "registry.promote", "registry.margin",
+    "data.on_leak", "data.leak_auc", "data.not_leaks",
     *(f"drift.{key}" for key in Drift.model_fields),
 )  # fmt: skip
 STAMP = "%Y%m%d-%H%M%S"

@@ -120,10 +120,11 @@ def _matched(run: artifact.Run, scored: str | Place, labels: str | Place, by: st
         period = codes[right]
     counts = {
         "scored": len(scores),
-        "labels": len(truths),
+        "labels": int((values >= 0).sum()),
+        "labels_null": int((values < 0).sum()),
         "matched": len(own),
         "scored_without_label": len(scores) - len(own),
-        "labels_without_score": len(truths) - len(own),
+        "labels_without_score": int((values >= 0).sum() - (own >= 0).sum()),
         "matched_other_model": int((~is_own).sum()),
         "matched_null_label": int((is_own & (own < 0)).sum()),
         "judged": int(kept.sum()),

@@ -15,12 +15,13 @@ Record = Mapping[str, Any]
 
 COUNTS = {
     "scored": "Scored rows",
-    "labels": "Rows with labels",
+    "labels": "Rows with a label",
+    "labels_null": "Rows whose label is null",
     "matched": "Rows in both",
     "scored_without_label": "Scored, no label yet",
     "labels_without_score": "Label, never scored",
-    "matched_other_model": "Scored by another model",
-    "matched_null_label": "Label is null",
+    "matched_other_model": "In both, scored by another model",
+    "matched_null_label": "In both, and the label is null",
     "judged": "Judged",
 }
 HEADS = ("Rows", "Positive", "Predicted", "Log-loss", "Base rate's", "ROC-AUC")

@@ -1,7 +1,8 @@
 """The verb `check`: everything that would stop a run, of all files at once, and nothing written.
 
 Footers are read, then the few columns that decide a split (label, weight, time, keys). Of feature columns
-some row groups are looked at: an infinite value or a damaged page elsewhere is found when it is split.
+some row groups are looked at: an infinite value or a damaged page elsewhere is found when it is split, and
+what tells the label alone when it is trained on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from binclf.check.layouts import Found, look_at_layouts
 from binclf.check.samples import look_at_values
+from binclf.check.telling import look_for_leaks
 from binclf.config import Config
 from binclf.errors import SHOWN, BinclfError, ConfigError, DamageError, DataError, StorageError
 from binclf.features.columns import Roles, sort_columns
@@ -35,7 +37,8 @@ def check(config: Config) -> dict[str, Any]:
     Returns:
         What JSON can hold: ok, problems and warnings (sentences), exit_code (0; 10 if any problem is of the
         data, else 2 of the config or 13 of the storage), and a summary: files, rows, positive_rate, columns
-        by role, files passed over, quarantined, types widened, and how many rows were looked at.
+        by role, files passed over, quarantined, types widened, how many rows were looked at, and how well
+        each feature tells the label alone.
     """
     found = Found()
     try:
@@ -128,6 +131,8 @@ def _look_at(config: Config, listing: Listing, found: Found) -> None:
                 _values(config, intake, used, refused, found)
     if intake.label is not None:
         _labels(config, intake, intake.label, found)
+        if not found.problems:
+            look_for_leaks(config, intake, used, intake.label, found)
 
 
 def _values(config: Config, intake: Intake, used: Roles, refused: Collection[str], found: Found) -> None:

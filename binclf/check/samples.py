@@ -17,6 +17,7 @@ import numpy.typing as npt
 from binclf.config import Config
 from binclf.errors import BinclfError, DamageError
 from binclf.features.columns import Roles
+from binclf.leaks import evenly
 from binclf.parquet import Column, Footer, Reader, Texts
 
 F64 = npt.NDArray[np.float64]
@@ -56,16 +57,8 @@ class Sample:
     def of_files(cls, feet: Sequence[Footer], columns: int) -> Sample:
         """Evenly spread over all row groups in their order; fewer where they are large."""
         every = [(foot, group) for foot in feet for group, rows in enumerate(foot.groups) if rows]
-        count = min(MOST_GROUPS, len(every))
-        places = [round(place * (len(every) - 1) / max(count - 1, 1)) for place in range(count)]
-        chosen: list[tuple[Footer, int]] = []
-        cells = 0
-        for foot, group in (every[place] for place in places):
-            cells += foot.groups[group] * columns
-            if chosen and cells > MOST_CELLS:
-                break
-            chosen.append((foot, group))
-        return cls(tuple(chosen), len(every))
+        places = evenly([foot.groups[group] * columns for foot, group in every], MOST_GROUPS, MOST_CELLS)
+        return cls(tuple(every[place] for place in places), len(every))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -18,8 +17,6 @@ from binclf.features import slice_columns
 from binclf.labelled import Needed, refuse_unlabelled
 from binclf.parquet import Column, find, footers
 from binclf.storage import Place
-
-log = logging.getLogger(__name__)
 
 WHO = ("champion", "challenger")
 PARTS = ("train", "validation")
@@ -66,7 +63,6 @@ def compare(
     refuse_unlabelled(challenger.config, outcome.unlabelled, str(data))
     told = "the challenger's test part" if data is None else str(data)
     found = _record((champion, challenger), how, told, outcome, margin, Counter(one.how for one, _ in known))
-    log.info("%s", found.headline())
     return found
 
 

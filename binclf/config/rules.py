@@ -33,6 +33,7 @@ def problems(config: Config) -> list[str]:
         *_split_problems(config),
         *_group_problems(config),
         *_column_problems(config),
+        *_leak_problems(config),
         *_solver_problems(config),
         *_penalty_problems(config),
         *_train_problems(config),
@@ -100,6 +101,13 @@ def _column_problems(config: Config) -> Iterator[str]:
     for name in features.log1p:
         if roles.get(name, "features.numeric") != "features.numeric":
             yield f"features.log1p names '{name}', which is in {roles[name]}: it must be numeric"
+
+
+def _leak_problems(config: Config) -> Iterator[str]:
+    data = config.data
+    for key in ("leak_auc", "not_leaks"):
+        if data.on_leak == "ignore" and data.changed(key):
+            yield f"data.{key} has no effect with data.on_leak = 'ignore': remove it"
 
 
 def _solver_problems(config: Config) -> Iterator[str]:

@@ -57,6 +57,20 @@ class Data(Section):
         description="Files that are damaged or do not fit the others: stop with an error, or leave them out, "
         "list and count them.",
     )
+    on_leak: Literal["error", "warn", "ignore"] = Field(
+        "error",
+        description="Features of which one alone tells the label (leak_auc), as what is known only after the "
+        "outcome does: stop with an error, warn, or do not look.",
+    )
+    leak_auc: float = Field(
+        0.999,
+        ge=0.9,
+        le=1.0,
+        description="A feature whose own ROC-AUC is at least this tells the label: 0.9 to 1.",
+    )
+    not_leaks: Names = Field(
+        (), description="Features that may tell the label alone: they are known before the outcome."
+    )
 
 
 class Split(Section):

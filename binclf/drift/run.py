@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,13 +12,12 @@ from binclf.drift.rao import rao, unfit
 from binclf.drift.verdict import Drifted, judged
 from binclf.drift.words import markdown_of, sentence
 from binclf.errors import ArtifactError, ConfigError, DataError
+from binclf.leaks import beside_training, has_label
 from binclf.parquet import Footer, find, footers
 from binclf.predict import Model
 from binclf.profile import Observation, Profile, Watch, profile_of, skews
-from binclf.scored import RowGroup, in_threads
+from binclf.scored import RowGroup, in_threads, places_of
 from binclf.storage import Place, place_of
-
-log = logging.getLogger(__name__)
 
 FORMS = (".html", ".md", ".json")
 
@@ -50,10 +48,9 @@ def drift(run: str | Place | artifact.Run, data: str | Place, output: str | Plac
         model.check(foot.columns, foot.relative)
     places = places_of(feet)
     found = beside(opened, model, reference, observed(model, places).profile(reference), str(data))
-    found = _with_refit(opened, model, found, feet, places)
+    found = _with_refit(opened, model, _with_leaks(opened, found, feet), feet, places)
     if output:
         write(found, place_of(output))
-    log.info("%s", sentence(found))
     return as_json(found) | {"text": markdown_of(found)}
 
 
@@ -69,11 +66,6 @@ def beside(run: artifact.Run, model: Model, old: Profile, new: Profile, data: st
     """Two profiles of a run's columns compared by its limits."""
     limits = run.config.drift
     return judged(model, data, (old, new), tuple(skews(model.features, old, new, limits)), limits)
-
-
-def places_of(feet: Sequence[Footer]) -> list[RowGroup]:
-    """The row groups of files, in canonical order."""
-    return [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
 
 
 def observed(model: Model, places: Sequence[RowGroup]) -> Observation:
@@ -142,6 +134,13 @@ def _reference(run: artifact.Run) -> Profile:
             f"{run.path} has no profile of its training rows, as an older binclf sealed it: train again."
         )
     return found
+
+
+def _with_leaks(run: artifact.Run, found: Drifted, feet: Sequence[Footer]) -> Drifted:
+    """With features that tell the label alone, in the files that have it."""
+    labelled = [foot for foot in feet if has_label(foot, run.split.label)]
+    sizes = [rows for foot in labelled for rows in foot.groups]
+    return replace(found, skews=(*found.skews, *beside_training(run, places_of(labelled), sizes)))
 
 
 def _with_refit(

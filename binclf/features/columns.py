@@ -72,7 +72,10 @@ def sort_columns(config: Config, columns: Sequence[Column]) -> tuple[Roles, list
         problems.append(
             DataError("no column is left to be a feature: see data.exclude and the columns' roles.")
         )
-    problems += _strangers_in_log1p(config, {column.name for column in numeric})
+    problems += _strangers(
+        ("features.log1p", config.features.log1p, "numeric feature", numeric),
+        ("data.not_leaks", config.data.not_leaks, "feature", [*numeric, *categorical]),
+    )
     problems += slice_columns(config, columns)[1]
     return Roles(tuple(map(as_read, numeric)), tuple(map(as_read, categorical))), problems
 
@@ -195,9 +198,11 @@ def _undecided(columns: list[str]) -> DataError:
     )
 
 
-def _strangers_in_log1p(config: Config, numeric: set[str]) -> list[BinclfError]:
+def _strangers(*told: tuple[str, Sequence[str], str, Sequence[Column]]) -> list[BinclfError]:
+    """Names in settings that are to name features of a sort, and do not."""
     return [
-        ConfigError(f"features.log1p names column '{name}', which is no numeric feature.")
-        for name in config.features.log1p
-        if name not in numeric
+        ConfigError(f"{setting} names column '{name}', which is no {sort}.")
+        for setting, names, sort, columns in told
+        for name in names
+        if name not in {column.name for column in columns}
     ]

@@ -1,5 +1,6 @@
 """Metrics from tallies that add up: over row groups, threads and ranks, in memory independent of the rows."""
 
+from binclf.metrics.alone import area_of_levels, area_of_numbers
 from binclf.metrics.clusters import BLOCKS, Clusters
 from binclf.metrics.decisions import NEVER, choose
 from binclf.metrics.edges import edges_of
@@ -24,6 +25,8 @@ __all__ = [
     "Slices",
     "Tally",
     "Unrounded",
+    "area_of_levels",
+    "area_of_numbers",
     "choose",
     "edges_of",
     "judging",

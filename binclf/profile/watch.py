@@ -70,13 +70,13 @@ class Watch:
         seen = self.observation.profile(self.reference)
         return skews(self.observation.model.features, self.reference, seen, self.limits)
 
-    def check(self) -> list[Skew]:
-        """The same, each as a warning.
+    def check(self, also: Sequence[Skew] = ()) -> list[Skew]:
+        """The same and what else was found of these rows, each as a warning.
 
         Raises:
             DataError: there are any, and `drift.on_skew` is "error".
         """
-        found = self.skews()
+        found = [*self.skews(), *also]
         if found and self.limits.on_skew == "error":
             raise DataError(
                 "\n".join(f"column {skew.words}" for skew in found)

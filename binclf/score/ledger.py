@@ -71,7 +71,7 @@ class Ledger:
         job, receipt = self.job, read_receipt(self.job, part.name)
         if part.name in self.parts:
             return self._committed(part, receipt, stop)
-        is_same = receipt.get("key") == job.key(part) and receipt.get("input_stamp") == list(part.stamp)
+        is_same = receipt.get("key") == job.key(part) and _is_untouched(part, receipt)
         if is_same and "bad" not in receipt and self._is_whole(part, receipt):
             return receipt, True
         target = job.output / part.name
@@ -100,8 +100,8 @@ class Ledger:
             return done, False
         if sha256_of(target) != known["sha256"]:
             raise ArtifactError(f"{target} was altered since it was scored: remove it and score again.")
-        if receipt["input_stamp"] != list(part.stamp) and file["model"] == job.model.id:
-            # the input was touched or copied: whether its content is the same, its scores tell
+        if not _is_untouched(part, receipt) and file["model"] == job.model.id:
+            # the input was touched, copied or replaced: whether its content is the same, its scores tell
             self._refuse_other_bytes(part, work(job, part, stop), known)
             staged_path(job, part.name).unlink()
         return receipt, True
@@ -126,3 +126,8 @@ class Ledger:
             return False
         places = (staged_path(job, part.name), job.output / part.name)
         return any(place.exists() and sha256_of(place) == receipt["output_sha256"] for place in places)
+
+
+def _is_untouched(part: Part, receipt: Mapping[str, Any]) -> bool:
+    """Whether the input is, by all signs, the file that was scored: the inode, too."""
+    return part.is_of(receipt) and receipt.get("input_stamp") == list(part.stamp)

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from binclf.errors import SHOWN, BinclfError, ConfigError, DataError, together
+from binclf.leaks import has_label
 from binclf.parquet import Footer, Found, find, readable_footers
 from binclf.score.records import ADDED, BadFile, Job, Part, Plan
-from binclf.storage import Place, place_of
+from binclf.storage import Place, changed_at, place_of
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ def plan(job: Job, source: str | Place) -> Plan:
     parts = tuple(_parts(foot for foot in feet if foot.relative not in bad))
     _refuse_twins(parts)
     left_out = [BadFile(name, words, rows.get(name)) for name, words in sorted(bad.items())]
-    return Plan(parts, tuple(left_out), len(files), rows)
+    labelled = frozenset(foot.relative for foot in feet if job.label and has_label(foot, job.label))
+    return Plan(parts, tuple(left_out), len(files), rows, labelled)
 
 
 def _files(job: Job, source: str | Place) -> Sequence[Found]:
@@ -87,14 +89,15 @@ def added_columns(job: Job) -> list[str]:
 def _parts(feet: Iterator[Footer]) -> Iterator[Part]:
     number = 0
     for foot in feet:
-        cuts = _cuts(foot)
+        cuts, changed = _cuts(foot), changed_at(foot.path)
         stem, dot, suffix = foot.relative.rpartition(".")
         for place, (low, high) in enumerate(cuts):
             name = foot.relative if len(cuts) == 1 else f"{stem}-{place:05}{dot}{suffix}"
             rows = sum(foot.groups[low:high])
             yield Part(
-                name, foot.relative, foot.path, foot.stamp, foot.digest, (low, high), number + low, rows
-            )
+                name, foot.relative, foot.path, foot.stamp, changed, foot.digest, (low, high),
+                number + low, rows,
+            )  # fmt: skip
         number += len(foot.groups)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from binclf import hashing
 from binclf.config import Score
+from binclf.labels import LabelRule
 from binclf.predict import Model
 from binclf.profile import Observer
 from binclf.storage import Place, Stamp
@@ -27,10 +28,19 @@ class Part:
     input: str  # relative path of the file
     path: Place
     stamp: Stamp
+    changed: int  # as `changed_at` tells
     footer: str  # digest of the file's footer
     groups: tuple[int, int]  # from, and up to
     number: int  # of the first row group among those of all files
     rows: int
+
+    def is_of(self, receipt: Mapping[str, Any]) -> bool:
+        """Whether the part was scored from the file as it is, by what is known without reading it.
+
+        Its inode is not asked for: another machine may know another one.
+        """
+        told = receipt.get("input_stamp", [])
+        return told[:2] == list(self.stamp[:2]) and receipt.get("input_changed") == self.changed
 
     @property
     def numbers(self) -> range:
@@ -48,6 +58,7 @@ class Job:
     settings: Score
     output: Place
     observers: Sequence[Observer] = ()
+    label: LabelRule | None = None  # that rows may have, too
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -91,3 +102,4 @@ class Plan:
     bad: tuple[BadFile, ...] = ()
     files: int = 0  # those left out counted
     rows_of: dict[str, int] = field(default_factory=dict)  # by input file
+    labelled: frozenset[str] = frozenset()  # input files that have the label, of the kind that was learnt

@@ -159,6 +159,7 @@ def _job(run: Model, output: str | Place, overrides: Iterable[str], uri: str) ->
         ids=opened.config.data.ids,
         settings=_settings(opened, overrides),
         output=place_of(output),
+        label=opened.split.label,
     )
     return opened, job
 

@@ -2,7 +2,8 @@
 
 It does not depend on how many calls, machines and kills it took to score the parts. What the call that
 commits has not scored itself, an earlier call or another machine has; of that the watch is shown what it
-lacks, about a million rows unless every row is to be watched.
+lacks, about a million rows unless every row is to be watched. Where files have the label, too, a few row
+groups are read once more with it, for features that were filled in with the outcome.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 from typing import Any
 
 from binclf import artifact
+from binclf.leaks import beside_training
 from binclf.profile import Watch
 from binclf.score.ledger import Ledger
 from binclf.score.records import Part, Plan
 from binclf.score.seal import Receipts, bad_files
 from binclf.score.work import look
-from binclf.scored import in_threads
+from binclf.scored import RowGroup, in_threads
 
 
 def begin(run: artifact.Run, ledger: Ledger, plan: Plan, watch: Watch) -> None:
@@ -39,7 +41,16 @@ def scrutinise(
     lacked = [part for part in parts if part.input not in bad and any(map(watch.lacks, part.numbers))]
     for _ in in_threads(lambda part: look(ledger.job, part, watch), lacked):
         pass
-    return [skew.as_json() for skew in watch.check()] if parts else []
+    if not parts:
+        return []
+    labelled = [part for part in parts if part.input in plan.labelled and part.input not in bad]
+    places = [
+        (RowGroup(part.path, part.input, group, "", part.stamp), -(-part.rows // len(part.numbers)))
+        for part in labelled
+        for group in range(*part.groups)
+    ]
+    leaks = beside_training(run, [place for place, _ in places], [rows for _, rows in places])
+    return [skew.as_json() for skew in watch.check(leaks)]
 
 
 def _new(ledger: Ledger, plan: Plan) -> list[Part]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,15 @@ Receipts = Mapping[str, Mapping[str, Any]]  # by the part's name
 
 
 def receipts_of(job: Job, plan: Plan) -> Receipts:
-    """The receipts that there are of a plan's parts, as this job would write them."""
+    """The receipts that there are of a plan's parts, as this job would write them.
+
+    A part whose file was touched or replaced since is as good as not scored: those of one file are of one
+    content, whoever scored them.
+    """
     found: dict[str, Mapping[str, Any]] = {}
     for part in plan.parts:
         receipt = read_receipt(job, part.name)
-        if receipt.get("key") == job.key(part):
+        if receipt.get("key") == job.key(part) and part.is_of(receipt):
             found[part.name] = receipt
     return found
 
@@ -59,18 +63,26 @@ def seal(
     files = _entries(ledger, parts, receipts, skewed)
     _refuse_too_many(job, plan, bad, files)
     _place(job, parts)
-    listed = sorted((ledger.files | {str(file["input"]): file for file in files}).items())
+    listed = ledger.files | {str(file["input"]): file for file in files}
     manifest = {
         "format": FORMAT,
         "address": job.address,
         "settings": job.shape,
-        "files": [file for _, file in listed],
-        "quarantined_files": [file.as_json() for file in bad],
+        "files": [listed[name] for name in sorted(listed)],
+        "quarantined_files": _left_out(ledger, bad, listed),
     }
     if manifest != ledger.manifest:
         commit.write_json(job.output / MANIFEST, manifest)
     remove_tree(job.output / STAGING)
     return {"files": files, "bad": bad}
+
+
+def _left_out(ledger: Ledger, bad: Sequence[BadFile], listed: Collection[str]) -> list[Mapping[str, Any]]:
+    """Every file that this commit or an earlier one has left out, and that was not scored since."""
+    before = ledger.manifest["quarantined_files"] if ledger.manifest else ()
+    known: dict[str, Mapping[str, Any]] = {str(file["file"]): file for file in before}
+    known |= {file.input: file.as_json() for file in bad}
+    return [known[name] for name in sorted(known) if name not in listed]
 
 
 def _entries(

@@ -19,7 +19,7 @@ from binclf.predict import probability
 from binclf.profile import Watch
 from binclf.score.contributions import largest
 from binclf.score.records import QUARANTINE, RECEIPTS, STAGING, Job, Part
-from binclf.storage import Place, sha256_of
+from binclf.storage import Place, changed_at, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ def work(job: Job, part: Part, stop: threading.Event) -> dict[str, Any]:
         "input": part.input,
         "input_footer": part.footer,
         "input_stamp": list(part.stamp),
+        "input_changed": part.changed,
         "row_groups": list(part.groups),
         "rows": part.rows,
     }
@@ -73,6 +74,7 @@ def work(job: Job, part: Part, stop: threading.Event) -> dict[str, Any]:
         # its name need not outlive a power cut before the manifest does; its content must
         with commit.beside(staged_path(job, part.name), lasting=False) as temporary:
             tally = _score(job, part, temporary, stop)
+            _refuse_changed(part)
             receipt |= tally.told() | {"output_sha256": sha256_of(temporary)}
             commit.flush(temporary)
     except DamageError as error:
@@ -86,6 +88,12 @@ def work(job: Job, part: Part, stop: threading.Event) -> dict[str, Any]:
     commit.write_json(receipt_path(job, part.name), receipt, lasting=False)
     log.info("scored %s: %s rows", part.name, f"{part.rows:,}")
     return receipt
+
+
+def _refuse_changed(part: Part) -> None:
+    """What was read must be one content, or its scores would be a mixture."""
+    if changed_at(part.path) != part.changed:
+        raise DataError(f"{part.input} changed or went while it was scored: score again.")
 
 
 def look(job: Job, part: Part, watch: Watch) -> None:

@@ -16,7 +16,7 @@ from binclf.labels import shown
 from binclf.parquet import Footer, Reader, closest, part_of
 
 NAMED = {  # settings that name columns which must be there
-    "data": ("label", "weight", "ids", "time", "group", "exclude"),
+    "data": ("label", "weight", "ids", "time", "group", "exclude", "not_leaks"),
     "split": ("key", "column"),
     "features": ("numeric", "categorical", "log1p"),
 }
@@ -31,8 +31,12 @@ def unknown_names(config: Config, known: set[str]) -> list[BinclfError]:
         DataError(f"{setting} names column '{name}', which the data lack{_hint(name, known)}.")
         for setting, names in _named(config)
         for name in names
-        if name and name not in known and not (setting.startswith("features.") and part_of(name)[0] in known)
+        if name and name not in known and not (_is_of_features(setting) and part_of(name)[0] in known)
     ]
+
+
+def _is_of_features(setting: str) -> bool:
+    return setting.startswith("features.") or setting == "data.not_leaks"
 
 
 def as_meant(config: Config, known: set[str]) -> Config:

@@ -60,6 +60,22 @@ def stamp_if_there(place: Place) -> Stamp | None:
         return None
 
 
+def changed_at(place: Place) -> int:
+    """When a local file last became what it is, by the system's own clock, in ns since 1970.
+
+    That moves whenever content, name or rights change, and no program sets it: of two files with equal size
+    and time of modification (`touch -r`, `rsync --times`) it tells the one from the other. Rights and links
+    move it too, so a file that has another may yet be the same. 0 of an object, whose stamp has its tag; -1
+    where there is no file.
+    """
+    if not isinstance(place, Path):
+        return 0
+    try:
+        return place.stat().st_ctime_ns
+    except FileNotFoundError:
+        return -1
+
+
 def stamp_of_open(file: Any) -> Stamp:  # noqa: ANN401 - pyarrow.NativeFile
     """The stamp of an object that is open; no further request."""
     told = _metadata(file)
