@@ -60,13 +60,13 @@ def _widen(ranges: dict[str, tuple[int, int]], name: str, statistics: object) ->
 
 def _has_checksum(file: Found, offset: int) -> bool:
     """Whether a page's header has field 4, the CRC; pyarrow does not tell."""
-    head = read_at(file.path, offset, PAGE_HEAD)
+    head = read_at(file.path, max(offset, 0), PAGE_HEAD)  # of a damaged file it may be anywhere
     place = 0
     for _ in range(3):  # type and both sizes, each an i32 as a varint
         if head[place : place + 1] != bytes([_I32_NEXT]):
             return False
         place += 1
-        while head[place] & 0x80:
+        while place < len(head) and head[place] & 0x80:
             place += 1
         place += 1
     return head[place : place + 1] == bytes([_I32_NEXT])
