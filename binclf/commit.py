@@ -16,7 +16,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,26 @@ from binclf.errors import ArtifactError, BusyError, StorageError
 from binclf.storage import Place, Remote, beside_locally, local_home
 
 log = logging.getLogger(__name__)
+
+MOST_NAME_BYTES = 200  # of a name that a temporary one tells of: file systems take 255
+
+ADVICE = {  # what the machine is at fault with, and what to do
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the quota is used up: free some space",
+    errno.EFBIG: "the file is larger than allowed: raise the limit",
+    errno.EROFS: "the disk is read-only: choose another place",
+    errno.EACCES: "permission is denied: choose another place",
+    errno.EPERM: "it is not permitted: choose another place",
+    errno.EIO: "the disk fails: check it",
+    errno.ESTALE: "the disk's server has lost it: mount it again",
+    errno.ENOTDIR: "a file is where a directory is needed: choose another place",
+    errno.EEXIST: "a file is where a directory is needed: choose another place",
+    errno.EISDIR: "a directory is where a file is needed: choose another place",
+    errno.ELOOP: "its symbolic links lead nowhere: choose another place",
+    errno.ENAMETOOLONG: "the name is longer than the disk takes: choose a shorter one",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
+    errno.ENFILE: "too many files are open on this machine: close some",
+}
 
 
 @contextmanager
@@ -42,19 +62,21 @@ def beside(path: Place, *, lasting: bool = True) -> Iterator[Path]:
         with beside_locally(path) as temporary:
             yield temporary
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    name = os.fsdecode(os.fsencode(path.name)[:MOST_NAME_BYTES])
+    temporary = path.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if lasting:
-            flush(temporary)
+            _to_disk(temporary)
         os.replace(temporary, path)
         if lasting:
-            flush(path.parent)
+            _to_disk(path.parent)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it may be that it could not be made; why is being told
+            temporary.unlink(missing_ok=True)
 
 
 def move(source: Place, target: Place) -> None:
@@ -79,23 +101,42 @@ def storage_error(error: OSError, path: Place) -> OSError:
     """The disk's own errors in words that help; any other error as it is."""
     if isinstance(error, StorageError) or error.errno is None:
         return error
-    advice = {
-        errno.ENOSPC: "the disk is full: free some space",
-        errno.EDQUOT: "the quota is used up: free some space",
-        errno.EFBIG: "the file is larger than allowed: raise the limit",
-        errno.EROFS: "the disk is read-only: choose another place",
-        errno.EACCES: "permission is denied: choose another place",
-        errno.EIO: "the disk fails: check it",
-        errno.ENOTDIR: "a file is where a directory is needed: choose another place",
-        errno.EEXIST: "a file is where a directory is needed: choose another place",
-    }.get(error.errno)
+    advice = ADVICE.get(error.errno)
     if advice is None:
         return error
     return StorageError(f"{path} cannot be written ({error.strerror}): {advice}, and run it again.")
 
 
+def told(error: Exception) -> Exception:
+    """An error as whoever runs a command is told it: what the machine is at fault with is no fault of ours.
+
+    Any call may meet a full disk or a file that this user may not read; those that write say so themselves.
+    """
+    if isinstance(error, OSError) and not isinstance(error, StorageError):
+        advice = ADVICE.get(error.errno or 0)
+        if advice is not None:
+            what = error.filename if error.filename is not None else "a file"
+            words = f"{what} cannot be used ({error.strerror}): {advice}, and run it again."
+            found = StorageError(words)
+            for note in getattr(error, "__notes__", ()):
+                found.add_note(note)
+            return found
+    return error
+
+
 def flush(path: Path) -> None:
-    """Bring a file's or a directory's content to the disk."""
+    """Bring a file's or a directory's content to the disk.
+
+    Raises:
+        StorageError: the disk does not take it.
+    """
+    try:
+        _to_disk(path)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def _to_disk(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -134,9 +175,14 @@ def parse_json(content: bytes, path: Place) -> Any:  # noqa: ANN401 - the caller
         ArtifactError: it is none.
     """
     try:
-        return json.loads(content)
-    except ValueError as error:
+        return json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:  # lists in lists without end are none
         raise ArtifactError(f"{path} is not JSON ({error}): it was damaged or edited.") from error
+
+
+def _refuse_constant(word: str) -> None:
+    """NaN and Infinity, which Python reads and JSON has not: we never write them."""
+    raise ValueError(f"{word} is no number")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from binclf import artifact, commit, predict
-from binclf.errors import ArtifactError, BinclfError
+from binclf.errors import ArtifactError, BinclfError, DataError
 from binclf.parquet import Rows, of_bytes, write_rows
 from binclf.predict import Model, probability
 
@@ -48,7 +48,7 @@ def rows_of(run: artifact.Run) -> tuple[Rows, predict.F64] | None:
     if content is None:
         return None
     try:
-        return of_bytes(content, f"{GOLDEN} of {run.path}")
+        return of_bytes(content, f"{GOLDEN} of {run.path}", MOST)
     except BinclfError as error:
         raise ArtifactError(f"{error} Train again.") from error
 
@@ -62,7 +62,12 @@ def model_of(run: artifact.Run) -> Model:
     model, golden = predict.of_run(run), rows_of(run)
     if golden is not None:
         rows, expected = golden
-        found = model.predict_proba(rows.table)
+        try:
+            found = model.predict_proba(rows.table)
+        except DataError as error:
+            raise ArtifactError(
+                f"{GOLDEN} of {run.path} is not of its model ({error}): train again."
+            ) from error
         away = np.abs(found - expected)
         if not (away <= WITHIN).all():  # NaN, too
             row = int(np.argmax(np.where(np.isnan(away), np.inf, away)))

@@ -18,6 +18,7 @@ from binclf.config import Config
 from binclf.errors import ConfigError, DataError
 from binclf.parquet import Column, Kind, Rows, parse_value
 
+MOST_SHOWN = 80  # characters of a value that a message repeats
 LIGHTEST, HEAVIEST = 1e-24, 1e24  # weights that are none: float32 holds sums and inverses of 10^10 of them
 
 I8 = npt.NDArray[np.int8]
@@ -142,5 +143,5 @@ def plain(value: Any) -> str:  # noqa: ANN401 - bool, number or text
 
 def shown(values: list[Any]) -> str:
     """Label values for a message, in a stable order, at most five."""
-    texts = sorted(str(value) for value in values)
+    texts = sorted(text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…" for text in map(str, values))
     return ", ".join(texts[:5]) + (", ..." if len(texts) > 5 else "")

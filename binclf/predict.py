@@ -190,12 +190,18 @@ def of_run(run: artifact.Run) -> Model:
     """The model of a run."""
     try:
         mapped = calibration.from_json((run.record.get("calibration") or {}).get("map"))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"model.json of {run.path}: {error}. Train again.") from error
+    threshold = run.record.get("threshold", "")
+    if threshold not in (None, NEVER) and not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
+        raise ArtifactError(
+            f"model.json of {run.path} has the threshold {threshold!r}: a probability is needed, or null. "
+            "Train again."
+        )
     return replace(
         of_weights(run.features, run.weights),
         id=run.id,
-        threshold=NEVER if run.record["threshold"] is None else float(run.record["threshold"]),
+        threshold=NEVER if threshold is None else float(threshold),
         calibration=mapped,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
+from binclf import commit
 from binclf.artifact.seal import FORMAT, MANIFEST, Weights, is_sealed, verified
 from binclf.config import Config, parse
 from binclf.errors import ArtifactError
@@ -64,11 +64,11 @@ def open_run(path: str | Place, *, sealed: bool = True) -> Run:
         contents = verified(path) if sealed else {name: (path / name).read_bytes() for name in names}
         run = Run(
             path=path,
-            config=parse(json.loads(contents["config.json"]), origin=str(path / "config.json")),
-            split=Split.from_json(json.loads(contents["split.json"])),
-            features=Features.from_json(json.loads(contents["features.json"])),
+            config=parse(_object(contents, path / "config.json"), origin=str(path / "config.json")),
+            split=Split.from_json(_object(contents, path / "split.json")),
+            features=Features.from_json(_object(contents, path / "features.json")),
             weights=load_safetensors(contents["model.safetensors"]),
-            record=json.loads(contents["model.json"]),
+            record=_object(contents, path / "model.json"),
             contents=contents,
         )
     except (KeyError, FileNotFoundError) as error:
@@ -80,16 +80,32 @@ def open_run(path: str | Place, *, sealed: bool = True) -> Run:
             f"{path} is of format {run.record.get('format')}, and this binclf reads {FORMAT}: "
             f"use binclf {run.record.get('binclf')}, or train again."
         )
+    if not isinstance(run.record.get("run"), str):
+        raise ArtifactError(f"model.json of {path} does not say of which run it is: train again.")
     _check_weights(run)
     return run
 
 
+def _object(contents: Mapping[str, bytes], file: Place) -> dict[str, Any]:
+    """A file of JSON that holds one object.
+
+    Raises:
+        ArtifactError: it is no JSON.
+        ValueError: it holds something else.
+    """
+    value = commit.parse_json(contents[file.name], file)
+    if not isinstance(value, dict):
+        raise ValueError(f"{file.name} holds no object")
+    return value
+
+
 def _check_weights(run: Run) -> None:
     expected = {name: getattr(run.features, field) for name, field in SHAPES.items()}
-    expected = {name: size for name, size in expected.items() if size} | {"bias": 1}
-    found = {name: len(array) for name, array in run.weights.items()}
-    if found != expected or not all(np.isfinite(array).all() for array in run.weights.values()):
+    expected = {name: (size,) for name, size in expected.items() if size} | {"bias": (1,)}
+    found = {name: array.shape for name, array in run.weights.items()}
+    are_numbers = all(a.dtype == np.float64 and np.isfinite(a).all() for a in run.weights.values())
+    if found != expected or not are_numbers:
         raise ArtifactError(
             f"model.safetensors of {run.path} does not fit features.json "
-            f"(lengths {found}, needed {expected}, all finite): train again."
+            f"(shapes {found}, needed {expected}, float64 and finite): train again."
         )

@@ -107,8 +107,11 @@ def verified(path: Place) -> dict[str, bytes]:
         raise ArtifactError(
             f"{path / MANIFEST} was altered since it was written: restore it, or train again."
         )
+    listed = manifest.get("files")
+    if not isinstance(listed, dict):
+        raise ArtifactError(f"{path / MANIFEST} lists no files: restore it, or train again.")
     contents: dict[str, bytes] = {}
-    for name, expected in manifest["files"].items():
+    for name, expected in listed.items():
         file = path / name
         if not file.resolve().is_relative_to(path.resolve()) or not file.is_file():
             raise ArtifactError(f"{path} lacks {name}, which its manifest lists: train again.")

@@ -10,21 +10,25 @@ import logging
 import os
 import sys
 import traceback
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from binclf import launch, world
+from binclf import commit, launch, world
 from binclf.cli.options import parse
 from binclf.cli.verbs import Result
 from binclf.errors import BinclfError
 
 OUR_FAULT = 70
+UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, direction, halves of characters, other line breaks
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code."""
     options = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Visible("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     computes = options.verb in ("rank", "train", "retrain")
     is_rank = world.is_rank() and computes
@@ -49,22 +53,46 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     _leave(code, is_rank=is_rank)
 
 
+class _Visible(logging.Formatter):
+    """Lines of the log with what cannot be seen spelled out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, or several of a trace."""
+        return _visible(super().format(record))
+
+
+def _visible(text: str) -> str:
+    r"""Text in which a name of the data moves no cursor and turns no line: such characters become escapes.
+
+    >>> print(_visible("column 'a\x1b[2K\u202eb' of Ä.parquet"))
+    column 'a\x1b[2K\u202eb' of Ä.parquet
+    """
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if char not in "\n\t" and unicodedata.category(char) in UNSEEN
+        else char
+        for char in text
+    )
+
+
 def _tell(error: Exception, *, is_rank: bool) -> int:
     """Say what went wrong; returns the exit code."""
     trace = "".join(traceback.format_exception(error))
+    error = commit.told(error)
     if is_rank and launch.write_error(error, trace):
         return getattr(error, "exit_code", OUR_FAULT)  # the launcher tells it, once, of the guilty rank
     if not isinstance(error, BinclfError):
-        sys.stderr.write(f"{trace}binclf: this is our own fault; please report it with the above\n")
+        words = f"{trace}binclf: this is our own fault; please report it with the above\n"
+        sys.stderr.write(_visible(words))
         return OUR_FAULT
-    sys.stderr.write(f"binclf: error: {error}\n")
+    sys.stderr.write(_visible(f"binclf: error: {error}\n"))
     _notes(error)
     return error.exit_code
 
 
 def _notes(error: BaseException) -> None:
     for note in getattr(error, "__notes__", ()):
-        sys.stderr.write(f"binclf: {note}\n")
+        sys.stderr.write(_visible(f"binclf: {note}\n"))
 
 
 def _leave(code: int, *, is_rank: bool) -> NoReturn:
@@ -80,13 +108,13 @@ def _show(result: Result, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
     elif "text" in result:
-        sys.stdout.write(result["text"] + "\n")
+        sys.stdout.write(_visible(result["text"]) + "\n")
     else:
         shown = {key: value for key, value in result.items() if key != "metrics"}  # the report has them
         told = dict(_flat(shown))
         width = max(map(len, told))
         for key, value in told.items():
-            sys.stdout.write(f"{key:<{width}}  {value}\n")
+            sys.stdout.write(_visible(f"{key:<{width}}  {value}\n"))
 
 
 def _flat(result: Result, above: str = "") -> Iterator[tuple[str, str]]:

@@ -16,6 +16,11 @@ from binclf.config.sections import Config
 from binclf.errors import ConfigError, StorageError
 from binclf.storage import Place, check_uri, is_uri, place_of, without_secrets
 
+MOST_SHOWN = 200  # characters of a value that a message repeats
+# of readers of TOML and JSON: for what is none, for integers of thousands of digits, for lists in lists
+# without end
+UNREADABLE = (ValueError, RecursionError)
+
 
 def load(path: str | Place, overrides: Iterable[str] = ()) -> Config:
     """Read a config from TOML (or the `config.json` of a run).
@@ -39,7 +44,7 @@ def load(path: str | Place, overrides: Iterable[str] = ()) -> Config:
     else:
         try:
             settings = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except UNREADABLE as error:
             raise ConfigError(f"config {path} is not TOML: {error}.") from error
     settings.setdefault("store", Config.model_fields["store"].default)
     _resolve(settings, path.resolve().parent)
@@ -77,7 +82,7 @@ def parse(settings: Mapping[str, Any], overrides: Iterable[str] = (), *, origin:
 def _read_json(text: str, path: Place) -> dict[str, Any]:
     try:
         settings = json.loads(text)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise ConfigError(f"config {path} is not JSON: {error}.") from error
     if not isinstance(settings, dict):
         raise ConfigError(f"config {path} holds no settings: a JSON object is needed.")
@@ -93,9 +98,10 @@ def _apply(changes: dict[str, Any], override: str) -> None:
             f"override '{override}' is not of the form section.key=value, such as train.epochs=5."
         )
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+        read = tomllib.loads(f"value = {text}")
+    except UNREADABLE:
+        read = {}
+    value = read["value"] if set(read) == {"value"} else text  # a line break could bring in other keys
     if len(parts) == 1:
         changes[parts[0]] = value
     else:
@@ -114,13 +120,27 @@ def _resolve(settings: dict[str, Any], base: Place) -> None:
                 check_uri(holder[key], "data.path" if key == "path" else key)
                 holder[key] = str(place_of(holder[key]))
             else:
-                local = Path(holder[key]).expanduser()
+                local = _local(holder[key], "data.path" if key == "path" else key)
                 holder[key] = str(local if local.is_absolute() else base / str(local))
     registry = settings.get("registry")
     if isinstance(registry, dict):
         path = re.fullmatch(r"sqlite:///([^/].*)", str(registry.get("uri", "")))
         if path:
             settings["registry"] = {**registry, "uri": f"sqlite:///{base / path[1]}"}
+
+
+def _local(text: str, setting: str) -> Path:
+    """A local path; `~` is the user's home.
+
+    Raises:
+        ConfigError: there is no such user, or no path has such characters.
+    """
+    if "\0" in text:
+        raise ConfigError(f"{setting} = {_short(repr(text))}: no path has a null character.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{setting} = {_short(repr(text))}: there is no such user's home.") from error
 
 
 def _in_words(error: ValidationError, origin: str) -> str:
@@ -130,11 +150,11 @@ def _in_words(error: ValidationError, origin: str) -> str:
 
 def _one(detail: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     key = ".".join(str(part) for part in detail["loc"])
-    value = without_secrets(repr(detail["input"]))
+    value = _shown(detail["input"])
     if detail["type"] == "extra_forbidden":
         return f"unknown setting '{key}'{_suggestion(key)}"
     if detail["type"] == "tuple_type":
-        return f'{key} = {value} must be a list, such as ["{detail["input"]}"]'
+        return f"{key} = {value} must be a list, such as [{value}]"
     if detail["loc"] == ("evaluate", "threshold"):
         return (
             f"{key} = {value}: it is a probability, 0 to 1, or one of max_f1, precision>=0.9, "
@@ -145,6 +165,18 @@ def _one(detail: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     if detail["type"] == "value_error" and not key:
         return str(detail["ctx"]["error"])
     return f"{key} = {value}: {detail['msg']}"
+
+
+def _shown(value: object) -> str:
+    """A value as a message repeats it."""
+    try:
+        return _short(without_secrets(repr(value)))
+    except ValueError:  # Python spells no integers of thousands of digits
+        return "a number of thousands of digits"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
 
 
 def _suggestion(key: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from binclf.errors import ArtifactError
-from binclf.parquet import Column, Kind
+from binclf.parquet import PARTS, Column, Kind
 
 OTHER, NULL, FIRST_LEVEL = 0, 1, 2  # places of a levelled column, from its offset
+KINDS = {kind for kind in get_args(Kind) if kind != "other"}  # of features
+MOST_HASH_BITS = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,10 @@ class Features:
         """Read `features.json` back.
 
         Raises:
-            ArtifactError: it is of another shape.
+            ArtifactError: it is of another shape, or places in the weight vector do not follow each other.
         """
         try:
-            return cls(
+            found = cls(
                 numeric=tuple(
                     NumericColumn(**{**column, "column": Column(**column["column"])})
                     for column in record["numeric"]
@@ -111,7 +114,52 @@ class Features:
                 hash_offset=record["hash_offset"],
                 rows=record["rows"],
             )
-        except (KeyError, TypeError) as error:
+            wrong = next(_wrong(found), "")
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ArtifactError(
                 f"features.json is of another version or was edited ({error!r}): train again."
             ) from error
+        if wrong:
+            raise ArtifactError(f"features.json was edited ({wrong}): train again.")
+        return found
+
+
+def _wrong(features: Features) -> Iterator[str]:
+    """What cannot be: whoever wrote the file may have sealed the run anew, and kernels look places up."""
+    for column in features.columns:
+        own = column.column
+        texts = (column.name, own.name, own.type, own.source, own.part, own.against)
+        if not all(isinstance(text, str) for text in texts) or own.part not in ("", *PARTS):
+            yield f"{column.name!r} is read from {own!r}"
+        if column.kind not in KINDS:
+            yield f"the kind of '{column.name}' is {column.kind!r}"
+    yield from _wrong_numbers(features)
+    yield from _wrong_levels(features)
+
+
+def _wrong_numbers(features: Features) -> Iterator[str]:
+    indicator = len(features.numeric)
+    for column in features.numeric:
+        constants = (column.centre, column.scale, column.fill)
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in constants):
+            yield f"'{column.name}' has centre, scale and fill {constants!r}"
+        if not column.scale > 0:
+            yield f"'{column.name}' is divided by {column.scale!r}"
+        if column.indicator not in (-1, indicator):
+            yield f"the indicator of '{column.name}' is at {column.indicator!r}"
+        indicator += column.indicator == indicator
+
+
+def _wrong_levels(features: Features) -> Iterator[str]:
+    offset = 0
+    for column in features.categorical:
+        if column.offset != (0 if column.is_hashed else offset):
+            yield f"the weights of '{column.name}' begin at {column.offset!r}"
+        if not all(isinstance(level, str) for level in column.levels):
+            yield f"the levels of '{column.name}' are no text"
+        "".join(column.levels).encode()  # a UnicodeEncodeError: half a character
+        if len(set(column.levels)) < len(column.levels) or (column.is_hashed and column.levels):
+            yield f"the levels of '{column.name}' come twice, or it is hashed"
+        offset += 0 if column.is_hashed else FIRST_LEVEL + len(column.levels)
+    if features.hash_offset != offset or not 0 <= features.hash_bits <= MOST_HASH_BITS:
+        yield f"2^{features.hash_bits!r} buckets begin at {features.hash_offset!r}"

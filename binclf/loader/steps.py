@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from binclf.epoch import EpochPlan, checksum
+from binclf.errors import RankError, StorageError
 from binclf.features import Encoded
 from binclf.loader.prefetch import prefetched
 from binclf.loader.store import CHUNK_BYTES, DEPTH, MOST_CHUNK_ROWS, Order, Reader, Store
@@ -142,8 +143,32 @@ class Loader:
     def epoch(self, number: int, position: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from a position on, in order."""
         self.sampler.epoch, self.sampler.position = number, position
-        chunks: Iterator[list[Batch]] = iter(self.data) if self.workers else prefetched(self.data, DEPTH)
+        chunks: Iterator[list[Batch]] = (
+            _of_workers(self.data) if self.workers else prefetched(self.data, DEPTH)
+        )
         return chain.from_iterable(chunks)
+
+
+def _of_workers(data: DataLoader[Batch]) -> Iterator[list[Batch]]:
+    """What worker processes give.
+
+    Raises:
+        RankError: one of them has gone, or gives nothing any more.
+    """
+    try:
+        yield from data
+    except (RuntimeError, OSError, EOFError) as error:
+        words = str(error).split("\n")[0].strip(" .")
+        if isinstance(error, RuntimeError) and not words.startswith("DataLoader"):
+            raise
+        if isinstance(error, StorageError) or words.startswith("Caught "):  # raised by a worker itself
+            raise
+        # not in torch's words, 'timed out' or 'reset by peer': those are of ranks that were left by others
+        was = "gave nothing for too long" if "timed out" in words else "was killed or ended"
+        raise RankError(
+            f"a process that reads rows for this rank {was} (out of memory?): run it again, with "
+            "train.workers = 0 if that does not help."
+        ) from error
 
 
 def _as_is(batches: list[Batch]) -> list[Batch]:

@@ -2,8 +2,9 @@
 
 A directory is read recursively, also one that a glob finds. Files that end in .parquet or .pq count; names
 that begin with "." or "_", and all other endings (.tmp, .crc, ...), are passed over and listed with reasons;
-directories behind symbolic links are not entered (a link to a parent would list the same files again and
-again). The order is that of the relative path: modification times never count.
+directories behind symbolic links are not entered, unless one is named by its whole path (a link to a parent
+would list the same files again and again). A directory that cannot be listed is an error: its rows would be
+lost without a word. The order is that of the relative path: modification times never count.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from glob import has_magic
 from pathlib import Path
 
-from binclf.errors import DataError
+from binclf.errors import DataError, StorageError
 from binclf.storage import Place, Remote, place_of
 
 SUFFIXES = (".parquet", ".pq")
@@ -50,8 +52,8 @@ def find(path: str | Place, ignore: str | Place = "") -> Listing:
         ignore: a directory of our own whose files are not input, such as the store; empty: none.
 
     Raises:
-        DataError: the path does not exist, or holds no Parquet.
-        StorageError: the object store does not answer.
+        DataError: the path does not exist, or holds no Parquet; the name of a file is no UTF-8.
+        StorageError: a directory cannot be listed; the object store does not answer.
     """
     given = place_of(path)
     if given.is_file():
@@ -73,7 +75,7 @@ def find(path: str | Place, ignore: str | Place = "") -> Listing:
         if reason:
             skipped.append((relative, reason))
         else:
-            files.append(Found(relative, candidate))
+            files.append(Found(_readable(relative), candidate))
     if not files:
         count = "another is" if len(skipped) == 1 else f"{len(skipped)} others are"
         seen = f" ({count} passed over: {_some(sorted(skipped))})" if skipped else ""
@@ -92,8 +94,52 @@ def _on_disk(given: Path) -> Candidates | None:
     if not has_magic(str(given)):
         return None
     root = _fixed_prefix(given)
-    matches = root.glob(str(given.relative_to(root)))
-    return root, [p for m in matches for p in (_walk(m) if m.is_dir() else (m,))]
+    matches = _matches(root, given.relative_to(root).parts)
+    return root, [p for m in matches for p in (_walk(m) if m.is_dir() and not m.is_symlink() else (m,))]
+
+
+def _matches(folder: Path, pattern: Sequence[str]) -> Iterator[Path]:
+    """What a glob finds in a directory, part by part; `Path.glob` passes over what it may not list."""
+    if not pattern:
+        yield folder
+        return
+    part, rest = pattern[0], pattern[1:]
+    if part == "**":
+        yield from _matches(folder, rest)
+        for entry in _entries(folder) if rest else ():  # as the last part it means all of the directory
+            if entry.is_dir(follow_symlinks=False):
+                yield from _matches(folder / entry.name, pattern)
+    elif has_magic(part):
+        for entry in _entries(folder):
+            if not fnmatchcase(entry.name, part) or (rest and not entry.is_dir()):
+                continue
+            if rest and entry.is_symlink():
+                yield folder / entry.name  # not entered, and so told
+            else:
+                yield from _matches(folder / entry.name, rest)
+    elif os.path.lexists(folder / part):
+        yield from _matches(folder / part, rest)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a directory; of a file, nothing."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except NotADirectoryError:
+        return []
+    except OSError as error:
+        _refuse_unlisted(error)
+        return []
+
+
+def _refuse_unlisted(error: OSError) -> None:
+    """Raise StorageError for a directory that cannot be listed; one that has gone has no files."""
+    if not isinstance(error, FileNotFoundError):
+        raise StorageError(
+            f"{error.filename} cannot be listed ({error.strerror}), and its files would be left out without "
+            "a word: let this user read it, or mend the disk, and run it again."
+        ) from error
 
 
 def _in_store(given: Remote) -> Candidates | None:
@@ -135,7 +181,7 @@ def _meaning(wild: str) -> str:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root, followlinks=False):
+    for folder, folders, names in os.walk(root, onerror=_refuse_unlisted, followlinks=False):
         here = Path(folder)
         for name in list(folders):
             if (here / name).is_symlink():
@@ -152,6 +198,19 @@ def _fixed_prefix(pattern: Path) -> Path:
             break
         fixed.append(part)
     return Path(*fixed) if fixed else Path()
+
+
+def _readable(relative: str) -> str:
+    """The name of a file, which outputs, receipts and messages repeat.
+
+    Raises:
+        DataError: it is no UTF-8, which neither Parquet's readers nor object stores take.
+    """
+    try:
+        relative.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the name of file {relative!a} is no UTF-8: rename it.") from error
+    return relative
 
 
 def _reason_to_skip(path: Place, relative: str) -> str:

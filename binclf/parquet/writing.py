@@ -22,6 +22,7 @@ from binclf.errors import DataError
 from binclf.kernels.chunks import NULLS
 from binclf.parquet.arrays import arrow_of
 from binclf.parquet.columns import Rows
+from binclf.parquet.kinds import kind_of
 from binclf.parquet.reading import Reader
 from binclf.storage import Place
 
@@ -136,17 +137,21 @@ def write_rows(path: Path, rows: Rows, keep: Sequence[str], told: npt.NDArray[np
         writer.write_table(table)
 
 
-def of_bytes(content: bytes, place: str) -> tuple[Rows, npt.NDArray[np.float64]]:
-    """The rows that `write_rows` wrote, and what was told of each.
+def of_bytes(content: bytes, place: str, most: int) -> tuple[Rows, npt.NDArray[np.float64]]:
+    """The rows that `write_rows` wrote, at most so many, and what was told of each.
 
     Raises:
-        DataError: they are damaged.
+        DataError: they are damaged, or what was told is no number, or they are more.
     """
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        if file.metadata.num_rows > most:  # seen before it is read: few bytes can say that there are many
+            raise DataError(f"{place} has {file.metadata.num_rows:,} rows, where {most} at most are written.")
         table = file.read(use_threads=False)  # `read_table` would import pandas
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{place} is damaged ({error}).") from error
+    if not table.num_columns or kind_of(table.schema.types[-1]) != "number":
+        raise DataError(f"{place} does not end in a column of numbers.")
     *names, last = table.column_names
     return Rows(table.select(names), place), Rows(table.select([last]), place).numbers(last)
 

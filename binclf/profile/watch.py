@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from binclf import artifact
+from binclf import artifact, commit
 from binclf.errors import DataError
 from binclf.parquet import Rows
 from binclf.predict import Model
@@ -25,7 +24,7 @@ SAMPLE = 2**20  # rows, about
 def profile_of(run: artifact.Run) -> Profile | None:
     """What a run's training rows look like; None of a run from before profiles."""
     content = run.contents.get(PROFILE)
-    return None if content is None else Profile.from_json(json.loads(content))
+    return None if content is None else Profile.from_json(commit.parse_json(content, run.path / PROFILE))
 
 
 class Watch:

@@ -25,16 +25,22 @@ class Ledger:
         """Read the manifest, if there is one.
 
         Raises:
-            ArtifactError: the output is another model's, or was made with other settings.
+            ArtifactError: the output is another model's, or was made with other settings; or what stands
+                there is no manifest of ours.
         """
         self.job = job
         path = job.output / MANIFEST
         self.manifest: dict[str, Any] | None = commit.read_json(path) if path.exists() else None
-        files: Sequence[Mapping[str, Any]] = self.manifest["files"] if self.manifest else ()
-        self.files = {str(file["input"]): file for file in files}
-        self.parts = {str(part["name"]): (file, part) for file in files for part in file["parts"]}
-        if self.manifest is not None:
-            self._refuse_foreign(self.manifest)
+        try:
+            files: Sequence[Mapping[str, Any]] = self.manifest["files"] if self.manifest is not None else ()
+            self.files = {str(file["input"]): file for file in files}
+            self.parts = {str(part["name"]): (file, part) for file in files for part in file["parts"]}
+            if self.manifest is not None:
+                self._refuse_foreign(self.manifest)
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(
+                f"{path} is of another version or was edited ({error!r}): choose another output."
+            ) from error
 
     def _refuse_foreign(self, manifest: Mapping[str, Any]) -> None:
         job = self.job

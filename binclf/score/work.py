@@ -43,7 +43,7 @@ def read_receipt(job: Job, name: str) -> dict[str, Any]:
     except ArtifactError as error:
         log.warning("%s: its part is scored again", error)
         return {}
-    return found
+    return found if isinstance(found, dict) else {}
 
 
 def staged_path(job: Job, name: str) -> Place:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 KEPT = 2
+# what reading says of a file that is not what `write` wrote, whatever is in it
+DAMAGE = (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def newest(folder: Place) -> Checkpoint | None:
     for path in reversed(paths):
         try:
             return _read(path)
-        except (FileNotFoundError, ValueError, KeyError, SafetensorError) as error:
+        except DAMAGE as error:
             log.warning("checkpoint %s is damaged (%s): taking the one before", path, error)
     if paths:
         raise ArtifactError(f"all checkpoints in {folder} are damaged: start a new run.")

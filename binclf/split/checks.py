@@ -135,7 +135,7 @@ def third_values(label: str, values_of: Iterable[tuple[str, Sequence[str]]]) -> 
             if len(seen) > 2:
                 return [
                     DataError(
-                        f"label '{label}' of {relative} holds '{value}', a third "
+                        f"label '{label}' of {relative} holds '{shown([value])}', a third "
                         f"value beside {shown(seen[:2])}: a binary label has two. "
                         "Map them to two, or choose another column."
                     )
