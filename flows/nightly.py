@@ -14,12 +14,11 @@ from prefect import flow, get_run_logger, task
 from prefect.runtime import flow_run as present
 
 from binclf import stages
-from binclf.artifact import package_version
 from binclf.config import Config, Data, Name, load
 from binclf.errors import BusyError
 from binclf.registry import tracking_uri
 from flows import command
-from flows.failures import failed
+from flows.flow import FLOW
 from flows.forms import Advanced, Days, Files, Given, config_of, parameters_of, score_settings_of
 from flows.retrain import retrain
 from flows.retries import SAFE
@@ -39,15 +38,7 @@ def named() -> str:
     return f"{present.parameters['name']}'s night ({trigger()})"
 
 
-@flow(
-    name="nightly",
-    flow_run_name=named,
-    version=package_version(),
-    persist_result=True,
-    result_serializer="json",
-    on_failure=[failed],
-    on_crashed=[failed],
-)
+@flow(name="nightly", flow_run_name=named, **FLOW)
 def nightly(
     name: Name,
     data: Data,

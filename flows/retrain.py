@@ -19,14 +19,13 @@ from prefect.cache_policies import RUN_ID, TASK_SOURCE
 from prefect.runtime import flow_run as present
 
 from binclf import launch, stages
-from binclf.artifact import package_version
 from binclf.config import Config, Data, Name
 from binclf.retrain import alone, register, summary
 from binclf.stages import When
 from binclf.storage import place_of
 from flows import command, events, parts
 from flows.artifacts import show_run
-from flows.failures import failed
+from flows.flow import FLOW
 from flows.forms import Advanced, Hours, config_of, parameters_of
 from flows.retries import ONCE, SAFE
 from flows.runners import runner
@@ -105,16 +104,7 @@ def named() -> str:
     return f"{given['name']} of {data['path'].rstrip('/').rpartition('/')[2]} ({trigger()})"
 
 
-@flow(
-    name="retrain",
-    flow_run_name=named,
-    version=package_version(),
-    task_runner=runner(),
-    persist_result=True,
-    result_serializer="json",
-    on_failure=[failed],
-    on_crashed=[failed],
-)
+@flow(name="retrain", flow_run_name=named, task_runner=runner(), **FLOW)
 def retrain(
     name: Name,
     data: Data,

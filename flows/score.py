@@ -18,7 +18,6 @@ from prefect.futures import as_completed
 from prefect.runtime import flow_run as present
 
 import binclf
-from binclf.artifact import package_version
 from binclf.drift import of_watch, told_of
 from binclf.parquet import find
 from binclf.profile import Watch
@@ -26,7 +25,7 @@ from binclf.registry import open_run
 from binclf.score import conclude
 from flows import command, events
 from flows.artifacts import show_scores
-from flows.failures import failed
+from flows.flow import FLOW
 from flows.forms import Given, Parts, ScoreSettings
 from flows.parts import PART
 from flows.retries import SAFE
@@ -111,16 +110,7 @@ def named() -> str:
     return f"{given['model']} on {given['source'].rstrip('/').rpartition('/')[2]} ({trigger()})"
 
 
-@flow(
-    name="score",
-    flow_run_name=named,
-    version=package_version(),
-    task_runner=runner(),
-    persist_result=True,
-    result_serializer="json",
-    on_failure=[failed],
-    on_crashed=[failed],
-)
+@flow(name="score", flow_run_name=named, task_runner=runner(), **FLOW)
 def score(
     model: Given,
     source: Given,
