@@ -25,7 +25,9 @@ from prefect.testing.utilities import prefect_test_harness
 import binclf
 from binclf import artifact, split
 from binclf.config import Config, parse
+from binclf.drift import of_watch, told_of
 from binclf.errors import BusyError, ConfigError, DataError
+from binclf.profile import Watch
 from binclf.registry import open_run
 from binclf.retrain import alone
 from binclf.storage import place_of
@@ -292,7 +294,8 @@ def test_rows_that_are_not_like_those_of_training_are_told_by_an_event_and_a_pag
     assert payload["moved"] == ["a"]
     assert payload["shift"] > 1
     assert set(payload) == {
-        "run", "data", "rows", "training_rows", "shift", "sentence", "moved", "unstable", "skewed"
+        "run", "data", "rows", "sample_of", "training_rows", "shift", "sentence", "moved", "unstable",
+        "skewed",
     }  # fmt: skip
     shown = artifacts("small-drift")[-1]
     assert (shown.description, shown.data) == (payload["sentence"], drift["text"])
@@ -302,7 +305,8 @@ def test_rows_that_are_not_like_those_of_training_are_told_by_an_event_and_a_pag
 def test_the_shares_of_a_scoring_write_what_one_call_does(
     summary: dict[str, Any], config: Config, tmp_path: Path
 ) -> None:
-    whole = binclf.score(summary["run"], config.data.path, tmp_path / "whole")
+    watch = Watch()
+    whole = binclf.score(summary["run"], config.data.path, tmp_path / "whole", observers=[watch])
     receipt = score(summary["run"], config.data.path, str(tmp_path / "shared"), parts=3)
     for path in (tmp_path / "whole").glob("*.parquet"):
         assert path.read_bytes() == (tmp_path / "shared" / path.name).read_bytes()
@@ -311,6 +315,11 @@ def test_the_shares_of_a_scoring_write_what_one_call_does(
         key: whole[key] for key in whole if key not in unknown
     }
     assert "scored_before" not in receipt
+    # by the part that was the last, and so has committed
+    assert receipt["drift"] == told_of(of_watch(watch, config.data.path))
+    assert artifacts("small-drift")[-1].data == receipt["drift"]["text"]
+    again = score(summary["run"], config.data.path, str(tmp_path / "shared"), parts=3)
+    assert (again["rows"], again["drift"]) == (1031, {})
 
 
 @pytest.mark.usefixtures("_server")
