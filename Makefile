@@ -13,7 +13,7 @@ demo: $(READY)
 
 # Prefect's pages and MLflow's on 127.0.0.1, with the demo's data; Ctrl-C stops everything.
 ui: $(READY)
-	$(BIN)/python -m deployments.ui demo
+	$(BIN)/python -m deployments.ui demo --score flights demo/data/new_flights demo/scored/nightly
 
 test: lint
 	$(BIN)/pytest $(TWO)

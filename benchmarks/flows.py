@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from tests.ranks import small_job
+from tests.servers import environment, real_server
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -38,11 +37,14 @@ def main(arguments: Sequence[str]) -> None:
     added.add_argument("--runner", default="threads")
     given = parser.parse_args(arguments)
     temporary = tempfile.TemporaryDirectory(prefix="flows-", dir=given.directory)
-    with temporary as folder, server(Path(folder)) as environment:
-        if given.what == "overhead":
-            overhead(given.config, Path(folder), environment)
-        else:
-            parts(Path(folder), given.parts, environment | {"BINCLF_TASK_RUNNER": given.runner})
+    with temporary as name:
+        folder = Path(name)
+        with real_server(folder / "server") as url:
+            own = environment(folder / "client", PREFECT_API_URL=url)
+            if given.what == "overhead":
+                overhead(given.config, folder, own)
+            else:
+                parts(folder, given.parts, own | {"BINCLF_TASK_RUNNER": given.runner})
 
 
 def overhead(config: str, folder: Path, environment: dict[str, str]) -> None:
@@ -67,8 +69,6 @@ def overhead(config: str, folder: Path, environment: dict[str, str]) -> None:
 
 def parts(folder: Path, count: int, environment: dict[str, str]) -> None:
     """A split of so many small files, by the command and by mapped tasks of the flow."""
-    from tests.ranks import small_job
-
     config = small_job(folder)
     data = Path(config.data.path)
     whole = (data / "part-2.parquet").read_bytes()
@@ -110,40 +110,6 @@ def weights(store: Path) -> str:
     (manifest,) = store.glob("*/manifest.json")
     found: dict[str, Any] = json.loads(manifest.read_text())
     return str(found["files"]["model.safetensors"])[:16]
-
-
-@contextmanager
-def server(folder: Path) -> Iterator[dict[str, str]]:
-    """A Prefect server; yields the environment of its clients."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    home = {
-        "PREFECT_HOME": str(folder / "home"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "server.log").open("w") as words:
-        process = subprocess.Popen([*command, "--no-ui"], env=kept | home, stdout=words, stderr=words)
-    try:
-        url = f"http://127.0.0.1:{port}/api"
-        while not is_healthy(url):
-            time.sleep(0.5)
-        yield kept | home | {"PREFECT_API_URL": url}
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def is_healthy(url: str) -> bool:
-    """Whether the server answers."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def shown(text: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from binclf import artifact, commit, registry
 from binclf.check import check, text_of
 from binclf.config import Config, parse
+from binclf.drift import worth
 from binclf.errors import ArtifactError, BinclfError, ConfigError, DataError, StorageError
 from binclf.evaluate import measured
 from binclf.parquet import find
@@ -26,7 +27,8 @@ from binclf.storage import Place, place_of
 log = logging.getLogger(__name__)
 
 JUDGED = ".judged.json"  # what evaluation found, until the run is sealed; hidden, so that no seal covers it
-When = Literal["changed", "new_data", "always"]
+When = Literal["changed", "new_data", "worthwhile", "always"]
+ASK_CHAMPION = ("new_data", "worthwhile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,21 @@ def begin(config: Config, when: When = "changed", attempt_all: AttemptAll = in_t
     Args:
         config: the job.
         when: changed: a finished run of the same settings, data and binclf is not made again. new_data: nor
-            is anything done where the champion was made from the same split. always: a new run.
+            is anything done where the champion was made from the same split. worthwhile: nor, before
+            anything is split, where `drift.worth` advises no refit of the champion. always: a new run.
         attempt_all: how the files are dealt into their parts, as in `split.ensure`.
+
+    Raises:
+        ConfigError: a champion is asked for, and there is no registry.
     """
     config = parse(config.model_dump())
     registry.tracking_uri(config)
-    if when == "new_data" and not config.registry.is_on:
+    if when in ASK_CHAMPION and not config.registry.is_on:
         raise ConfigError(
-            "when = 'new_data' asks for a champion, and registry.uri is 'off': change one of them"
+            f"when = '{when}' asks for a champion, and registry.uri is 'off': change one of them"
         )
+    if when == "worthwhile" and (begun := _pointless(config)) is not None:
+        return begun
     split = ensure(config, attempt_all)
     rows = sum(split.rows(part) for part in split.parts)
     found = None if when == "always" else artifact.same_job(config, split.digest, place_of(config.store))
@@ -81,6 +89,19 @@ def begin(config: Config, when: When = "changed", attempt_all: AttemptAll = in_t
         log.info("going on with %s, which was cut off", found.name)
         return Begun(str(begin_run(config, found, split)), rows, "")
     return Begun(str(begin_run(config, split=split)), rows, "")
+
+
+def _pointless(config: Config) -> Begun | None:
+    """The champion's run, where a retraining would gain nothing on it; None: it is worth its while."""
+    champion = registry.champion_of(config.name, registry.tracking_uri(config))
+    if champion is None:
+        log.info("retraining: %s has no champion yet", config.name)
+        return None
+    found = worth(champion, config)
+    if found.is_given:
+        log.info("retraining: %s", found.reason)
+        return None
+    return Begun(str(champion.path), sum(map(champion.split.rows, champion.split.parts)), found.reason)
 
 
 def _champion_of_same_data(config: Config, split: str) -> str:

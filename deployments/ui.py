@@ -1,6 +1,6 @@
 """Everything on this machine by one command, for a first look: `make ui`.
 
-    python -m deployments.ui [DIR] [--port 4200] [--mlflow-port 5000]
+    python -m deployments.ui [DIR] [--score NAME INPUT OUTPUT] [--port 4200] [--mlflow-port 5000]
 
 Starts a Prefect server, serves deployments for each TOML config in DIR, opens the pages of their registry
 with MLflow, all on 127.0.0.1, and prints the links. Where DIR has no config, the demo's data and models are
@@ -25,6 +25,7 @@ from binclf.config import load
 from binclf.errors import BinclfError
 from binclf.registry import tracking_uri
 from deployments.children import Child, stop_all
+from deployments.serve import absolute, add_score
 from deployments.zombies import ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     children: list[Child] = []
     _interrupt_on(signal.SIGTERM)
     try:
-        links = start(directory, ports, children)
+        links = start(directory, options.score, ports, children)
         _say(f"\nReady after {time.monotonic() - began:.0f} s:\n" + "\n".join(links) + "\n")
         _say("Ctrl-C stops everything.")
         return _watch(children)
@@ -69,8 +70,16 @@ def main(arguments: Sequence[str]) -> int:
         stop_all(children)
 
 
-def start(directory: Path, ports: Sequence[int], children: list[Child]) -> list[str]:
+def start(
+    directory: Path, scored: Sequence[Sequence[str]], ports: Sequence[int], children: list[Child]
+) -> list[str]:
     """Start the processes, each into `children` as it is started; returns lines with the links.
+
+    Args:
+        directory: has the configs, and gets logs and what the server knows.
+        scored: name, input and output of what is scored on schedule.
+        ports: of Prefect and MLflow.
+        children: the processes.
 
     Raises:
         ConfigError: a preset is wrong.
@@ -94,7 +103,8 @@ def start(directory: Path, ports: Sequence[int], children: list[Child]) -> list[
         unfinished.unlink()
     presets = presets_of(directory)
     _until(lambda: _answers(f"{site}/api/health"), server)
-    serving = begin("serve", [*python, "deployments.serve", *map(str, presets)])
+    options = [text for name, *places in scored for text in ("--score", name, *map(absolute, places))]
+    serving = begin("serve", [*python, "deployments.serve", *map(str, presets), *options])
     shown = [("Prefect", f"{site}/v2/"), ("Custom runs", f"{site}/v2/deployments")]
     if registry := registry_of(presets):
         mlflow = [*python, "mlflow", "server", "--backend-store-uri", registry, "--workers", "1"]
@@ -195,6 +205,7 @@ def _say(text: str) -> None:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deployments.ui", description=__doc__.split("\n")[0])
     parser.add_argument("directory", nargs="?", type=Path, default=Path("demo"), metavar="DIR")
+    add_score(parser)
     parser.add_argument("--port", type=int, default=4200, help="of Prefect: 4200, or a free one")
     parser.add_argument("--mlflow-port", type=int, default=5000, help="of MLflow: 5000, or a free one")
     return parser

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 from prefect.automations import (
     Automation,
@@ -28,6 +29,7 @@ from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
     FlowRunFilter,
+    FlowRunFilterParentTaskRunId,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
@@ -41,6 +43,9 @@ TAG = "binclf"  # of every deployment
 GONE = "The process that worked at it is gone. Retry goes on from its last checkpoint."
 SILENT = "a run without heartbeats has crashed"
 BEAT, MISSED = 30, 3  # seconds between heartbeats (Prefect's least), and how many may be lost
+AT_WORK = FlowRunFilterState(
+    type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+)
 RUN_ID = b"PREFECT__FLOW_RUN_ID="  # in the environment of each process that runs a flow
 ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(BEAT)}  # of every process that runs flows
 
@@ -86,10 +91,10 @@ def watch() -> Automation:
 
 
 def settle(names: Iterable[str]) -> list[FlowRun]:
-    """Report the runs of these deployments that no process of this machine works at (Linux).
+    """Report the runs of these deployments that no process of this machine works at, and what they began.
 
-    For the one machine that serves them, when it begins and ends: Prefect's runner kills its runs when it is
-    stopped, and leaves them Running.
+    For the one machine that serves them (Linux), when it begins and ends: Prefect's runner kills its runs
+    when it is stopped, and leaves them Running.
 
     Args:
         names: of deployments, as `flow/deployment`.
@@ -103,8 +108,12 @@ def settle(names: Iterable[str]) -> list[FlowRun]:
         )
         return []
     with get_client(sync_client=True) as client:
-        alive = _at_work()
-        gone = [run for run in _shown_at_work(client, names) if str(run.id) not in alive]
+        alive, deployments = _at_work(), set(_ids(client, names))
+        shown = _shown_at_work(client, list(deployments))
+        gone = [run for run in shown if str(run.id) not in alive]
+        for run, caller in _called(client):  # works in its caller's process
+            if caller.deployment_id in deployments and str(caller.id) not in alive:
+                gone.append(run)
         for run in gone:
             is_cancelled = run.state_type is StateType.CANCELLING
             state: State[Any] = Cancelled(message=GONE) if is_cancelled else Crashed(message=GONE)
@@ -113,22 +122,32 @@ def settle(names: Iterable[str]) -> list[FlowRun]:
     return gone
 
 
-def _shown_at_work(client: SyncPrefectClient, names: Iterable[str]) -> list[FlowRun]:
-    at_work = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
-    deployments = []
+def _ids(client: SyncPrefectClient, names: Iterable[str]) -> Iterator[UUID]:
     for name in names:
         try:
-            deployments.append(client.read_deployment_by_name(name).id)
+            yield client.read_deployment_by_name(name).id
         except ObjectNotFound:  # it is served for the first time
             continue
+
+
+def _shown_at_work(client: SyncPrefectClient, deployments: list[UUID]) -> list[FlowRun]:
     return list(
         client.read_flow_runs(
             deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=deployments)),
-            flow_run_filter=FlowRunFilter(
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=at_work))
-            ),
+            flow_run_filter=FlowRunFilter(state=AT_WORK),
         )
     )
+
+
+def _called(client: SyncPrefectClient) -> Iterator[tuple[FlowRun, FlowRun]]:
+    """The runs at work that a flow has called, each with its caller's."""
+    is_called = FlowRunFilterParentTaskRunId(is_null_=False)
+    found = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=AT_WORK, parent_task_run_id=is_called))
+    for run in found:
+        if run.parent_task_run_id is not None:
+            caller = client.read_task_run(run.parent_task_run_id).flow_run_id
+            if caller is not None:
+                yield run, client.read_flow_run(caller)
 
 
 def _at_work() -> set[str]:

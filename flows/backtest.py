@@ -14,12 +14,11 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as present
 
-from binclf.artifact import package_version
 from binclf.backtest import backtest as judged
 from binclf.registry import open_run
 from flows import command
 from flows.artifacts import key_of
-from flows.failures import failed
+from flows.flow import FLOW
 from flows.forms import Given, Period
 from flows.retries import SAFE
 from flows.watch import heard, label, trigger, unless_unreachable
@@ -39,15 +38,7 @@ def named() -> str:
     return f"{given['model']} against {given['labels'].rstrip('/').rpartition('/')[2]} ({trigger()})"
 
 
-@flow(
-    name="backtest",
-    flow_run_name=named,
-    version=package_version(),
-    persist_result=True,
-    result_serializer="json",
-    on_failure=[failed],
-    on_crashed=[failed],
-)
+@flow(name="backtest", flow_run_name=named, **FLOW)
 def backtest(
     model: Given, scored: Given, labels: Given, by: Period = "", registry: str = ""
 ) -> dict[str, Any]:

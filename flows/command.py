@@ -19,11 +19,16 @@ def retrain(arguments: Sequence[str], run: Callable[[Config, When], Any]) -> int
     )
     parser.add_argument("config", metavar="CONFIG", help="TOML file (or a run's config.json)")
     parser.add_argument("overrides", metavar="section.key=value", nargs="*", help="settings that override it")
+    add_when(parser)
+    return ended(parser, arguments, lambda given: run(load(given.config, given.overrides), given.when))
+
+
+def add_when(parser: argparse.ArgumentParser) -> None:
+    """The option --when."""
     choices = get_args(When)
     parser.add_argument(
-        "--when", choices=choices, default=choices[0], help="whether to train where nothing has changed"
+        "--when", choices=choices, default=choices[0], help="whether to train where little or nothing is new"
     )
-    return ended(parser, arguments, lambda given: run(load(given.config, given.overrides), given.when))
 
 
 def ended(

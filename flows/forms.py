@@ -26,6 +26,7 @@ from binclf.config import (
     parse,
 )
 from binclf.config.section import Section
+from binclf.stages import When
 
 
 def _as_in_config(name: str) -> Any:  # noqa: ANN401 - a pydantic field stands for its value
@@ -45,14 +46,30 @@ class Advanced(Section):
     store: str = _as_in_config("store")
 
 
+class Retraining(Section):
+    """When the champion is retrained."""
+
+    days: float = Field(7.0, ge=0.0, le=3650.0, description="When it is so many days old: 0 to 3650.")
+    new_files: int = Field(
+        1,
+        ge=0,
+        le=1_000_000,
+        description="When it has not seen so many files: 0 to 1000000. 0: whatever it has seen.",
+    )
+    when: When = Field(
+        "changed",
+        description="What else a retraining that is due needs. changed: other settings or data than those of "
+        "a finished run. new_data: data that the champion has not seen. worthwhile: that a refit on those "
+        "would lower log-loss, beyond chance and by drift.retrain_gain. always: nothing.",
+    )
+
+
 # Prefect takes bounds from here, and help from the docstring of the flow
 Given = Annotated[str, Field(min_length=1)]
 Hours = Annotated[float, Field(ge=0.0, le=1000.0)]
-Days = Annotated[float, Field(ge=0.0, le=3650.0)]
 Parts = Annotated[int, Field(ge=1, le=1000)]
 ScoreSettings = tuple[Annotated[str, Field(pattern=r"^score\.[a-z_]+=")], ...]
 Period = Literal["", "day", "week", "month", "batch"]
-Files = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 def config_of(name: str, data: Data, advanced: Advanced) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -22,10 +23,15 @@ Part = TypeVar("Part")
 
 
 @task(name="split part", **PART)
-def split_part(some: list[dict[str, Any]], where: str) -> list[Outcome]:
-    """Deal some input files into their parts; those that were dealt before only have their receipts read."""
+def split_part(records: str, where: str) -> list[Outcome]:
+    """Deal some input files into their parts; those that were dealt before only have their receipts read.
+
+    Args:
+        records: the files' tasks as JSON; a text, for Prefect looks through all that is deeper.
+        where: the split's home.
+    """
     with heard_from_part():
-        return [attempt(Task.from_json(one), place_of(where)) for one in some]
+        return [attempt(Task.from_json(one), place_of(where)) for one in json.loads(records)]
 
 
 def splitting(stage: Stage) -> AttemptAll:
@@ -33,7 +39,7 @@ def splitting(stage: Stage) -> AttemptAll:
 
     def attempt_all(tasks: Sequence[Task], where: Place) -> list[Outcome]:
         def submit(dealt: list[list[Task]]) -> list[PrefectFuture[list[Outcome]]]:
-            records = [[one.as_json() for one in some] for some in dealt]
+            records = [json.dumps([one.as_json() for one in some]) for some in dealt]
             return list(split_part.map(records, unmapped(str(where))))
 
         return mapped(tasks, submit, stage, rows_of=lambda one: one.rows)

@@ -1,6 +1,6 @@
 """The scheduled job: check, split, train, evaluate, compare, register: tasks around stages of the library.
 
-    python -m flows.retrain CONFIG [section.key=value ...] [--when changed|new_data|always]
+    python -m flows.retrain CONFIG [section.key=value ...] [--when changed|new_data|worthwhile|always]
 
 needs no server: without PREFECT_API_URL Prefect starts a temporary one. The ranks are child processes, so
 this process imports no torch, and a cancelled flow leaves no rank behind. What is done is never lost and not
@@ -19,14 +19,13 @@ from prefect.cache_policies import RUN_ID, TASK_SOURCE
 from prefect.runtime import flow_run as present
 
 from binclf import launch, stages
-from binclf.artifact import package_version
 from binclf.config import Config, Data, Name
 from binclf.retrain import alone, register, summary
 from binclf.stages import When
 from binclf.storage import place_of
 from flows import command, events, parts
 from flows.artifacts import show_run
-from flows.failures import failed
+from flows.flow import FLOW
 from flows.forms import Advanced, Hours, config_of, parameters_of
 from flows.retries import ONCE, SAFE
 from flows.runners import runner
@@ -105,16 +104,7 @@ def named() -> str:
     return f"{given['name']} of {data['path'].rstrip('/').rpartition('/')[2]} ({trigger()})"
 
 
-@flow(
-    name="retrain",
-    flow_run_name=named,
-    version=package_version(),
-    task_runner=runner(),
-    persist_result=True,
-    result_serializer="json",
-    on_failure=[failed],
-    on_crashed=[failed],
-)
+@flow(name="retrain", flow_run_name=named, task_runner=runner(), **FLOW)
 def retrain(
     name: Name,
     data: Data,
@@ -128,7 +118,8 @@ def retrain(
         name: The model's name: a-z, 0-9, '.', '_' and '-', at most 64.
         data: Which Parquet, and what its columns are for.
         when: changed: unless a finished run of the same settings and data is there. new_data: only if there
-            are data that the champion has not seen. always: in any case.
+            are data that the champion has not seen. worthwhile: only if a refit on those would lower
+            log-loss, beyond chance and by drift.retrain_gain. always: in any case.
         limit_hours: A training that takes longer is stopped, and goes on when the run is retried: hours, 0
             to 1000. 0: no limit.
         advanced: All other settings; each default is a good one.

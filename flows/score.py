@@ -18,7 +18,6 @@ from prefect.futures import as_completed
 from prefect.runtime import flow_run as present
 
 import binclf
-from binclf.artifact import package_version
 from binclf.drift import of_watch, told_of
 from binclf.parquet import find
 from binclf.profile import Watch
@@ -26,7 +25,7 @@ from binclf.registry import open_run
 from binclf.score import conclude
 from flows import command, events
 from flows.artifacts import show_scores
-from flows.failures import failed
+from flows.flow import FLOW
 from flows.forms import Given, Parts, ScoreSettings
 from flows.parts import PART
 from flows.retries import SAFE
@@ -73,23 +72,26 @@ def score_all(
         return receipt | {"drift": told_of(of_watch(watch, source))}
 
 
-@task(name="score part", timeout_seconds=24 * 3600, **PART)
+@task(name="score part", **PART)  # (in a thread, a limit of time would stop nothing)
 def score_part(
     part: str, model: str, source: str, output: str, settings: Sequence[str], registry: str
-) -> str:
-    """Score some of the files; returns which."""
+) -> dict[str, Any]:
+    """Score some of the files; the last of them commits, and returns the drift of all that is new."""
     with heard_from_part():
-        binclf.score(model, source, output, settings, part=part, registry=registry)
-        return part
+        watch = Watch(is_sample=True)
+        told = binclf.score(model, source, output, settings, part=part, registry=registry, observers=[watch])
+        return {} if "waiting_for" in told else told_of(of_watch(watch, source))
 
 
 @task(name="conclude", timeout_seconds=3600, **SAFE)
 def conclude_score(
     model: str, source: str, output: str, settings: Sequence[str], registry: str
 ) -> dict[str, Any]:
-    """Rows in are rows out, over all parts."""
+    """Rows in are rows out, over all parts; the commit, and the drift, where no part came to that."""
     with heard():
-        return conclude(model, source, output, settings, registry=registry)
+        watch = Watch(is_sample=True)
+        receipt = conclude(model, source, output, settings, registry, watch)
+        return receipt | {"drift": told_of(of_watch(watch, source))}
 
 
 def score_in_parts(name: str, shares: int, *job: Any) -> dict[str, Any]:  # noqa: ANN401 - of `score_part`
@@ -102,7 +104,8 @@ def score_in_parts(name: str, shares: int, *job: Any) -> dict[str, Any]:  # noqa
             stage.tell(done / shares, f"{done} of {shares} parts")
         receipt = conclude_score(*job)
         stage.tell(1.0, f"{receipt['rows']:,} rows")
-    return receipt | {"drift": told_of(None)}
+    drifts = [receipt["drift"], *(future.result() for future in futures)]
+    return receipt | {"drift": next(filter(None, drifts), {})}
 
 
 def named() -> str:
@@ -111,16 +114,7 @@ def named() -> str:
     return f"{given['model']} on {given['source'].rstrip('/').rpartition('/')[2]} ({trigger()})"
 
 
-@flow(
-    name="score",
-    flow_run_name=named,
-    version=package_version(),
-    task_runner=runner(),
-    persist_result=True,
-    result_serializer="json",
-    on_failure=[failed],
-    on_crashed=[failed],
-)
+@flow(name="score", flow_run_name=named, task_runner=runner(), **FLOW)
 def score(
     model: Given,
     source: Given,
@@ -140,7 +134,8 @@ def score(
         settings: What is to differ from the section [score] that the model was trained with, one a line,
             such as score.contributions=3 or score.on_bad_row=quarantine.
         parts: Mapped tasks that the files are shared among: 1 to 1000. One uses all cores of its machine, and
-            tells the drift of the rows; of Dask or Ray as many as there are machines.
+            tells the drift of all rows; several that of a million or so. Of Dask or Ray as many as there are
+            machines.
     """
     label("score")
     found = look(model, source, registry)

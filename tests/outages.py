@@ -6,8 +6,6 @@ Part of `make acceptance`: it takes one to two minutes, most of which servers ta
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from binclf.config import Config
+from tests.ports import free_port
 from tests.ranks import as_toml, small_job, wait_until
+from tests.servers import ROOT, environment, is_healthy, server_command
 
-ROOT = Path(__file__).parents[1]
 LONG = {"epochs": 60, "patience": 0, "lanes": 5, "window_rows": 11}
 
 
@@ -26,9 +25,7 @@ def outages(folder: Path) -> list[str]:
     folder.mkdir(parents=True)
     config = small_job(folder, train=LONG)
     (folder / "small.toml").write_text(as_toml(config))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     broken: list[str] = []
     server = _server(folder, port)
     try:
@@ -52,9 +49,9 @@ def outages(folder: Path) -> list[str]:
 def _kept(folder: Path, config: Config) -> list[str]:
     """What the flow did without its server is finished, and is found by the next one."""
     sealed = {path.parent.name for path in Path(config.store).glob("*/manifest.json")}
-    environment = _environment(folder / "other-home")
+    own = environment(folder / "other-home")
     command = [sys.executable, "-m", "flows.retrain", str(folder / "small.toml"), "split.seed=2"]
-    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    again = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=False)
     found = {path.parent.name for path in Path(config.store).glob("*/manifest.json")}
     if len(sealed) != 2 or found != sealed or "nothing is done again" not in again.stderr:
         return [f"{sealed} were kept when the server was gone, then {found}: {again.stderr[-2000:]}"]
@@ -67,43 +64,24 @@ def _training(folder: Path, port: int, seed: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "flows.retrain", str(folder / "small.toml"), f"split.seed={seed}"]
     # patient enough for a restart; then soon convinced, for Prefect asks again at every step
     retries = "5" if seed == 1 else "1"
-    environment = _environment(
+    own = environment(
         folder / "client",
         PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
         PREFECT_CLIENT_MAX_RETRIES=retries,
     )
     with words.open("w") as log:
-        flow = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        flow = subprocess.Popen(command, cwd=ROOT, env=own, stdout=log, stderr=log)
     wait_until(lambda: "epoch 1 of" in words.read_text() or flow.poll() is not None, 120, "it trains")
     return flow
 
 
 def _server(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("a") as log:
         server = subprocess.Popen(
-            [*command, "--no-ui"], env=_environment(folder / "home"), stdout=log, stderr=log
+            server_command(port), env=environment(folder / "home"), stdout=log, stderr=log
         )
-    wait_until(lambda: _is_healthy(port), 120, "the server is healthy")
+    wait_until(lambda: is_healthy(f"http://127.0.0.1:{port}/api"), 120, "the server is healthy")
     return server
-
-
-def _environment(home: Path, **more: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    quiet = {
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PREFECT_LOGGING_LEVEL": "INFO",
-    }
-    return {**kept, **quiet, "PREFECT_HOME": str(home), "PYTHONPATH": str(ROOT), **more}
-
-
-def _is_healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def _states(port: int) -> list[str]:

@@ -60,12 +60,16 @@ def real_server(home: Path) -> Iterator[str]:
     """`prefect server start` on a free port of this machine; the address of its API."""
     port = free_port()
     home.mkdir()
-    prefect = str(Path(sys.executable).parent / "prefect")
-    command = [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
-    with background(command, environment(home), home / "server.log"):
+    with background(server_command(port), environment(home), home / "server.log"):
         url = f"http://127.0.0.1:{port}/api"
         wait_until(lambda: is_healthy(url), 90, "the server is healthy")
         yield url
+
+
+def server_command(port: int) -> list[str]:
+    """What starts a server without pages."""
+    prefect = str(Path(sys.executable).parent / "prefect")
+    return [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
 
 
 def is_healthy(url: str) -> bool:

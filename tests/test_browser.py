@@ -46,6 +46,7 @@ def site(folder: Path) -> Iterator[str]:
     """The address of Prefect's pages; after the last test, Ctrl-C leaves no process."""
     ports = [free_port(), free_port()]
     command = [sys.executable, "-m", "deployments.ui", str(folder)]
+    command += ["--score", "small", str(folder / "newer" / "data"), str(folder / "night")]
     command += ["--port", str(ports[0]), "--mlflow-port", str(ports[1])]
     marker = f"browser-{time.time_ns()}"
     own = environment(folder / "home", BINCLF_TEST_MARKER=marker)
@@ -84,11 +85,16 @@ def keep(page: Any, name: str) -> None:
     page.screenshot(path=PICTURES / f"{name}.png")
 
 
-def custom_run(page: Any, site: str, flow: str, deployment: str) -> None:
-    """From the list of deployments to the form."""
+def deployed(page: Any, site: str, flow: str, deployment: str) -> Any:
+    """A deployment's row in their list."""
     page.goto(f"{site}/v2/deployments")
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name=deployment, exact=True))
-    row = row.filter(has=page.get_by_role("link", name=flow, exact=True))
+    return row.filter(has=page.get_by_role("link", name=flow, exact=True))
+
+
+def custom_run(page: Any, site: str, flow: str, deployment: str) -> None:
+    """From the list of deployments to the form."""
+    row = deployed(page, site, flow, deployment)
     row.get_by_role("link", name=deployment, exact=True).click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Custom run").click()
@@ -170,6 +176,20 @@ def test_a_colleague_scores_a_batch_from_the_form(page: Any, site: str, folder: 
     page.get_by_text("1031").first.wait_for()
     keep(page, "scored")
     assert pq.read_table(folder / "scored").num_rows == 1031
+
+
+def test_the_night_is_on_schedule_and_a_colleague_runs_it_from_the_form(
+    page: Any, site: str, folder: Path
+) -> None:
+    deployed(page, site, "nightly", "small-nightly").get_by_text("At 02:00 AM").wait_for()
+    keep(page, "deployments")
+    custom_run(page, site, "nightly", "small")
+    keep(page, "night-form")
+    submit(page)
+    wait_for_state(page, "Completed")
+    keep(page, "night")
+    # what is scored and where to stood in the form
+    assert pq.read_table(folder / "night").num_rows == 1031
 
 
 def test_a_wrong_value_is_refused_before_anything_runs(page: Any, site: str, folder: Path) -> None:

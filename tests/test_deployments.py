@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,9 +30,11 @@ from binclf.config import Config
 from binclf.errors import ConfigError
 from binclf.retrain import begin, fit
 from deployments import zombies
-from deployments.presets import parameters_of
-from deployments.serve import deployments_of
+from deployments.presets import night_of, parameters_of
+from deployments.serve import Night, deployments_of
 from deployments.serve import main as serve_main
+from flows.nightly import due as nightly_due
+from flows.nightly import nightly as nightly_flow
 from flows.retrain import retrain as retrain_flow
 from tests.ranks import as_toml, environment_of, is_alive, small_job, wait_until
 from tests.servers import ROOT, background, environment, real_server
@@ -45,7 +48,8 @@ pytestmark = [
 ]
 
 NEWTON = {"solver": "newton", "patience": 3, "window_rows": 16384, "epochs": 20}  # starts without torch
-SOON = timedelta(minutes=2)  # when the schedule fires: by then it is served, and other tests have come
+SOON = timedelta(seconds=100)  # when the schedule fires, or up to a minute sooner: by then it is served
+ALWAYS = ["score/by-hand", "backtest/by-hand"]  # are served
 ENDED = {"Completed", "Failed", "Crashed", "Cancelled"}
 
 
@@ -232,17 +236,21 @@ def test_prefect_yaml_deploys_with_schedule_limits_and_the_settings_of_a_preset(
     client.create_work_pool(WorkPoolCreate(name="pool", type="process"))
     own = environment(folder / "client", PREFECT_API_URL=url, PYTHONPATH=str(ROOT))
     own |= {"BINCLF_HOME": str(ROOT), "BINCLF_POOL": "pool", "BINCLF_PRESET": str(preset)}
+    own |= {"BINCLF_INPUT": "new", "BINCLF_OUTPUT": "scored"}
     prefect = str(Path(sys.executable).parent / "prefect")
     command = [prefect, "--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all"]
     done = subprocess.run(
         command, env=own, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    nightly = client.read_deployment_by_name("retrain/nightly")
-    assert nightly.parameters == parameters_of(preset)
-    assert [item.schedule.model_dump()["cron"] for item in nightly.schedules] == ["0 2 * * *"]
+    scored = {"source": "new", "output": "scored"}
+    for name, parameters, is_active in (("retrain", {}, False), ("nightly", scored, True)):
+        nightly = client.read_deployment_by_name(f"{name}/nightly")
+        assert nightly.parameters == parameters_of(preset) | parameters
+        (item,) = nightly.schedules
+        assert (item.schedule.model_dump()["cron"], item.active) == ("0 2 * * *", is_active)
     limits = {}
-    for name in ("retrain/nightly", "retrain/by-hand", "score/by-hand", "backtest/by-hand"):
+    for name in ("retrain/nightly", "nightly/nightly", "retrain/by-hand", "nightly/by-hand", *ALWAYS):
         deployment = client.read_deployment_by_name(name)
         limit, options = deployment.global_concurrency_limit, deployment.concurrency_options
         limits[name] = (limit and limit.limit, options and options.collision_strategy.value)
@@ -254,7 +262,9 @@ def test_prefect_yaml_deploys_with_schedule_limits_and_the_settings_of_a_preset(
         assert deployment.job_variables["env"] == zombies.ENVIRONMENT
     assert limits == {
         "retrain/nightly": (1, "CANCEL_NEW"),
+        "nightly/nightly": (1, "CANCEL_NEW"),
         "retrain/by-hand": (1, "ENQUEUE"),
+        "nightly/by-hand": (1, "ENQUEUE"),
         "score/by-hand": (None, None),
         "backtest/by-hand": (None, None),
     }
@@ -267,6 +277,18 @@ def test_a_run_that_falls_silent_is_crashed_and_those_of_other_people_are_left_a
     assert "No heartbeat for 10 s" in str(client.read_flow_run(silent["ours"]).state)
     assert state_of(client, silent["another's"]) == "Running"
     assert state_of(client, silent["ended"]) == "Completed"
+
+
+def test_what_a_run_had_begun_whose_process_is_gone_is_crashed_with_it(
+    client: SyncPrefectClient, served: Served
+) -> None:
+    """A flow that is called by another runs in the process of that, as in `nightly`."""
+    deployment = client.read_deployment_by_name("retrain/quick").id
+    parent = client.create_flow_run_from_deployment(deployment, state=Running()).id
+    within = client.create_task_run(nightly_due, parent, "0").id
+    child = client.create_flow_run(retrain_flow, parent_task_run_id=within, state=Running()).id
+    assert {run.id for run in zombies.settle(["retrain/quick"])} == {parent, child}
+    assert [state_of(client, run) for run in (parent, child)] == ["Crashed", "Crashed"]
 
 
 def test_the_server_watches_once_however_often_it_is_asked(client: SyncPrefectClient) -> None:
@@ -324,23 +346,89 @@ def test_without_a_server_or_with_a_wrong_preset_nothing_is_served(
     assert serve_main([str(wrong)]) == 2
     assert "did you mean 'train.epochs'" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="epohcs"):
-        deployments_of([wrong], "", "UTC")
+        deployments_of([wrong], Night())
 
 
 def test_two_presets_of_one_name_are_refused(preset: Path, tmp_path: Path) -> None:
     other = tmp_path / preset.name
     other.write_text(preset.read_text())
     with pytest.raises(ConfigError, match=r"two presets are named quick\.toml"):
-        deployments_of([preset, other], "", "UTC")
+        deployments_of([preset, other], Night())
 
 
-def test_each_preset_is_served_by_hand_and_on_schedule_and_none_still_has_a_form(preset: Path) -> None:
-    named = {f"{one.flow_name}/{one.name}" for one in deployments_of([preset], "0 2 * * *", "UTC")}
-    assert named == {"retrain/quick", "retrain/quick-nightly", "score/by-hand", "backtest/by-hand"}
-    assert [one.name for one in deployments_of([preset], "", "UTC")] == ["quick", "by-hand", "by-hand"]
-    alone = deployments_of([], "0 2 * * *", "UTC")
-    assert [(f"{one.flow_name}/{one.name}", one.schedules) for one in alone] == [
-        ("retrain/by-hand", []),
-        ("score/by-hand", []),
-        ("backtest/by-hand", []),
-    ]
+@pytest.fixture(scope="module")
+def registered(folder: Path) -> Path:
+    """A preset with a registry, which nobody runs."""
+    path = folder / "kept.toml"
+    path.write_text(as_toml(small_job(folder / "kept", registry={"uri": ""})))
+    return path
+
+
+def named(presets: list[Path], night: Night) -> list[str]:
+    return [f"{one.flow_name}/{one.name}" for one in deployments_of(presets, night)]
+
+
+def test_each_preset_is_served_by_hand_and_on_schedule_and_none_still_has_a_form(
+    preset: Path, registered: Path
+) -> None:
+    assert named([preset], Night()) == ["retrain/quick", "retrain/quick-nightly", *ALWAYS]
+    assert named([preset], Night(cron="")) == ["retrain/quick", *ALWAYS]
+    # only where there is a registry is there a champion to score by
+    kept = ["retrain/kept", "nightly/kept", "retrain/kept-nightly"]
+    assert named([registered], Night()) == [*kept, *ALWAYS]
+    alone = deployments_of([], Night())
+    assert named([], Night()) == ["retrain/by-hand", "nightly/by-hand", *ALWAYS]
+    assert [one.schedules for one in alone] == [[]] * 4
+
+
+def test_what_is_scored_every_night_is_named_when_serving(
+    preset: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(registered.parent)
+    night = Night(
+        when="worthwhile", timezone="Europe/Berlin", scored={"kept": ("new/*.parquet", "s3://b/out")}
+    )
+    assert named([preset, registered], night) == [
+        "retrain/quick", "retrain/quick-nightly",
+        "retrain/kept", "nightly/kept", "nightly/kept-nightly", *ALWAYS,
+    ]  # fmt: skip
+    made = {f"{one.flow_name}/{one.name}": one for one in deployments_of([preset, registered], night)}
+    asked = parameters_of(registered) | {
+        "source": f"{registered.parent}/new/*.parquet",
+        "output": "s3://b/out",
+    }
+    assert made["nightly/kept"].parameters == asked
+    scheduled = made["nightly/kept-nightly"]
+    wanted = {"days": 7.0, "new_files": 1, "when": "worthwhile"}
+    assert scheduled.parameters == asked | {"retraining": wanted}
+    assert "timezone='Europe/Berlin'" in str(scheduled.schedules)
+    assert made["retrain/quick-nightly"].parameters == parameters_of(preset) | {"when": "worthwhile"}
+    retrain_flow.validate_parameters(made["retrain/kept"].parameters)
+    nightly_flow.validate_parameters(scheduled.parameters)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--score", "other", "in", "out"], "--score other: it is none of the presets, quick"),
+        (["--score", "quick", "in", "out"], "--score quick asks for a champion, and .*registry.uri = 'off'"),
+        (["--score", "quick", "in", "out"] * 2, "--score quick is given twice"),
+    ],
+)
+def test_scores_that_could_not_be_are_refused_before_anything_is_served(
+    preset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    arguments: list[str], words: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    assert serve_main([str(preset), *arguments]) == 2
+    assert re.search(words, capsys.readouterr().err)
+
+
+def test_one_of_two_schedules_is_active_and_half_a_night_is_refused() -> None:
+    assert night_of() == {"scores": False, "only_retrains": True}
+    both = {"source": "in", "output": "out"}
+    assert night_of(**both) == {"scores": True, "only_retrains": False, **both}
+    with pytest.raises(ConfigError, match="BINCLF_INPUT is set and BINCLF_OUTPUT is not"):
+        night_of("in")
+    with pytest.raises(ConfigError, match="BINCLF_OUTPUT is set and BINCLF_INPUT is not"):
+        night_of("", "out")

@@ -8,15 +8,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowFilter,
+    FlowFilterName,
+)
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_HOME, PREFECT_SERVER_ANALYTICS_ENABLED, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner
@@ -25,14 +32,16 @@ from prefect.testing.utilities import prefect_test_harness
 import binclf
 from binclf import artifact, split
 from binclf.config import Config, parse
+from binclf.drift import of_watch, told_of
 from binclf.errors import BusyError, ConfigError, DataError
+from binclf.profile import Watch
 from binclf.registry import open_run
 from binclf.retrain import alone
 from binclf.storage import place_of
 from flows import events
 from flows.artifacts import key_of, receipt_of
 from flows.backtest import backtest
-from flows.forms import parameters_of
+from flows.forms import Retraining, parameters_of
 from flows.nightly import nightly
 from flows.parts import splitting
 from flows.retrain import main as retrain_main
@@ -79,58 +88,112 @@ def artifacts(key: str) -> list[Any]:
     return sorted(found, key=lambda shown: str(shown.created))
 
 
-def latest_run() -> Any:
+def latest_run(flow: str) -> Any:
     with get_client(sync_client=True) as client:
-        return client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+        named = FlowFilter(name=FlowFilterName(any_=[flow]))
+        return client.read_flow_runs(flow_filter=named, sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, str], dict[str, Any]]]:
+def recorded(patch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, str], dict[str, Any]]]:
     """The events that are emitted from now on: name, resource, payload."""
     found: list[tuple[str, dict[str, str], dict[str, Any]]] = []
 
     def emit(event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
         found.append((event, resource, payload))
 
-    monkeypatch.setattr(events, "emit_event", emit)
+    patch.setattr(events, "emit_event", emit)
     return found
 
 
-@pytest.mark.usefixtures("_server")
-def test_a_registered_model_is_told_by_an_event_once_and_the_night_scores_with_it(
-    tmp_path: Path, told: list[Any]
-) -> None:
-    data = {"path": str(tmp_path / "data"), "weight": "", "exclude": ["w"]}
-    job = small_job(tmp_path, registry={"uri": ""}, data=data, train=NEWTON)
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, str], dict[str, Any]]]:
+    """What `recorded` tells."""
+    return recorded(monkeypatch)
+
+
+@dataclass(frozen=True)
+class Night:
+    """A first night: of which job, what it returned, and the events that it told."""
+
+    job: Config
+    found: dict[str, Any]
+    told: list[tuple[str, dict[str, str], dict[str, Any]]]
+
+    @property
+    def data(self) -> Path:
+        """What is learnt from, and scored."""
+        return Path(self.job.data.path)
+
+
+@pytest.fixture(scope="module")
+def night(_server: None, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    folder = tmp_path_factory.mktemp("night")
+    data = {"path": str(folder / "data"), "weight": "", "exclude": ["w"]}
+    job = small_job(folder, registry={"uri": ""}, data=data, train=NEWTON)
     job = parse(job.model_dump() | {"name": "registered"})
-    output, source = tmp_path / "scored", job.data.path
-    first = nightly(**parameters_of(job), source=source, output=str(output))
-    result = first["retrained"]
+    with pytest.MonkeyPatch.context() as patch:
+        told = recorded(patch)
+        found = nightly(**parameters_of(job), source=job.data.path, output=str(folder / "scored"))
+        return Night(job, found, list(told))
+
+
+def test_a_registered_model_is_told_by_an_event_once_and_the_night_scores_with_it(
+    night: Night, tmp_path: Path, told: list[Any]
+) -> None:
+    job, result = night.job, night.found["retrained"]
     assert result["registry"]["model"] == "models:/registered/1"
     assert result["registry"]["is_champion"]
-    champion = open_run("models:/registered@champion", str(tmp_path / "runs"))
+    champion = open_run("models:/registered@champion", job.store)
     assert artifact.open_run(result["run"]).contents == champion.contents
-    ((event, resource, payload),) = told
+    ((event, resource, payload),) = night.told
     assert event == "binclf.model.promoted"
     assert resource["prefect.resource.id"] == "binclf.model.registered"
     assert set(payload) == {
         "run", "version", "champion", "verdict", "reason", "report", "part", *events.SHOWN
     }  # fmt: skip
-    assert first["scored"]["rows"] == 1031
-    assert first["due"] == "registered has no champion yet"
+    assert night.found["scored"]["rows"] == 1031
+    assert night.found["due"] == "registered has no champion yet"
     (report,) = artifacts("registered-report")
     assert f"`mlflow server --backend-store-uri {result['registry']['registry']}`" in report.data
-    other, wordy = tmp_path / "wordy", parse(job.model_dump(), ["score.contributions=2"])
-    again = nightly(**parameters_of(wordy), source=source, output=str(other))
+    wordy = parse(job.model_dump(), ["score.contributions=2"])
+    again = nightly(**parameters_of(wordy), source=job.data.path, output=str(tmp_path))
     assert (again["due"], "retrained" in again) == ("", False)
     # as this night's config says, and not as that by which the champion was trained
-    assert "contribution_2" in pq.read_schema(other / "part-0.parquet").names
+    assert "contribution_2" in pq.read_schema(tmp_path / "part-0.parquet").names
     assert again["scored"]["rows"] == 1031
     same = retrain(
         **parameters_of(parse(job.model_dump() | {"features": {"min_count": 99}})), when="new_data"
     )
     assert same["nothing_new"] == "the champion was made from the same data: there is nothing new"
-    assert len(told) == 1
+    assert told == []
+
+
+def test_a_night_retrains_only_where_a_refit_would_be_worth_it(
+    night: Night, tmp_path: Path, told: list[Any]
+) -> None:
+    table = pq.read_table(Path(small_job(tmp_path, seed=9).data.path) / "part-2.parquet")
+
+    def done(rows: pa.Table, name: str) -> tuple[str, str, set[str]]:
+        """The night after some rows have come: why it is due, what a retraining said, and its tags."""
+        pq.write_table(rows, night.data / name)
+        found = nightly(
+            **parameters_of(night.job),
+            source=str(tmp_path / "data"),
+            output=str(tmp_path / "scored"),
+            retraining=Retraining(when="worthwhile"),
+        )
+        return found["due"], found["retrained"]["nothing_new"], set(latest_run("retrain").tags)
+
+    due, reason, tags = done(table, "part-5.parquet")
+    assert due == "the champion has not seen 1 files, such as part-5.parquet"
+    assert reason.startswith("nothing is done: on 257 labelled rows a refit would lower log-loss by about")
+    assert "nothing-new" in tags
+    assert told == []
+    turned = table.set_column(table.column_names.index("late"), "late", pc.invert(table["late"]))
+    due, reason, tags = done(turned, "part-6.parquet")
+    assert (due[:33], reason) == ("the champion has not seen 2 files", "")
+    assert "nothing-new" not in tags
+    assert len(told) == 1  # promoted or kept
 
 
 def test_the_retrain_flow_returns_the_summary_of_a_sealed_run(summary: dict[str, Any]) -> None:
@@ -178,7 +241,7 @@ def test_what_is_done_is_not_done_again(summary: dict[str, Any], config: Config)
     assert again["nothing_new"] == f"{newest} is of the same settings and data: nothing is done again"
     assert again["metrics"] == summary["metrics"]
     assert set(Path(config.store).glob("small-*")) == runs
-    assert "nothing-new" in latest_run().tags
+    assert "nothing-new" in latest_run("retrain").tags
 
 
 @pytest.mark.usefixtures("_server")
@@ -220,7 +283,7 @@ def test_a_run_from_the_form_gets_plain_settings_and_is_named_after_the_model(
     settings: Any = parameters_of(config) | {"name": "from-the-form"}
     found = retrain(**settings)
     assert found["metrics"] == summary["metrics"]
-    assert latest_run().name == "from-the-form (from a shell)"
+    assert latest_run("retrain").name == "from-the-form (from a shell)"
 
 
 def test_a_mistyped_key_and_a_value_out_of_bounds_fail_before_any_work(
@@ -292,7 +355,8 @@ def test_rows_that_are_not_like_those_of_training_are_told_by_an_event_and_a_pag
     assert payload["moved"] == ["a"]
     assert payload["shift"] > 1
     assert set(payload) == {
-        "run", "data", "rows", "training_rows", "shift", "sentence", "moved", "unstable", "skewed"
+        "run", "data", "rows", "sample_of", "training_rows", "shift", "sentence", "moved", "unstable",
+        "skewed",
     }  # fmt: skip
     shown = artifacts("small-drift")[-1]
     assert (shown.description, shown.data) == (payload["sentence"], drift["text"])
@@ -302,7 +366,8 @@ def test_rows_that_are_not_like_those_of_training_are_told_by_an_event_and_a_pag
 def test_the_shares_of_a_scoring_write_what_one_call_does(
     summary: dict[str, Any], config: Config, tmp_path: Path
 ) -> None:
-    whole = binclf.score(summary["run"], config.data.path, tmp_path / "whole")
+    watch = Watch()
+    whole = binclf.score(summary["run"], config.data.path, tmp_path / "whole", observers=[watch])
     receipt = score(summary["run"], config.data.path, str(tmp_path / "shared"), parts=3)
     for path in (tmp_path / "whole").glob("*.parquet"):
         assert path.read_bytes() == (tmp_path / "shared" / path.name).read_bytes()
@@ -311,6 +376,11 @@ def test_the_shares_of_a_scoring_write_what_one_call_does(
         key: whole[key] for key in whole if key not in unknown
     }
     assert "scored_before" not in receipt
+    # by the part that was the last, and so has committed
+    assert receipt["drift"] == told_of(of_watch(watch, config.data.path))
+    assert artifacts("small-drift")[-1].data == receipt["drift"]["text"]
+    again = score(summary["run"], config.data.path, str(tmp_path / "shared"), parts=3)
+    assert (again["rows"], again["drift"]) == (1031, {})
 
 
 @pytest.mark.usefixtures("_server")

@@ -130,7 +130,7 @@ def test_the_form_has_the_bounds_and_choices_of_the_config() -> None:
     assert models["Data"]["required"] == ["path", "label"]
     hours = SCHEMA["properties"]["limit_hours"]
     assert (hours["minimum"], hours["maximum"], hours["default"]) == (0.0, 1000.0, 24.0)
-    assert SCHEMA["properties"]["when"]["enum"] == ["changed", "new_data", "always"]
+    assert SCHEMA["properties"]["when"]["enum"] == ["changed", "new_data", "worthwhile", "always"]
 
 
 def test_a_form_that_submits_every_default_is_accepted(tmp_path: Path) -> None:
@@ -177,6 +177,21 @@ def test_the_score_form_asks_for_three_texts() -> None:
     assert order == ["model", "source", "output", "registry", "settings", "parts"]
     assert [fields[key]["type"] for key in order] == ["string"] * 4 + ["array", "integer"]
     assert schema["required"] == ["model", "source", "output"]
+
+
+def test_the_form_of_a_night_asks_first_what_is_scored_and_passes_on_when_to_retrain() -> None:
+    schema = parameter_schema(nightly).model_dump_for_openapi()
+    fields = schema["properties"]
+    order = sorted(fields, key=lambda key: fields[key]["position"])
+    assert order == ["name", "data", "source", "output", "retraining", "advanced"]
+    assert schema["required"] == order[:4]
+    asked = schema["definitions"]["Retraining"]["properties"]
+    assert list(asked) == ["days", "new_files", "when"]
+    assert (asked["days"]["minimum"], asked["days"]["maximum"]) == (0.0, 3650.0)
+    assert asked["when"]["enum"] == SCHEMA["properties"]["when"]["enum"]
+    for field in asked.values():
+        assert len(field["description"]) > 10
+        assert not {"anyOf", "oneOf"} & set(field)
 
 
 def test_every_preset_is_a_config() -> None:

@@ -16,7 +16,9 @@ import pytest
 
 from binclf import artifact
 from binclf.cli.options import parse
-from binclf.drift.run import drift, of_watch
+from binclf.drift.page import html
+from binclf.drift.run import drift, of_watch, told_of
+from binclf.drift.words import markdown_of
 from binclf.errors import ConfigError, DataError
 from binclf.parquet import Rows
 from binclf.profile import Watch
@@ -155,6 +157,38 @@ def test_a_watch_sees_all_that_is_committed_whoever_scored_it(
     assert again.rows == 50
     with pytest.raises(ConfigError, match="2 watches"):
         score_rows(run, new, tmp_path / "more", observers=[watch, Watch()])
+
+
+def test_who_commits_can_tell_the_drift_of_what_others_have_scored(
+    trained_run: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, expected = warning(trained_run, tmp_path / "runs"), Watch()
+    score_rows(run, new, tmp_path / "whole", observers=[expected])
+    for part in ("2/2", "1/2"):
+        watch = Watch(is_sample=True)
+        score_rows(run, new, tmp_path / "shared", part=part, observers=[watch])
+    assert of_watch(watch, "") == of_watch(expected, "")  # by the part that was last
+    late = Watch()
+    conclude(run, new, tmp_path / "shared", watch=late)
+    assert of_watch(late, "") is None  # nothing was new
+    killed(monkeypatch, run, new, tmp_path / "killed")
+    conclude(run, new, tmp_path / "killed", watch=late)
+    assert of_watch(late, "") == of_watch(expected, "")
+
+
+def test_the_drift_of_a_sample_says_of_how_many_rows(
+    trained_run: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, watch = warning(trained_run, tmp_path / "runs"), Watch(is_sample=True)
+    monkeypatch.setattr(watching, "SAMPLE", 400)  # every second row group, of 120 rows
+    score_rows(run, new, tmp_path / "out", observers=[watch])
+    found = of_watch(watch, "new")
+    assert found is not None
+    assert (found.rows, found.sample_of) == (480, 800)
+    assert "480 rows, a sample of the 800 of new, beside" in markdown_of(found)
+    assert "480, a sample of the 800" in html(found)
+    assert told_of(found)["sample_of"] == 800
+    assert drift(run, new)["sample_of"] == 0
 
 
 class Unhashable:

@@ -2,17 +2,20 @@
 
 The shift of the mean log-odds is split exactly into what each column did (`shift`), distributions are
 compared by PSI (`stability`), alarms go by effect (`verdict`), and labelled rows say whether to retrain
-(`rao`). Told as JSON, Markdown (`words`) and a page (`page`).
+(`rao`); so do, before anything is trained, those of a config that its champion has not seen (`worth`). Told
+as JSON, Markdown (`words`) and a page (`page`).
 """
 
 from binclf.drift.rao import Refit, rao
 from binclf.drift.run import as_json, check_form, drift, of_watch, told_of, write
 from binclf.drift.verdict import Drifted
 from binclf.drift.words import markdown_of, sentence
+from binclf.drift.worth import Worth, worth
 
 __all__ = [
     "Drifted",
     "Refit",
+    "Worth",
     "as_json",
     "check_form",
     "drift",
@@ -21,5 +24,6 @@ __all__ = [
     "rao",
     "sentence",
     "told_of",
+    "worth",
     "write",
 ]

@@ -40,7 +40,12 @@ def _findings(found: Drifted) -> Iterator[Finding]:
 def _overview(found: Drifted) -> Section:
     limits, error = found.limits, found.shift_error
     terms = [
-        ("Rows", Cell(f"{found.rows:,}", note=f"beside {found.training_rows:,} training rows")),
+        (
+            "Rows",
+            Cell(
+                f"{found.rows:,}{words.sampled(found)}", note=f"beside {found.training_rows:,} training rows"
+            ),
+        ),
         ("Data", Cell(plain(found.data, 200), is_data=True)),
         ("Mean log-odds moved by", Cell(words.signed(found.shift), note=f"standard error {error:.2g}")),
         (

@@ -67,18 +67,23 @@ class Refit:
         return self.p_value <= self.level and self.gain >= self.least_gain
 
     @property
-    def words(self) -> str:
-        """The advice, with its reason."""
+    def told(self) -> str:
+        """What was found, and where no refit is advised, why not."""
         chance = f"p = {self.p_value:.2g}" if self.p_value >= 1e-300 else "p below 1e-300"
         told = (
             f"on {self.rows:,} labelled rows a refit would lower log-loss by about {self.gain:.2g}, from "
             f"{self.log_loss:.4g} ({chance}, {self.freedom} degrees of freedom)"
         )
         if self.is_advised:
-            return f"retrain: {told}"
+            return told
         if self.p_value > self.level:
-            return f"no need to retrain: {told}, which chance may do"
-        return f"no need to retrain: {told}, which is less than drift.retrain_gain = {self.least_gain:g}"
+            return f"{told}, which chance may do"
+        return f"{told}, which is less than drift.retrain_gain = {self.least_gain:g}"
+
+    @property
+    def words(self) -> str:
+        """The advice, with its reason."""
+        return f"{'retrain' if self.is_advised else 'no need to retrain'}: {self.told}"
 
     def as_json(self) -> dict[str, Any]:
         """For `drift.json`."""

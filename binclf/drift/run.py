@@ -59,7 +59,8 @@ def of_watch(watch: Watch, data: str) -> Drifted | None:
     if watch.reference is None or not watch.observation.rows:
         return None
     seen = watch.observation.profile(watch.reference)
-    return beside(watch.run, watch.observation.model, watch.reference, seen, data)
+    found = beside(watch.run, watch.observation.model, watch.reference, seen, data)
+    return replace(found, sample_of=watch.sample_of)
 
 
 def beside(run: artifact.Run, model: Model, old: Profile, new: Profile, data: str) -> Drifted:
@@ -108,6 +109,7 @@ def told_of(found: Drifted | None) -> dict[str, Any]:
         "run": found.run,
         "data": found.data,
         "rows": found.rows,
+        "sample_of": found.sample_of,
         "training_rows": found.training_rows,
         "shift": found.shift,
         "sentence": sentence(found),

@@ -36,6 +36,7 @@ class Drifted:
     limits: Drift
     refit: Refit | None = None  # with labels
     undefined: dict[str, str] = field(default_factory=dict)
+    sample_of: int = 0  # rows that these are a sample of; 0: they are all
 
     @property
     def moved(self) -> list[Term]:
@@ -63,6 +64,7 @@ class Drifted:
             "run": self.run,
             "data": self.data,
             "rows": self.rows,
+            "sample_of": self.sample_of,
             "training_rows": self.training_rows,
             "is_alarm": self.is_alarm,
             "shift": self.shift,

@@ -60,6 +60,11 @@ def headline(found: Drifted) -> str:
     return "These rows are not like those of training." if found.is_alarm else "Nothing to be alarmed about."
 
 
+def sampled(found: Drifted) -> str:
+    """What the rows are a sample of, behind their number; empty: they are all."""
+    return f", a sample of the {found.sample_of:,}" if found.sample_of else ""
+
+
 def markdown_of(found: Drifted) -> str:
     """One Markdown text: an artifact of a flow run, or a file."""
     lines = [
@@ -67,9 +72,9 @@ def markdown_of(found: Drifted) -> str:
         "",
         sentence(found).replace("<", "\\<"),
         "",
-        f"{found.rows:,} rows of {markdown(found.data, 200)}, beside {found.training_rows:,} training rows "
-        f"of {markdown(found.run)}. Mean probability {percent(found.probability[0])} -> "
-        f"{percent(found.probability[1])}.",
+        f"{found.rows:,} rows{sampled(found)} of {markdown(found.data, 200)}, beside "
+        f"{found.training_rows:,} training rows of {markdown(found.run)}. Mean probability "
+        f"{percent(found.probability[0])} -> {percent(found.probability[1])}.",
         "",
     ]
     lines += [f"- skew: column {markdown(skew.words, 400)}" for skew in found.skews]

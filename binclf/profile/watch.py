@@ -42,6 +42,7 @@ class Watch:
         self.is_sample = is_sample
         self.reference: Profile | None = None
         self.numbers: tuple[int, ...] = ()
+        self.sample_of = 0  # rows that those it is to see are a sample of; 0: they are all
         self._lacked: set[int] = set()
 
     def begin(self, run: artifact.Run, model: Model, numbers: Sequence[int], rows: int) -> None:
@@ -49,6 +50,7 @@ class Watch:
         self.run, self.limits, self.reference = run, run.config.drift, profile_of(run)
         self.observation = Observation(model)
         every = max(rows // SAMPLE, 1) if self.is_sample else 1
+        self.sample_of = rows if every > 1 else 0
         self.numbers = tuple(numbers)
         self._lacked = set(self.numbers[::every])
 

@@ -113,10 +113,16 @@ def _some(opened: artifact.Run, job: Job, todo: Plan, watch: Watch, share: tuple
 
 
 def conclude(
-    run: Model, source: str | Place, output: str | Place, overrides: Iterable[str] = (), registry: str = ""
+    run: Model,
+    source: str | Place,
+    output: str | Place,
+    overrides: Iterable[str] = (),
+    registry: str = "",
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Commit what several calls of `score` with `part` have scored; the same arguments as theirs.
 
+    A watch can tell the drift of what is committed; where a call of `score` was sooner, it has seen nothing.
     Returns the receipt, without what only they know: what had been scored before.
 
     Raises:
@@ -124,7 +130,7 @@ def conclude(
         ArtifactError, ConfigError, BusyError: as `score`.
     """
     opened, job = _job(run, output, overrides, registry)
-    return _commit(opened, job, plan(job, source), Watch(is_sample=True))
+    return _commit(opened, job, plan(job, source), watch or Watch(is_sample=True))
 
 
 def _commit(opened: artifact.Run, job: Job, todo: Plan, watch: Watch) -> dict[str, Any]:
