@@ -18,14 +18,13 @@ from binclf.errors import ConfigError
 from binclf.features import Decoding, Features, learn, roles, tell
 from binclf.loader import Order, Source
 from binclf.loader.downsampled import downsampled
-from binclf.loader.memory import Shape
 from binclf.loader.process import Peak
 from binclf.loader.source import Look
 from binclf.loader.tier import AnyStore, Job, Room, Tier, attach, choose, open_stores, told
 from binclf.plan import foresee
 from binclf.probabilities import mend
-from binclf.solvers import schedule
-from binclf.solvers.choice import choice_of, unaffordable
+from binclf.solvers import lbfgs, schedule
+from binclf.solvers.choice import Choice, choice_of, needed, shape_of
 from binclf.solvers.distance import judged
 from binclf.solvers.pilot import pilot_of
 from binclf.solvers.problem import Problem, Solution, problem_of
@@ -81,21 +80,19 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     features = learn_features(world, config, how, kept, stores["train"], pilot.look if pilot else None)
     world.agree({"features": hashing.digest(features.as_json())})
     job = job_of(config, sources, world, room, features)  # now that all widths are known
-    lacking = unaffordable(job, tier, features, world)
-    solver = choice_of(config.train, lacking, checkpoints, world)
+    solver = choice_of(job, tier, features, checkpoints, world)
     world.agree({"solver": solver.name})
     if world.rank == 0:
         log.info("solver: %s, as %s", solver.name, solver.why)
-    is_curved = solver.name == "newton" or not lacking  # what minibatch found is looked at too
-    tier = replace(tier, need=choose(replace(job, shape=replace(job.shape, is_curved=is_curved))).need)
+    tier = needed(job, tier, solver)
     attach(stores, features, world)
     reading = time.perf_counter() - reading
     problem = problem_of(config, stores, features, split, kept)
     if pilot and solver.name == "newton":
         problem = replace(problem, seen=pilot.seen(features))
-    solution = _solved(solver.name, problem, world, checkpoints, peak)
-    if solver.name != "newton":
-        solution = judged(solution, problem, world, lacking)
+    solution = _solved(solver, problem, world, checkpoints, peak)
+    if solver.name == "minibatch" or (solver.name == "lbfgs" and not solver.lacking):
+        solution = judged(solution, problem, world, solver.lacking)
     solution = mend(config, split, problem, solution, world)
     if world.rank == 0:
         seconds = {"seconds": time.perf_counter() - began, "reading_seconds": reading}
@@ -120,9 +117,11 @@ def _agreed_split(world: World, config: Config, run_dir: Place) -> Split:
     return split
 
 
-def _solved(name: str, problem: Problem, world: World, checkpoints: Place, peak: Peak) -> Solution:
-    """By the solver of that name; torch is imported for the one that needs it."""
-    if name == "newton":
+def _solved(solver: Choice, problem: Problem, world: World, checkpoints: Place, peak: Peak) -> Solution:
+    """By the solver that was chosen; torch is imported for the one that needs it."""
+    if solver.name == "lbfgs":
+        return lbfgs.fit(problem, world, pairs=solver.pairs, checkpoints=checkpoints)
+    if solver.name == "newton":
         from binclf.solvers import newton
 
         return newton.fit(problem, world, checkpoints=checkpoints)
@@ -148,16 +147,7 @@ def job_of(
     features: Features | None = None,
 ) -> Job:
     """What the choice of a tier depends on; before features are learnt, as if nothing were missing."""
-    known, weight = sources["train"].how.roles, config.data.weight
-    numbers = len(known.numeric)
-    shape = Shape(
-        numbers=numbers,
-        width=features.width if features else numbers,
-        categories=len(known.categorical),
-        is_weighted=bool(weight),
-        table=features.table_size if features else 0,
-        is_curved=config.train.asked == "newton",
-    )
+    shape = shape_of(config, sources["train"].how.roles, features)
     rows = config.train.batch_rows or schedule.batch_rows(sources["train"].rows)
     return Job(config, room, sources, shape, rows, world.rank, world.size, world.local_size)
 
