@@ -60,9 +60,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
     size = sum(foot.bytes for foot in intake.feet)
     solver, epochs = config.train.asked, config.train.epochs
     is_stepwise = "minibatch" in config.train.able
-    passes = EXACT_PASSES.get(solver, EXACT_PASSES["newton"])
-    if solver == "minibatch":
-        passes = epochs
+    passes = {**EXACT_PASSES, "minibatch": epochs, "auto": EXACT_PASSES["newton"]}[solver]
     return {
         "files": len(files),
         "rows": sum(files),
