@@ -17,18 +17,18 @@ from binclf.config import Config
 from binclf.errors import ConfigError, DamageError, together
 from binclf.features import Decoding, roles
 from binclf.labels import LabelRule
-from binclf.loader.memory import Shape, scoring, shown
+from binclf.loader.memory import scoring, shown
 from binclf.loader.source import threads
 from binclf.loader.tier import Job, Room, choose
 from binclf.metrics import judging
 from binclf.parquet import find, group_rows
 from binclf.solvers import schedule
-from binclf.solvers.choice import UNASKED_WEIGHTS
+from binclf.solvers.choice import UNASKED_WEIGHTS, shape_of
 from binclf.solvers.penalties import PASSES, strengths
 from binclf.split import PART_NAMES, Split, counted, goes_by_data
 from binclf.split.intake import Intake, found_damaged, take_in
 
-EXACT_PASSES = 4  # of newton, as a rule
+EXACT_PASSES = {"newton": 4, "lbfgs": 60}  # as a rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def foresee(config: Config, ranks: int, split: Split | None = None) -> dict[str,
     job = _job(config, intake.schema.columns, label, {**parts, "train": kept}, ranks)
     tier = choose(job)
     solver, epochs = config.train.asked, config.train.epochs
-    is_stepwise = solver != "newton"
-    passes = epochs if solver == "minibatch" else EXACT_PASSES
+    is_stepwise = "minibatch" in config.train.able
+    passes = {**EXACT_PASSES, "minibatch": epochs, "auto": EXACT_PASSES["newton"]}[solver]
     return {
         "files": len(files),
         "rows": sum(files),
@@ -105,8 +105,9 @@ def text_of(found: dict[str, Any]) -> str:
         else ""
     )
     solver = {
-        "auto": f"newton up to {UNASKED_WEIGHTS:,} weights, about {EXACT_PASSES} passes; minibatch beyond",
-        "newton": f"newton, about {EXACT_PASSES} passes",
+        "auto": f"newton up to {UNASKED_WEIGHTS:,} weights, about {EXACT_PASSES['newton']} passes; beyond, "
+        f"lbfgs, about {EXACT_PASSES['lbfgs']}, where rows are kept and memory allows",
+        **{name: f"{name}, about {passes} passes" for name, passes in EXACT_PASSES.items()},
     }
     lines = {
         "reads": f"{found['files']:,} files, {found['rows']:,} rows, {shown(found['bytes'])}",
@@ -216,9 +217,7 @@ def _groups(files: Sequence[int], columns: int) -> Counts:
 
 def _job(config: Config, columns: Any, label: LabelRule, parts: dict[str, Counts], ranks: int) -> Job:  # noqa: ANN401
     how = Decoding(roles(config, columns), label, config.data.weight)
-    numbers = len(how.roles.numeric)
-    is_curved = config.train.asked == "newton"
-    shape = Shape(numbers, numbers, len(how.roles.categorical), bool(config.data.weight), is_curved=is_curved)
+    shape = shape_of(config, how.roles)
     rows = config.train.batch_rows or schedule.batch_rows(parts["train"].rows)
     sources = {part: counts for part, counts in parts.items() if part != "test"}
     local = min(ranks, int(os.environ.get("LOCAL_WORLD_SIZE", ranks)))

@@ -18,14 +18,13 @@ from binclf.errors import ConfigError
 from binclf.features import Decoding, Features, learn, roles, tell
 from binclf.loader import Order, Source
 from binclf.loader.downsampled import downsampled
-from binclf.loader.memory import Shape
 from binclf.loader.process import Peak
 from binclf.loader.source import Look
 from binclf.loader.tier import AnyStore, Job, Room, Tier, attach, choose, open_stores, told
 from binclf.plan import foresee
 from binclf.probabilities import mend
 from binclf.solvers import schedule
-from binclf.solvers.choice import choice_of, unaffordable
+from binclf.solvers.choice import choice_of, needed, shape_of
 from binclf.solvers.pilot import pilot_of
 from binclf.solvers.problem import Solution, problem_of
 from binclf.solvers.solve import solved
@@ -81,19 +80,17 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     features = learn_features(world, config, how, kept, stores["train"], pilot.look if pilot else None)
     world.agree({"features": hashing.digest(features.as_json())})
     job = job_of(config, sources, world, room, features)  # now that all widths are known
-    lacking = unaffordable(job, tier, features, world)
-    solver = choice_of(config.train, lacking, checkpoints, world)
+    solver = choice_of(job, tier, features, checkpoints, world)
     world.agree({"solver": solver.name})
     if world.rank == 0:
         log.info("solver: %s, as %s", solver.name, solver.why)
-    is_curved = solver.name == "newton" or not lacking  # what minibatch found is looked at too
-    tier = replace(tier, need=choose(replace(job, shape=replace(job.shape, is_curved=is_curved))).need)
+    tier = needed(job, tier, solver)
     attach(stores, features, world)
     reading = time.perf_counter() - reading
     problem = problem_of(config, stores, features, split, kept)
     if pilot and solver.name == "newton":
         problem = replace(problem, seen=pilot.seen(features))
-    solution = solved(solver.name, problem, world, checkpoints, peak, lacking)
+    solution = solved(solver, problem, world, checkpoints, peak)
     solution = mend(config, split, problem, solution, world)
     doing.stage("writing the model")
     if world.rank == 0:
@@ -132,16 +129,7 @@ def job_of(
     features: Features | None = None,
 ) -> Job:
     """What the choice of a tier depends on; before features are learnt, as if nothing were missing."""
-    known, weight = sources["train"].how.roles, config.data.weight
-    numbers = len(known.numeric)
-    shape = Shape(
-        numbers=numbers,
-        width=features.width if features else numbers,
-        categories=len(known.categorical),
-        is_weighted=bool(weight),
-        table=features.table_size if features else 0,
-        is_curved=config.train.asked == "newton",
-    )
+    shape = shape_of(config, sources["train"].how.roles, features)
     rows = config.train.batch_rows or schedule.batch_rows(sources["train"].rows)
     return Job(config, room, sources, shape, rows, world.rank, world.size, world.local_size)
 

@@ -11,20 +11,22 @@ import numpy as np
 import pytest
 
 from binclf.config import Config, Train, parse
+from binclf.errors import ConfigError
 from binclf.features import Features
 from binclf.loader import HeldRows, Source
 from binclf.loader.process import Peak
 from binclf.loader.tier import Job, Room, choose
-from binclf.plan import foresee, text_of
+from binclf.plan import Counts, foresee, text_of
 from binclf.retrain import retrain
 from binclf.solvers import certificate as certify_room
-from binclf.solvers import checkpoint, choice, minibatch, newton
+from binclf.solvers import checkpoint, choice, lbfgs, minibatch, newton
 from binclf.solvers.blocks import Reducer
 from binclf.solvers.certificate import certify, foretold
 from binclf.solvers.checkpoint import Checkpoint
-from binclf.solvers.choice import choice_of, unaffordable
+from binclf.solvers.choice import choice_of, needed, unaffordable
 from binclf.solvers.descent import Descent
 from binclf.solvers.distance import distance
+from binclf.solvers.lbfgs import weight_bytes as bytes_of
 from binclf.solvers.point import penalty_of, point_of
 from binclf.solvers.problem import Problem
 from binclf.split import ensure
@@ -46,7 +48,9 @@ ALONE = Lone("cpu")
         ({"optimizer": "sgd"}, "minibatch"),
         ({"device": "cuda"}, "minibatch"),
         ({"nonnegative": ["a"]}, "newton"),
-        ({"tolerance": 0.0}, "newton"),
+        ({"tolerance": 0.0}, "auto"),
+        ({"l1": 0.1}, "auto"),
+        ({"solver": "lbfgs", "l1": 0.1, "checkpoint_seconds": 1.0}, "lbfgs"),
     ],
 )
 def test_settings_of_one_solver_ask_for_it(train: dict[str, Any], asked: str) -> None:
@@ -65,7 +69,7 @@ def learnt(people_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 def chosen(job: Job, features: Features, folder: Path | None = None) -> choice.Choice:
     """The choice of a rank on its own."""
-    return choice_of(job.config.train, unaffordable(job, choose(job), features, ALONE), folder, ALONE)
+    return choice_of(job, choose(job), features, folder, ALONE)
 
 
 def test_a_small_hessian_is_taken_and_a_large_one_is_not(
@@ -76,7 +80,7 @@ def test_a_small_hessian_is_taken_and_a_large_one_is_not(
     weights = features.width + features.table_size + 1
     monkeypatch.setattr(choice, "UNASKED_WEIGHTS", weights - 1)
     found = chosen(job, features)
-    assert found.name == "minibatch"
+    assert (found.name, found.pairs) == ("lbfgs", lbfgs.MOST_PAIRS)
     assert f"a Hessian of {weights} weights takes long" in found.why
     monkeypatch.setattr(choice, "UNASKED_WEIGHTS", weights)
     assert chosen(job, features).name == "newton"
@@ -95,10 +99,51 @@ def test_a_hessian_that_memory_does_not_hold_is_not_taken(learnt: Any) -> None:
         assert is_enough or "does not fit" in reason
 
 
+def asking(job: Job, **train: Any) -> Job:
+    """The same job with other settings."""
+    changed = job.config.model_dump()
+    return replace(job, config=parse({**changed, "train": {**changed["train"], **train}}))
+
+
+def test_where_rows_are_decoded_in_each_pass_few_passes_are_taken(learnt: Any) -> None:
+    _, features, job, _ = learnt
+    many = {"train": Counts((20_000,) * 60)}
+    wide = replace(job, sources=many, shape=replace(job.shape, table=5000))
+    learnt_wide = replace(features, hash_offset=5000)
+    assert chosen(asking(wide, cache="ram"), learnt_wide).name == "lbfgs"
+    streamed = chosen(asking(wide, cache="none"), learnt_wide)
+    assert streamed.name == "minibatch"
+    assert "lbfgs would decode the rows in each of dozens of passes" in streamed.why
+    assert chosen(asking(wide, cache="none", l1=0.1), learnt_wide).name == "lbfgs"  # all that reads it
+    assert chosen(asking(wide, cache="none", solver="lbfgs"), learnt_wide).name == "lbfgs"
+
+
+def test_pairs_are_as_many_as_fit_and_too_little_memory_is_refused_with_what_would_do(learnt: Any) -> None:
+    _, features, job, _ = learnt
+    wide = replace(job, shape=replace(job.shape, table=2**20))
+    learnt_wide = replace(features, hash_offset=2**20)
+    needs = {
+        count: choose(
+            replace(wide, shape=replace(wide.shape, weight_bytes=bytes_of(count, 2**20)))
+        ).need.total
+        for count in (3, 5, 6)
+    }
+    tight = asking(wide, memory_bytes=(needs[5] + needs[6]) // 2)
+    assert chosen(tight, learnt_wide).pairs == 5
+    assert needed(tight, choose(tight), chosen(tight, learnt_wide)).need.total == needs[5]
+    short = needs[3] - 2**20
+    assert chosen(asking(wide, memory_bytes=short), learnt_wide).name == "minibatch"
+    least = -(-needs[3] // 2**20) * 2**20
+    words = rf"lbfgs needs .* for 1,048,5\d\d weights .* set train\.memory_bytes to {least} or more"
+    with pytest.raises(ConfigError, match=words):
+        chosen(asking(wide, memory_bytes=short, solver="lbfgs"), learnt_wide)
+
+
 def test_an_interrupted_run_goes_on_with_its_solver(learnt: Any, tmp_path: Path) -> None:
     _, features, job, _ = learnt
     for solver, record in (
         ("newton", {"solver": "newton"}),
+        ("lbfgs", {"solver": "lbfgs"}),
         ("minibatch", {"solver": "minibatch"}),
         ("minibatch", {}),
     ):
@@ -245,9 +290,8 @@ def test_auto_trains_by_newton_and_says_why(
     assert training["certificate"]["errors"] < 1e-6
 
 
-@pytest.mark.slow
-def test_auto_trains_by_minibatch_where_columns_are_hashed(people_dir: Path, tmp_path: Path) -> None:
-    config = settings(people_dir, tmp_path, train={"epochs": 20}, features={"max_levels": 2})
+def test_how_far_minibatch_is_with_many_weights_remains_unknown(people_dir: Path, tmp_path: Path) -> None:
+    config = settings(people_dir, tmp_path, train={"epochs": 2}, features={"max_levels": 2})
     place = on_disk(retrain(config))
     training = json.loads((place / "model.json").read_text())["training"]
     assert training["solver"] == "minibatch"
@@ -262,12 +306,17 @@ def test_a_plan_tells_the_solver(people_dir: Path, tmp_path: Path) -> None:
     open_ended = settings(people_dir, tmp_path, train={"epochs": 20})
     found = foresee(open_ended, 1)
     assert found["solver"] == "auto"
-    assert "newton up to 2,048 weights" in text_of(found)
+    assert "newton up to 2,048 weights, about 4 passes; beyond, lbfgs" in text_of(found)
     named = settings(people_dir, tmp_path, train={"epochs": 20, "solver": "newton"})
     found = foresee(named, 1)
     assert found["solver"] == "newton"
     assert found["steps_per_epoch"] is None
     assert "steps" not in text_of(found)
+    named = settings(people_dir, tmp_path, train={"epochs": 20, "solver": "lbfgs"})
+    found = foresee(named, 1)
+    assert found["passes"]["train"] > 10
+    assert "lbfgs, about" in text_of(found)
+    assert found["memory_bytes"] > 2**18 * bytes_of(3, 2**18)  # all buckets that there could be
 
 
 def test_memory_that_a_library_takes_does_not_count() -> None:

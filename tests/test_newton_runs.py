@@ -110,7 +110,17 @@ def test_one_class_only_is_told(tmp_path: Path) -> None:
     [
         ({"solver": "newton", "epochs": 3}, r"train\.epochs has no effect with train\.solver = 'newton'"),
         ({"solver": "newton", "optimizer": "sgd"}, r"train\.optimizer has no effect"),
-        ({"l1": 0.1, "epochs": 3}, r"train\.l1 is read by newton and train\.epochs by minibatch: remove one"),
+        (
+            {"l1": 0.1, "epochs": 3},
+            r"train\.l1 is read by newton or lbfgs and train\.epochs by minibatch: remove one",
+        ),
+        ({"nonnegative": ["a"], "epochs": 3}, r"train\.nonnegative is read by newton and train\.epochs by"),
+        ({"solver": "lbfgs", "nonnegative": ["a"]}, r"train\.nonnegative has no effect with train\.solver"),
+        ({"solver": "lbfgs", "patience": 5}, r"train\.patience has no effect with train\.solver = 'lbfgs'"),
+        (
+            {"solver": "lbfgs", "device": "cuda"},
+            r"train\.device = 'cuda' has no effect with newton and lbfgs",
+        ),
         ({"l1": 0.1, "device": "cuda"}, r"train\.device = 'cuda' has no effect with newton"),
         ({"solver": "minibatch", "tolerance": 0.1}, r"train\.tolerance has no effect"),
         ({"solver": "newton", "nonnegative": ["a"], "nonpositive": ["a"]}, "column 'a' is in train.nonneg"),

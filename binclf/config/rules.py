@@ -112,19 +112,21 @@ def _leak_problems(config: Config) -> Iterator[str]:
 
 def _solver_problems(config: Config) -> Iterator[str]:
     train = config.train
-    if train.solver == "auto":
-        both = [sorted(filter(train.changed, keys)) for keys in READS.values()]
-        if all(both):
-            yield (
-                f"train.{both[0][0]} is read by newton and train.{both[1][0]} by minibatch: remove one, "
-                "or set train.solver"
-            )
-    for other, keys in READS.items():
-        for key in sorted(keys | MEANS[other]) if train.solver not in ("auto", other) else ():
+    exact, steps = (sorted(filter(train.changed, READS[name])) for name in ("newton", "minibatch"))
+    if train.solver == "auto" and exact and steps:
+        readers = " or ".join(name for name, keys in READS.items() if exact[0] in keys)
+        yield (
+            f"train.{exact[0]} is read by {readers} and train.{steps[0]} by minibatch: remove one, or set "
+            "train.solver"
+        )
+    if train.solver != "auto":
+        every = frozenset().union(*READS.values(), *MEANS.values())
+        for key in sorted(every - READS[train.solver] - MEANS[train.solver]):
             if train.changed(key):
                 yield f"train.{key} has no effect with train.solver = '{train.solver}': remove it"
-    if train.asked == "newton" and train.device == "cuda":
-        yield "train.device = 'cuda' has no effect with newton, which computes on the CPU: remove it"
+    is_exact = train.solver in ("newton", "lbfgs") or (train.solver == "auto" and exact)
+    if is_exact and train.device == "cuda":
+        yield "train.device = 'cuda' has no effect with newton and lbfgs, which compute on the CPU: remove it"
     for name in sorted({*train.nonnegative} & {*train.nonpositive}):
         yield f"column '{name}' is in train.nonnegative and in train.nonpositive: list it in data.exclude"
 

@@ -8,9 +8,10 @@ from pydantic import Field
 
 from binclf.config.section import Names, Section
 
-# settings that one solver reads and the others do not; where train.solver is auto, they choose it
+# settings that not every solver reads: where train.solver is auto, those that are set rule others out
 READS: dict[str, frozenset[str]] = {
     "newton": frozenset({"l1", "choose_l2", "l2_rule", "tolerance", "nonnegative", "nonpositive"}),
+    "lbfgs": frozenset({"l1", "tolerance"}),
     "minibatch": frozenset(
         {
             "batch_rows", "epochs", "shuffle", "window_rows", "optimizer", "learning_rate", "momentum",
@@ -18,9 +19,10 @@ READS: dict[str, frozenset[str]] = {
         }
     ),
 }  # fmt: skip
-# and those that only it reads, but that say how the work is done and not what comes out
+# and those that say how the work is done and not what comes out
 MEANS: dict[str, frozenset[str]] = {
     "newton": frozenset(),
+    "lbfgs": frozenset({"checkpoint_seconds"}),
     "minibatch": frozenset({"workers", "checkpoint_seconds"}),
 }
 
@@ -28,14 +30,15 @@ MEANS: dict[str, frozenset[str]] = {
 class Train(Section):
     """How the weights are found."""
 
-    solver: Literal["auto", "newton", "minibatch"] = Field(
+    solver: Literal["auto", "newton", "lbfgs", "minibatch"] = Field(
         "auto",
-        description="newton: the optimum itself, proven, with standard errors; up to 4096 weights. "
-        "minibatch: stochastic gradient descent under DDP. auto: newton up to 2048 weights, unless "
+        description="newton: the optimum itself, proven, with standard errors; up to 4096 weights. lbfgs: "
+        "the optimum of millions of weights, in more passes. minibatch: stochastic gradient descent under "
+        "DDP. auto: newton up to 2048 weights, lbfgs beyond where rows are kept and memory allows, unless "
         "settings of minibatch (epochs, batch_rows, optimizer ...) or device = 'cuda' ask for that.",
     )
     l1: float = Field(
-        0.0, ge=0.0, le=1e6, description="newton: penalty l1 |w| beside the mean log-loss. 0: none."
+        0.0, ge=0.0, le=1e6, description="newton, lbfgs: penalty l1 |w| beside the mean log-loss. 0: none."
     )
     l2: float = Field(
         -1.0,
@@ -58,8 +61,9 @@ class Train(Section):
         1e-6,
         ge=0.0,
         le=1.0,
-        description="newton: stop when every weight is within so many standard errors of the optimum. "
-        "0: when no float is better.",
+        description="newton: stop when every weight is within so many standard errors of the optimum; "
+        "lbfgs: within the square root of it, by the curvature seen, and the objective within a thousandth "
+        "of it of the least. 0: when no float is better.",
     )
     nonnegative: Names = Field((), description="newton: numeric columns whose weight is at least 0.")
     nonpositive: Names = Field((), description="newton: numeric columns whose weight is at most 0.")
@@ -145,11 +149,15 @@ class Train(Section):
     )
 
     @property
+    def able(self) -> tuple[str, ...]:
+        """The solvers that read all that is set, and compute where they are to; none, if it contradicts."""
+        if self.solver != "auto":
+            return (self.solver,)
+        asked = {key for keys in READS.values() for key in keys if self.changed(key)}
+        found = tuple(name for name, keys in READS.items() if asked <= keys)
+        return tuple(name for name in found if name == "minibatch" or self.device != "cuda")
+
+    @property
     def asked(self) -> str:
         """The solver that the settings ask for; auto where the number of weights decides."""
-        if self.solver != "auto":
-            return self.solver
-        asking = [name for name, keys in READS.items() if any(map(self.changed, keys))]
-        if self.device == "cuda":
-            asking.append("minibatch")
-        return asking[0] if asking else "auto"
+        return self.able[0] if len(self.able) == 1 else "auto"

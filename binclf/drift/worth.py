@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from binclf import artifact, golden
 from binclf.config import Config
 from binclf.drift.rao import rao, unfit
-from binclf.drift.run import places_of
 from binclf.errors import BinclfError, DamageError, DataError
 from binclf.labelled import Needed
 from binclf.parquet import Footer, Found, footers
 from binclf.predict import Model
+from binclf.scored import places_of
 from binclf.split import Plan, Task, plan
 from binclf.split.again import DealtFile, dealt_files, selection_made_of
 from binclf.split.intake import found_damaged

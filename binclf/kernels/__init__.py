@@ -7,13 +7,15 @@ same bits, more slowly. `IS_COMPILED` tells which. Both use one thread, and let 
 from binclf.kernels.categories import encode, histograms, mark, tally
 from binclf.kernels.chunks import chunks
 from binclf.kernels.crc import crc32, crc32s
-from binclf.kernels.curvature import Blanks, Curvature
+from binclf.kernels.curvature import Curvature
 from binclf.kernels.library import IS_COMPILED
+from binclf.kernels.logistic import Blanks
 from binclf.kernels.moments import FIELDS, moments
 from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
 from binclf.kernels.pages import BARE, REPEATED, SLACK, UNIQUE, Values, can_decode, decode
 from binclf.kernels.rows import STEP, Field, can_record, complete, gather, interleave, record, standardise
 from binclf.kernels.scores import Sloped, Tabled, Term, add
+from binclf.kernels.slopes import Places, Slopes
 from binclf.kernels.texts import hash_texts
 from binclf.kernels.thrift import elements, integers, text_at, texts_at
 
@@ -29,7 +31,9 @@ __all__ = [
     "Blanks",
     "Curvature",
     "Field",
+    "Places",
     "Sloped",
+    "Slopes",
     "Tabled",
     "Term",
     "Values",

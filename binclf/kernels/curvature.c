@@ -1,4 +1,5 @@
-/* Loss, gradient and Hessian of the logistic log-likelihood over some rows, in float64.
+/* Loss, gradient and Hessian of the logistic log-likelihood over some rows, in float64; or, of many weights, loss
+   and gradient alone.
 
    One thread, and each sum is added to in an order that follows from the rows alone, whatever a processor's
    registers hold: rows go by tiles of TILE, and what is written as vectors of WIDE numbers is worked out lane by
@@ -118,25 +119,31 @@ CLONES static void judge(const double *logits, const double *labels, const doubl
     for (int i = 0; i < WIDE; i++) *loss += total[i];
 }
 
-/* into[k] += sum over rows of by[row] * x[row, k]; scaled[row, k] = bends[row] * x[row, k] */
-CLONES static void inner(const double *x, const double *by, const double *bends, int64_t rows, int64_t width,
-                         double *into, double *scaled) {
-    for (int64_t k = 0; k < width; k += WIDE * AT_ONCE) {
-        wide sums[AT_ONCE] = {{0}};
-        int64_t here = width - k < WIDE * AT_ONCE ? (width - k) / WIDE : AT_ONCE;
-        for (int i = 0; i < here; i++) memcpy(&sums[i], into + k + i * WIDE, 64);
-        for (int64_t row = 0; row < rows; row++) {
-            for (int i = 0; i < AT_ONCE; i++) {
-                wide own, out;
-                if (i >= here) break;
-                memcpy(&own, x + row * width + k + i * WIDE, 64);
-                sums[i] += by[row] * own, out = bends[row] * own;
-                memcpy(scaled + row * width + k + i * WIDE, &out, 64);
-            }
-        }
-        for (int i = 0; i < here; i++) memcpy(into + k + i * WIDE, &sums[i], 64);
+/* into[k] += sum over rows of by[row] * x[row, k]; and, if it SCALES, scaled[row, k] = bends[row] * x[row, k] */
+#define WEIGH(NAME, SCALES)                                                                                        \
+    CLONES static void NAME(const double *x, const double *by, const double *bends, int64_t rows, int64_t width,   \
+                            double *into, double *scaled) {                                                        \
+        for (int64_t k = 0; k < width; k += WIDE * AT_ONCE) {                                                      \
+            wide sums[AT_ONCE] = {{0}};                                                                            \
+            int64_t here = width - k < WIDE * AT_ONCE ? (width - k) / WIDE : AT_ONCE;                              \
+            for (int i = 0; i < here; i++) memcpy(&sums[i], into + k + i * WIDE, 64);                              \
+            for (int64_t row = 0; row < rows; row++) {                                                             \
+                for (int i = 0; i < AT_ONCE; i++) {                                                                \
+                    wide own, out;                                                                                 \
+                    if (i >= here) break;                                                                          \
+                    memcpy(&own, x + row * width + k + i * WIDE, 64);                                              \
+                    sums[i] += by[row] * own;                                                                      \
+                    if (!SCALES) continue;                                                                         \
+                    out = bends[row] * own;                                                                        \
+                    memcpy(scaled + row * width + k + i * WIDE, &out, 64);                                         \
+                }                                                                                                  \
+            }                                                                                                      \
+            for (int i = 0; i < here; i++) memcpy(into + k + i * WIDE, &sums[i], 64);                              \
+        }                                                                                                          \
     }
-}
+
+WEIGH(inner, 1)
+WEIGH(weighed, 0)
 
 /* hessian[j, k] += sum over rows of scaled[row, j] * x[row, k], for k >= j and some before it; DEEP j and WIDE k
    at once, whose sums stay in registers: as many chains of additions as a processor needs to be busy. */
@@ -192,45 +199,107 @@ static void categories(const int32_t *ids, int64_t rows, int64_t columns, const 
     }
 }
 
+/* What is given, of rows that may lie apart: x [count, given] float32, ids [count, chosen], labels 0 or 1, weights
+   or NULL: all 1, each with bytes from one row to the next. NaN is missing: its column's fill [given] stands for it,
+   and 1 at its column's indicator [given], unless that is below 0. weight [width], whose place `columns` is the
+   intercept's and whose rest is 0; table [size]. */
+#define GIVEN                                                                                                      \
+    const char *x, int64_t x_gap, int64_t count, int64_t given, int64_t columns, const char *ids, int64_t ids_gap, \
+        int64_t chosen, const char *labels, int64_t labels_gap, const char *weights, int64_t weights_gap,          \
+        const float *fill, const int64_t *indicator, const double *weight, int64_t width, const double *table,     \
+        int64_t size
+#define TAKEN                                                                                                      \
+    x, x_gap, count, given, columns, ids, ids_gap, chosen, labels, labels_gap, weights, weights_gap, fill,         \
+        indicator, weight, width, table, size
+
+/* Rows from `first` on: as doubles in tile [rows, width], their ids in places [rows, chosen]; adds their loss, and
+   has their slopes and bends [TILE]. Whether each id is below `size`. */
+static int64_t look(GIVEN, int64_t first, int64_t rows, double *tile, int32_t *places, double *loss, double *slopes,
+                    double *bends) {
+    double logits[TILE] = {0}, truth[TILE] = {0}, share[TILE] = {0};
+    int32_t *place = places;
+    (void)count;
+    for (int64_t i = 0; i < rows; i++) {
+        const int32_t *own = (const int32_t *)(ids + (first + i) * ids_gap);
+        for (int64_t c = 0; c < chosen; c++) {
+            if (own[c] < 0 || own[c] >= size) return 0;
+            PREFETCH(table + own[c]);
+            *place++ = own[c];
+        }
+    }
+    load(x + first * x_gap, x_gap, rows, given, columns, width, fill, indicator, tile);
+    product(tile, weight, rows, width, logits);
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t c = 0; c < chosen; c++) logits[i] += table[places[i * chosen + c]];
+        truth[i] = labels[(first + i) * labels_gap];
+        share[i] = weights ? *(const float *)(weights + (first + i) * weights_gap) : 1;
+    }
+    judge(logits, truth, share, loss, slopes, bends);
+    return 1;
+}
+
 /* Add the rows' sums to what is there. 1: done; 0: there was no memory to do so; -1: an id is not below `size`,
    and sums mean nothing.
 
-   x [count, given] float32, ids [count, chosen], labels 0 or 1, weights or NULL: all 1, each with bytes from one row
-   to the next; NaN is missing: its column's fill [given] stands for it, and 1 at its column's indicator [given],
-   unless that is below 0. weight [width], whose place `columns` is the intercept's and whose rest is 0;
-   table [size]; loss [1], gradient [width], hessian [width, width], table_gradient [size], mixed [size, width],
+   loss [1], gradient [width], hessian [width, width], table_gradient [size], mixed [size, width],
    pairs [size, size]. */
-EXPORT int64_t curvature(const char *x, int64_t x_gap, int64_t count, int64_t given, int64_t columns,
-                         const char *ids, int64_t ids_gap, int64_t chosen, const char *labels, int64_t labels_gap,
-                         const char *weights, int64_t weights_gap, const float *fill, const int64_t *indicator,
-                         const double *weight, int64_t width, const double *table, int64_t size, double *loss,
-                         double *gradient, double *hessian, double *table_gradient, double *mixed, double *pairs) {
+EXPORT int64_t curvature(GIVEN, double *loss, double *gradient, double *hessian, double *table_gradient,
+                         double *mixed, double *pairs) {
     double *room = calloc((size_t)(TILE * width * 2), sizeof(double));
     int32_t *places = malloc((size_t)(TILE * (chosen + 1)) * sizeof(int32_t));
     double *tile = room, *scaled = room + TILE * width; /* both [TILE, width] */
-    double logits[TILE], truth[TILE], share[TILE], slopes[TILE], bends[TILE];
+    double slopes[TILE], bends[TILE];
     int64_t done = room && places;
     for (int64_t first = 0; first < count && done == 1; first += TILE) {
         int64_t rows = count - first < TILE ? count - first : TILE;
-        for (int64_t c = 0; c < rows * chosen; c++) {
-            int32_t chose = ((const int32_t *)(ids + (first + c / chosen) * ids_gap))[c % chosen];
-            if (chose < 0 || chose >= size) done = -1;
-            places[c] = chose;
+        if (!look(TAKEN, first, rows, tile, places, loss, slopes, bends)) {
+            done = -1;
+            break;
         }
-        if (done != 1) break;
-        load(x + first * x_gap, x_gap, rows, given, columns, width, fill, indicator, tile);
-        memset(logits, 0, sizeof logits), memset(truth, 0, sizeof truth), memset(share, 0, sizeof share);
-        product(tile, weight, rows, width, logits);
-        for (int64_t i = 0; i < rows; i++) {
-            for (int64_t c = 0; c < chosen; c++) logits[i] += table[places[i * chosen + c]];
-            truth[i] = labels[(first + i) * labels_gap];
-            share[i] = weights ? *(const float *)(weights + (first + i) * weights_gap) : 1;
-        }
-        judge(logits, truth, share, loss, slopes, bends);
         inner(tile, slopes, bends, rows, width, gradient, scaled);
         outer(tile, scaled, rows, columns + 1, width, hessian);
         categories(places, rows, chosen, tile, width, slopes, bends, size, table_gradient, mixed, pairs);
     }
     free(room), free(places);
+    return done;
+}
+
+/* The nearest integer, half to even; |value| <= 2^62. */
+static inline int64_t whole(double value) {
+    double magic = value < 0 ? -0x1p52 : 0x1p52; /* a double as large has no fraction: adding it rounds */
+    if (value < 0x1p52 && value > -0x1p52) value = (value + magic) - magic;
+    return (int64_t)value;
+}
+
+/* Add the rows' sums to what is there; returns as `curvature`.
+
+   sums [3]: of loss, |slope| and bend; gradient [width]; table_gradient [size]: each row's slope times `per`, as an
+   integer. And unless they are NULL, squares [width]: of bend x^2; sizes [size]: of |slope|, likewise as integers.
+   (A row's slope is at most its weight: `per` is such that no sum leaves int64.) */
+EXPORT int64_t slopes(GIVEN, double per, double *sums, double *gradient, int64_t *table_gradient, double *squares,
+                      int64_t *sizes) {
+    double *tile = calloc((size_t)(TILE * width), sizeof(double));
+    int32_t *places = malloc((size_t)(TILE * (chosen + 1)) * sizeof(int32_t));
+    double slopes[TILE], bends[TILE];
+    int64_t done = tile && places;
+    for (int64_t first = 0; first < count && done == 1; first += TILE) {
+        int64_t rows = count - first < TILE ? count - first : TILE;
+        if (!look(TAKEN, first, rows, tile, places, sums, slopes, bends)) {
+            done = -1;
+            break;
+        }
+        weighed(tile, slopes, NULL, rows, width, gradient, NULL);
+        for (int64_t i = 0; i < rows; i++) {
+            const int32_t *own = places + i * chosen;
+            int64_t slope = whole(slopes[i] * per), magnitude = slope < 0 ? -slope : slope;
+            sums[1] += slopes[i] < 0 ? -slopes[i] : slopes[i], sums[2] += bends[i];
+            for (int64_t c = 0; c < chosen; c++) table_gradient[own[c]] += slope;
+            for (int64_t c = 0; sizes && c < chosen; c++) sizes[own[c]] += magnitude;
+        }
+        if (!squares) continue;
+        for (int64_t i = 0; i < rows * width; i++) tile[i] *= tile[i];
+        weighed(tile, bends, NULL, rows, width, squares, NULL);
+    }
+    free(tile), free(places);
     return done;
 }

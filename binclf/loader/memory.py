@@ -47,6 +47,7 @@ class Shape:
     is_weighted: bool
     table: int = 0  # V
     is_curved: bool = False  # whether a solver has their second derivatives
+    weight_bytes: int = 4 * OPTIMISER  # that a solver keeps for each weight
 
     @property
     def row(self) -> int:
@@ -170,4 +171,4 @@ def _weights(shape: Shape, threads: int) -> int:
     """Vectors of all weights; and matrices of them, where there are second derivatives."""
     count = shape.width + shape.table + 1
     matrices = (MATRICES + MATRICES_A_THREAD * threads) * count * count if shape.is_curved else 0
-    return OPTIMISER * 4 * count + 8 * matrices
+    return shape.weight_bytes * count + 8 * matrices

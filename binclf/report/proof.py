@@ -34,6 +34,12 @@ def certificate(training: Mapping[str, Any]) -> str:
             f"The least objective on the training rows is about {found['model_gap']:.1e} lower, and the "
             f"optimum {found['model_errors']:.1e} standard errors away, as the curvature here has it."
         )
+    if found["errors"] is None:
+        return (
+            f"Proven: within {found['gap']:.1e} of the least objective on the training rows. By the "
+            f"curvature seen on the way it is about {found['model_gap']:.1e}, and each coefficient within "
+            f"about {found['model_errors']:.1e} standard errors of the optimum's."
+        )
     proven = "Proven: within" if found["is_proven"] else "By the curvature here, within"
     return (
         f"{proven} {found['gap']:.1e} of the least objective on the training rows; each coefficient within "
@@ -94,7 +100,7 @@ def again(run: artifact.Run) -> Section:
     same = (
         "With the same data, build and kind of processor the weights have the same bits, on any number of "
         "ranks."
-        if training["solver"] == "newton"
+        if training["solver"] in ("newton", "lbfgs")
         else "With the same data the weights are the same up to rounding, on any number of ranks."
     )
     made = f"binclf {run.record['binclf']}, Python {platform.python_version()}, NumPy {np.__version__}"

@@ -46,20 +46,28 @@ class Terms:
     @classmethod
     def of(cls, features: Features) -> Terms:
         """From what was learnt of the columns."""
-        x = np.ones(features.width)
-        for place, column in enumerate(features.numeric):
-            ends = [column.low, column.high]
-            if column.is_log1p:
-                ends = [float(np.sign(end) * np.log1p(abs(end))) for end in ends]
-            furthest = max(abs(end - column.centre) for end in [*ends, column.fill])
-            # the centre is subtracted as float32 holds it
-            x[place] = (furthest + abs(column.centre) * 2.0**-23) / column.scale
-        # levels are one to a column; in a bucket, a row's columns may come together
-        times = max(sum(column.is_hashed for column in features.categorical), 1)
-        table = np.full(features.table_size, float(times))
-        magnitudes = np.concatenate([x * (1 + 1e-4) + 1e-30, table, [1.0]])
+        table = np.full(features.table_size, float(times_of(features)))
+        magnitudes = np.concatenate([furthest(features), table, [1.0]])
         places = slice(features.width, features.width + features.table_size)
         return cls(magnitudes, places, len(features.categorical))
+
+
+def furthest(features: Features) -> F64:
+    """The largest magnitude of each column of x in any row of train, float64 [F]."""
+    x = np.ones(features.width)
+    for place, column in enumerate(features.numeric):
+        ends = [column.low, column.high]
+        if column.is_log1p:
+            ends = [float(np.sign(end) * np.log1p(abs(end))) for end in ends]
+        most = max(abs(end - column.centre) for end in [*ends, column.fill])
+        # the centre is subtracted as float32 holds it
+        x[place] = (most + abs(column.centre) * 2.0**-23) / column.scale
+    return x * (1 + 1e-4) + 1e-30
+
+
+def times_of(features: Features) -> int:
+    """How often a row may have one place: levels are one to a column; in a bucket, columns may meet."""
+    return max(sum(column.is_hashed for column in features.categorical), 1)
 
 
 def blocks_of(group_rows: Sequence[int], least: int) -> list[range]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from binclf.solvers.blocks import Reducer, Sums
 from binclf.solvers.quadratic import Model, Penalty
+from binclf.world import World
 
 F64 = npt.NDArray[np.float64]
 
@@ -37,10 +38,7 @@ class Descent:
     def __init__(self, reducer: Reducer, penalty: Penalty) -> None:
         """Of an objective: the mean log-loss over the reducer's rows, and a penalty."""
         self.reducer, self.penalty = reducer, penalty
-        rows = reducer.store.source.group_rows
-        largest = max((sum(rows[group] for group in block) for block in reducer.blocks), default=0)
-        # of n numbers that are added one after the other, some sqrt(n) roundings are left
-        self._rounding = EPSILON * math.sqrt(64 + largest)
+        self._rounding = rounding_of(reducer.blocks, reducer.store.source.group_rows)
 
     def at(self, point: F64, blocks: Sequence[range] | None = None) -> State:
         """What is known at a point; of some blocks only, if they are named."""
@@ -69,7 +67,18 @@ class Descent:
         return self._rounding * abs(state.objective)
 
     def agreed(self, values: Sequence[float] | F64) -> F64:
-        """Rank 0's: another kind of processor may round otherwise, and decide otherwise."""
-        own = np.asarray(values, dtype=np.float64)
-        world = self.reducer.world
-        return world.sum_floats(own if world.rank == 0 else np.zeros_like(own))
+        """Rank 0's."""
+        return agreed(self.reducer.world, values)
+
+
+def agreed(world: World, values: Sequence[float] | F64) -> F64:
+    """Rank 0's: another kind of processor may round otherwise, and decide otherwise."""
+    own = np.asarray(values, dtype=np.float64)
+    return world.sum_floats(own if world.rank == 0 else np.zeros_like(own))
+
+
+def rounding_of(blocks: Sequence[range], group_rows: Sequence[int]) -> float:
+    """The share of a sum over rows, added up by blocks of row groups, that says nothing."""
+    largest = max((sum(group_rows[group] for group in block) for block in blocks), default=0)
+    # of n numbers that are added one after the other, some sqrt(n) roundings are left
+    return EPSILON * math.sqrt(64 + largest)

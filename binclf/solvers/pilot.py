@@ -123,7 +123,7 @@ def pilot_of(
     """
     source, settings = store.source, config.train
     roles, numbers = source.how.roles, len(source.how.roles.numeric)
-    if settings.asked == "minibatch" or settings.class_weight != "none":  # decoded rows weigh otherwise
+    if "newton" not in settings.able or settings.class_weight != "none":  # decoded rows weigh otherwise
         return None
     if roles.categorical or numbers > MOST_COLUMNS:
         return None

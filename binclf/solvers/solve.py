@@ -5,37 +5,38 @@ from __future__ import annotations
 from dataclasses import replace
 
 from binclf.loader.process import Peak
-from binclf.solvers import penalties
+from binclf.solvers import lbfgs, penalties
+from binclf.solvers.choice import Choice
 from binclf.solvers.distance import judged
 from binclf.solvers.problem import Problem, Solution
 from binclf.storage import Place
 from binclf.world import World
 
 
-def solved(
-    name: str, problem: Problem, world: World, checkpoints: Place | None, peak: Peak, lacking: str
-) -> Solution:
+def solved(choice: Choice, problem: Problem, world: World, checkpoints: Place | None, peak: Peak) -> Solution:
     """The weights, and how far they are from the optimum; torch is imported for the solver that needs it.
 
     The same on all ranks, which must all ask.
 
     Args:
-        name: of the solver.
+        choice: the solver.
         problem: stores with features attached.
         world: the ranks.
         checkpoints: folder for rank 0's checkpoints, or None.
         peak: of memory, beside which torch's own is not counted.
-        lacking: why the distance from the optimum is not to be known; empty: it is.
     """
-    if name == "newton":
+    if choice.name == "newton":
         return _by_newton(problem, world, checkpoints)
+    if choice.name == "lbfgs":
+        found = lbfgs.fit(problem, world, pairs=choice.pairs, checkpoints=checkpoints)
+        return found if choice.lacking else judged(found, problem, world, "")  # its own bound is there anyway
     with peak.apart():  # 330 MB of torch's own
         import torch
 
         from binclf.solvers import minibatch
 
         world.parallel(torch.nn.Linear(1, 1).to(world.device))  # what DDP imports when it is first used
-    return judged(minibatch.fit(problem, world, checkpoints=checkpoints), problem, world, lacking)
+    return judged(minibatch.fit(problem, world, checkpoints=checkpoints), problem, world, choice.lacking)
 
 
 def _by_newton(problem: Problem, world: World, checkpoints: Place | None) -> Solution:

@@ -87,7 +87,21 @@ def failed(found: Fit, problem: Problem, reducer: Reducer) -> str:
             "other. Set train.l2 above 0."
         )
     furthest = int(np.argmax(np.abs(found.model.point[:-1]) * reducer.terms.magnitudes[:-1]))
+    return grows(len(found.history), furthest, problem)
+
+
+def one_sided(places: npt.NDArray[np.bool_], problem: Problem) -> str:
+    """There is no optimum, as rows of some places of the table, bool [V], are of one class."""
+    first = name_of(problem.features.width + int(np.argmax(places)), problem)
     return (
-        f"no optimum in {len(found.history)} passes: the weight of {name_of(furthest, problem)} "
-        "grows without end, as it tells classes apart. Set train.l2 above 0, or list it in data.exclude."
+        f"no optimum: all rows of {int(places.sum()):,} levels or buckets, the first of them in {first}, are "
+        "of one class, so their weights grow without end. Set train.l2 above 0."
+    )
+
+
+def grows(passes: int, place: int, problem: Problem) -> str:
+    """There is no optimum, as a weight grows and grows."""
+    return (
+        f"no optimum in {passes} passes: the weight of {name_of(place, problem)} grows without end, as it "
+        "tells classes apart. Set train.l2 above 0, or list it in data.exclude."
     )

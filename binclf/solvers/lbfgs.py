@@ -1,0 +1,250 @@
+"""The optimum of up to millions of weights, by L-BFGS; with l1, by its orthant-wise form (OWL-QN).
+
+Each pass over the rows gives loss and gradient (`slopes`), the same integers on any number of ranks; all
+ranks then do the same with them, and whatever a processor might round otherwise is rank 0's. So all have
+the same bits.
+
+The first pass, at the base rate, gives the Hessian's diagonal, too, and weights are measured in its units
+(`scaling`). With l1 the pairs speak of those weights alone that are not nought, or leave it now.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from binclf.errors import DataError
+from binclf.objective import l2_of
+from binclf.solvers import checkpoint
+from binclf.solvers.bound import Bound, estimate, gap_of
+from binclf.solvers.checkpoint import Checkpoint
+from binclf.solvers.descent import agreed
+from binclf.solvers.pace import SLOW_SECONDS
+from binclf.solvers.pairs import Pairs, Way
+from binclf.solvers.point import weights_of
+from binclf.solvers.problem import Problem, Solution
+from binclf.solvers.quadratic import one_thread
+from binclf.solvers.scaling import Scaling, scaling_of
+from binclf.solvers.slopes import Slopes, Totals, workers
+from binclf.solvers.surface import Elastic, State, Surface
+from binclf.solvers.verdict import CERTAIN, base_loss, base_point, grows, one_sided
+from binclf.storage import Place
+from binclf.world import World
+
+log = logging.getLogger(__name__)
+
+F64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+MOST_PAIRS, LEAST_PAIRS = 10, 3
+MOST_PASSES = 2000
+NEAR = 1e-3  # of train.tolerance: so near the least objective, where that can be proven
+STALE = 50  # steps without a gradient that is shorter: what is left is rounding
+VECTORS, COPIES = 12, 3  # of float64, beside the threads' tables; and those that a checkpoint copies
+
+
+def weight_bytes(pairs: int, table: int) -> int:
+    """Of memory for each weight, with so many pairs and places of the table."""
+    return 8 * (VECTORS + COPIES + workers(table)) + 16 * pairs  # a checkpoint copies pairs, too
+
+
+def fit(
+    problem: Problem, world: World, *, pairs: int = MOST_PAIRS, checkpoints: Place | None = None
+) -> Solution:
+    """Fit the weights; going on from the newest checkpoint if there is one.
+
+    Args:
+        problem: stores with features attached; the same on all ranks.
+        world: the ranks.
+        pairs: of steps, that are remembered.
+        checkpoints: folder for rank 0's checkpoints, or None.
+
+    Raises:
+        DataError: classes can be told apart without fault and nothing bounds the weights.
+    """
+    run = _Lbfgs(problem, world, pairs, checkpoints)
+    state, bound = run.go()
+    penalty, passes, rows = run.surface.penalty, run.surface.passes, problem.train.source.rows
+    record = {
+        "solver": "lbfgs", "l2": penalty.l2, "l1": penalty.l1, "pairs": run.pairs.most, "passes": passes,
+        "history": run.history, "train_loss": state.loss, "objective": state.objective,
+        "certificate": bound.as_json(),
+    }  # fmt: skip
+    receipt = {"passes": passes, "rows_seen": passes * rows, "each_row_once_a_pass": True}
+    return Solution(weights_of(state.point, problem.features.width), record, receipt)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What follows from a point."""
+
+    scaled: F64  # [p], the steepest slope in units of the diagonal's
+    free: Mask | None  # [p], weights that move; None: all
+    way: Way
+    bound: Bound
+
+
+class _Lbfgs:
+    """One fit on one rank."""
+
+    def __init__(self, problem: Problem, world: World, pairs: int, checkpoints: Place | None) -> None:
+        settings, slopes = problem.settings, Slopes(problem.train, problem.features, problem.weight, world)
+        self.problem, self.world, self.checkpoints = problem, world, checkpoints
+        self.surface = Surface(slopes, Elastic(settings.l1, l2_of(settings.l2, problem.weight)))
+        self.pairs = Pairs(pairs, slopes.size)
+        self.scaling = Scaling(np.ones(slopes.size), world)
+        self.tolerance = math.sqrt(settings.tolerance)  # standard errors
+        self.history: list[dict[str, float]] = []
+        self.shortest = sys.float_info.max  # square of a gradient's length
+        self.stale = 0  # steps since then
+        self.kept = self.told = time.monotonic()
+
+    def go(self) -> tuple[State, Bound]:
+        """The optimum, and how near it is."""
+        state = self._resumed() or self._begun()
+        while True:
+            self._keep(state)
+            found = self._look(state)
+            if self._is_done(found):
+                break
+            after = self.surface.search(state, *self._start(state, found))
+            if after is not None:
+                scaling = self.scaling
+                self.pairs.add(
+                    scaling.of_step(after.point - state.point), scaling.of_slope(after.slope - state.slope)
+                )
+                state = after
+            elif self.pairs.held:
+                self.pairs.clear()  # what they say leads nowhere
+            else:
+                break  # no float is better
+        return self._ended(state, found)
+
+    def _begun(self) -> State:
+        """At the base rate."""
+        state, first = self.surface.first(base_point(self.problem))
+        penalty = self.surface.penalty
+        if first.one_sided.any() and not (penalty.l1 or penalty.l2):
+            raise DataError(one_sided(first.one_sided, self.problem))
+        bends = first.diagonal / state.totals.weight
+        bends[:-1] += penalty.l2
+        self.scaling = scaling_of(self.problem, self.surface, np.sqrt(np.where(bends > 0, bends, 1.0)))
+        return state
+
+    def _look(self, state: State) -> _Look:
+        """Where to go from a point, and how far that is; told, if the point is a new one."""
+        penalty = self.surface.penalty
+        steep = penalty.steepest(state.point, state.slope)
+        free = (state.point != 0) | (steep != 0) if penalty.l1 else None
+        scaled = self.scaling.of_slope(steep)
+        way = self.pairs.way(scaled, free)
+        numbers = agreed(self.world, [*way.shares, way.square, way.least, _length(steep[:-1]), steep[-1]])
+        way = Way(numbers[:-4], *numbers[-4:-2].tolist())
+        bound = self._bound(state, way, (float(numbers[-2]), abs(float(numbers[-1]))))
+        if not self.history or self.history[-1]["passes"] < self.surface.passes:
+            self._tell(state, bound, way)
+        return _Look(scaled, free, way, bound)
+
+    def _bound(self, state: State, way: Way, lengths: tuple[float, float]) -> Bound:
+        model_gap, model_errors = estimate(way.square, way.least, state.totals.weight)
+        longest, l2 = self.surface.slopes.longest, self.surface.penalty.l2
+        gap = gap_of(state.totals, lengths, longest, l2)
+        weights_gap = gap_of(state.totals, (lengths[0], 0.0), longest, l2)
+        return Bound(*lengths, gap, weights_gap or 0.0, model_gap, model_errors)
+
+    def _tell(self, state: State, bound: Bound, way: Way) -> None:
+        """A point to the record and the log."""
+        self.stale = 0 if way.square < self.shortest else self.stale + 1
+        self.shortest = min(self.shortest, way.square)
+        passes, known = self.surface.passes, {"objective": state.objective, "train_loss": state.loss}
+        self.history.append({**known, "model_gap": bound.model_gap, "passes": passes})
+        if self.world.rank == 0:
+            is_slow = time.monotonic() - self.told > SLOW_SECONDS  # who waits wants to know
+            level = logging.INFO if is_slow else logging.DEBUG
+            log.log(level, "pass %d: train loss %.9f, %s", passes, state.loss, bound.told())
+            self.told = time.monotonic() if is_slow else self.told
+
+    def _is_done(self, found: _Look) -> bool:
+        is_near = self.tolerance > 0 and found.bound.model_errors <= self.tolerance
+        # a penalty alone may bend where no step has looked; the intercept is put right at the end
+        is_near &= found.bound.weights_gap <= NEAR * self.problem.settings.tolerance
+        is_over = self.surface.passes >= MOST_PASSES or self.stale >= STALE
+        return is_near or is_over or not found.way.square
+
+    def _start(self, state: State, found: _Look) -> tuple[F64, float]:
+        """The way, float64 [p], and the share of it that is tried first."""
+        way = self.scaling.way(self.pairs.along(found.way.shares, found.scaled))
+        if found.free is not None:
+            way[~found.free] = 0.0
+            weights = way[:-1]  # one that is nought leaves it down its slope, or stays
+            weights[(state.point[:-1] == 0) & (weights * found.scaled[:-1] > 0)] = 0.0
+        return way, 1.0 if self.pairs.held else self.scaling.cautious
+
+    def _ended(self, state: State, found: _Look) -> tuple[State, Bound]:
+        """The last point, its intercept put right if that tells more, and what is known there."""
+        penalty, bound = self.surface.penalty, found.bound
+        bend = state.totals.bend / state.totals.weight
+        if bound.gap is not None and bound.weights_gap < bound.gap / 2 and bend > 0:
+            there = state.point.copy()
+            there[-1] -= float(agreed(self.world, [state.slope[-1] / bend])[0])
+            after = self.surface.at(there)
+            steep = penalty.steepest(after.point, after.slope)
+            lengths = agreed(self.world, [_length(steep[:-1]), abs(steep[-1])])
+            nearer = self._bound(after, found.way, (float(lengths[0]), float(lengths[1])))
+            state, bound = (after, nearer) if (nearer.gap or 0.0) < bound.gap else (state, bound)
+        if not (penalty.l1 or penalty.l2) and state.loss < CERTAIN * base_loss(self.problem):
+            furthest = int(np.argmax(np.abs(state.point[:-1])))
+            raise DataError(grows(self.surface.passes, furthest, self.problem))
+        if self.world.rank == 0:
+            passes = self.surface.passes
+            log.info("%d passes: train loss %.9f, %s", passes, state.loss, bound.told())
+            if bound.model_errors > self.tolerance > 0:
+                log.warning("it stopped before train.tolerance, as no float is better or passes are many")
+        return state, bound
+
+    def _keep(self, state: State) -> None:
+        """A checkpoint, from which the same steps follow, if the last is old enough."""
+        is_due = time.monotonic() - self.kept >= self.problem.settings.checkpoint_seconds
+        if self.checkpoints is None or self.world.rank or not is_due:
+            return
+        arrays = {
+            "point": state.point,
+            "slope": state.slope,
+            "scale": self.scaling.scale,
+            **self.pairs.arrays(),
+        }
+        record: dict[str, Any] = {
+            "solver": "lbfgs", "history": self.history, "passes": self.surface.passes, "stale": self.stale,
+            "objective": state.objective, "totals": asdict(state.totals), "shortest": self.shortest,
+            **self.pairs.as_json(),
+        }  # fmt: skip
+        checkpoint.write(self.checkpoints, Checkpoint(self.surface.passes, 0, arrays, record))
+        self.kept = time.monotonic()
+
+    def _resumed(self) -> State | None:
+        """Where the newest checkpoint was written; every rank reads the same file."""
+        found = None if self.checkpoints is None else checkpoint.seen_by_all(self.checkpoints, self.world)
+        if found is None:
+            return None
+        record, arrays = found.record, found.arrays
+        self.pairs = Pairs.again(record, arrays, self.surface.slopes.size)
+        self.scaling, self.history = (
+            scaling_of(self.problem, self.surface, np.array(arrays["scale"])),
+            list(record["history"]),
+        )
+        self.shortest, self.stale = record["shortest"], record["stale"]
+        self.surface.passes = record["passes"]
+        totals = Totals(**record["totals"])
+        return State(np.array(arrays["point"]), np.array(arrays["slope"]), record["objective"], totals)
+
+
+def _length(vector: F64) -> float:
+    with one_thread():
+        return float(np.sqrt(vector @ vector))
