@@ -362,7 +362,9 @@ def test_a_model_without_a_threshold_never_says_yes(run_without_clocks: Run, tmp
 
 def small(folder: Path, columns: dict[str, Any], **features: Any) -> Run:
     rows = len(next(iter(columns.values())))
-    return train(folder, pa.table({**columns, "label": [True, False] * (rows // 2)}), **features)
+    return train(
+        folder, pa.table({**columns, "label": [True, False, False, True, True] * (rows // 5)}), **features
+    )
 
 
 def test_hashed_columns_are_refused_by_name(tmp_path: Path) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 
-from binclf import artifact
+from binclf import artifact, commit
 from binclf.config import Config
 from binclf.errors import DataError
 from binclf.features import Roles, roles
@@ -54,7 +53,9 @@ def beside_training(run: artifact.Run, places: Sequence[RowGroup], sizes: Sequen
     content, data = run.contents.get(ALONE), run.config.data
     if content is None or data.on_leak == "ignore" or not places:
         return []
-    before = {own.column: own.area for own in Looked.from_json(json.loads(content)).columns}
+    before = {
+        own.column: own.area for own in Looked.from_json(commit.parse_json(content, run.path / ALONE)).columns
+    }
     features = run.features
     used = Roles(tuple(c.column for c in features.numeric), tuple(c.column for c in features.categorical))
     try:

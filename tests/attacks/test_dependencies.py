@@ -46,4 +46,4 @@ def test_results_of_flows_are_json() -> None:
             if said.get("persist_result") == "True":
                 kept += 1
                 assert said.get("result_serializer") == "'json'", f"{path.name}: {ast.unparse(node)}"
-    assert kept >= 4
+    assert kept >= 2  # of tasks and of flows, each in one place
