@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from binclf.registry import page_of
+from binclf.registry import is_address, page_of
 from binclf.report import card_with_pictures, history
 from binclf.report.text import markdown
 from binclf.storage import place_of
@@ -21,6 +21,15 @@ MLFLOW_PAGES = "BINCLF_MLFLOW_URL"  # where MLflow's pages of a registry in a fi
 def key_of(name: str, what: str) -> str:
     """An artifact's key: Prefect takes lower-case letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", f"{name}-{what}".lower()).strip("-")
+
+
+def last_of(path: str) -> str:
+    """The last name in a path or URI; an address of a model as it is.
+
+    >>> last_of("/data/runs/churn-1/"), last_of("s3://b/new"), last_of("models:/churn/3")
+    ('churn-1', 'new', 'models:/churn/3')
+    """
+    return path if is_address(path) else path.rstrip("/").rpartition("/")[2]
 
 
 def show_run(name: str, store: str, summary: dict[str, Any]) -> None:
@@ -39,7 +48,7 @@ def show_run(name: str, store: str, summary: dict[str, Any]) -> None:
 
 def links(summary: dict[str, Any]) -> str:
     """Where the rest is: an address where it is served, else a path, which no browser opens from here."""
-    folder = summary["run"].rstrip("/").rpartition("/")[2]
+    folder = last_of(summary["run"])
     served = os.environ.get(PAGES, "").rstrip("/")
     report = f"[report.html]({served}/{folder}/report.html)" if served else f"`{summary['report']}`"
     lines = ["## Where it is", "", f"- Run directory: `{summary['run']}`", f"- Report: {report}"]
@@ -66,7 +75,8 @@ def receipt_of(receipt: dict[str, Any]) -> str:
     drift = receipt.get("drift")
     told = {key: value for key, value in receipt.items() if key != "drift"}
     told["skewed"] = ", ".join(markdown(skew["column"]) for skew in receipt["skewed"]) or "none"
-    table = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in told.items())
+    rows = {key.replace("_", " "): f"{v:,}" if isinstance(v, int) else v for key, v in told.items()}
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     text = f"# {receipt['rows']:,} rows scored by `{receipt['model']}`\n\n| | |\n|---|---|\n{table}\n"
     text += "".join(f"\n- skew: column {markdown(skew['words'], 400)}" for skew in receipt["skewed"])
     return text + (f"\n\nDrift: {drift['sentence']}\n".replace("<", "\\<") if drift else "")

@@ -17,7 +17,7 @@ from prefect.runtime import flow_run as present
 from binclf.backtest import backtest as judged
 from binclf.registry import open_run
 from flows import command
-from flows.artifacts import key_of
+from flows.artifacts import key_of, last_of
 from flows.flow import FLOW
 from flows.forms import Given, Period
 from flows.retries import SAFE
@@ -35,7 +35,7 @@ def judge(model: str, scored: str, labels: str, by: str, registry: str) -> dict[
 def named() -> str:
     """The name of the present flow run: its model, its labels, and who asked."""
     given = present.parameters
-    return f"{given['model']} against {given['labels'].rstrip('/').rpartition('/')[2]} ({trigger()})"
+    return f"{last_of(given['model'])} against {last_of(given['labels'])} ({trigger()})"
 
 
 @flow(name="backtest", flow_run_name=named, **FLOW)

@@ -41,9 +41,9 @@ def named() -> str:
 @flow(name="nightly", flow_run_name=named, **FLOW)
 def nightly(
     name: Name,
-    data: Data,
     source: Given,
     output: Given,
+    data: Data,
     retraining: Retraining = Retraining(),  # noqa: B008 - frozen
     advanced: Advanced = Advanced(),  # noqa: B008
 ) -> dict[str, Any]:
@@ -51,9 +51,9 @@ def nightly(
 
     Args:
         name: The model's name: a-z, 0-9, '.', '_' and '-', at most 64.
-        data: Which Parquet to learn from, and what its columns are for.
         source: The Parquet to score: a file, a directory or a glob; a path or a URI.
         output: Directory for the scored files; what it has already of this model is left as it is.
+        data: Which Parquet to learn from, and what its columns are for.
         retraining: When the champion is retrained; the defaults: once a week, and for each new file.
         advanced: All other settings; each default is a good one.
     """

@@ -24,7 +24,7 @@ from binclf.retrain import alone, register, summary
 from binclf.stages import When
 from binclf.storage import place_of
 from flows import command, events, parts
-from flows.artifacts import show_run
+from flows.artifacts import last_of, show_run
 from flows.flow import FLOW
 from flows.forms import Advanced, Hours, config_of, parameters_of
 from flows.retries import ONCE, SAFE
@@ -101,7 +101,7 @@ def named() -> str:
     """The name of the present flow run: its model, its data, and who asked."""
     given = present.parameters
     data = given["data"] if isinstance(given["data"], dict) else given["data"].model_dump()
-    return f"{given['name']} of {data['path'].rstrip('/').rpartition('/')[2]} ({trigger()})"
+    return f"{given['name']} of {last_of(data['path'])} ({trigger()})"
 
 
 @flow(name="retrain", flow_run_name=named, task_runner=runner(), **FLOW)

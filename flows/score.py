@@ -24,7 +24,7 @@ from binclf.profile import Watch
 from binclf.registry import open_run
 from binclf.score import conclude
 from flows import command, events
-from flows.artifacts import show_scores
+from flows.artifacts import last_of, show_scores
 from flows.flow import FLOW
 from flows.forms import Given, Parts, ScoreSettings
 from flows.parts import PART
@@ -111,7 +111,7 @@ def score_in_parts(name: str, shares: int, *job: Any) -> dict[str, Any]:  # noqa
 def named() -> str:
     """The name of the present flow run: its model, its data, and who asked."""
     given = present.parameters
-    return f"{given['model']} on {given['source'].rstrip('/').rpartition('/')[2]} ({trigger()})"
+    return f"{last_of(given['model'])} on {last_of(given['source'])} ({trigger()})"
 
 
 @flow(name="score", flow_run_name=named, task_runner=runner(), **FLOW)

@@ -105,7 +105,8 @@ class Stage:
     """
 
     def __init__(self, name: str, stage: str) -> None:
-        self.stage, self.latest = stage, (0.0, f"{stage}: begun")
+        self.stage, self.begun = stage, f"{stage}: begun"
+        self.latest = (0.0, self.begun)
         self.key = key_of(name, stage)
         self.id: UUID | None = None
         self.news, self.over = threading.Event(), threading.Event()
@@ -125,7 +126,8 @@ class Stage:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         share, words = self.latest
-        self.latest = (1.0, words) if kind is None else (share, f"{words} (stopped: {kind.__name__})")
+        ended = f"{self.stage}: done" if words == self.begun else words
+        self.latest = (1.0, ended) if kind is None else (share, f"{words} (stopped: {kind.__name__})")
         self.over.set()
         self.news.set()
         self.thread.join(timeout=10)  # without a server it may take minutes
@@ -148,6 +150,8 @@ def trigger() -> str:
         return "by a flow"
     if "auto-scheduled" in (flow_run.tags or []):
         return f"{deployment.name}, on schedule"
+    if deployment.name == "by-hand":
+        return "by hand"
     return f"{deployment.name}, by hand" if deployment.name else "from a shell"
 
 

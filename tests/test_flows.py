@@ -222,7 +222,11 @@ def test_the_run_says_what_it_was_of_and_how_it_ended(summary: dict[str, Any]) -
 
 
 def test_each_stage_has_a_progress_artifact_with_rows_and_loss(summary: dict[str, Any]) -> None:
-    for stage, words in (("split", "1,031 of 1,031 rows"), ("train", "train loss"), ("evaluate", "begun")):
+    for stage, words in (
+        ("split", "1,031 of 1,031 rows"),
+        ("train", "train loss"),
+        ("evaluate", "evaluate: done"),
+    ):
         (shown,) = artifacts(f"small-{stage}")
         assert (shown.type, shown.data) == ("progress", 100.0)
         assert words in shown.description
@@ -318,8 +322,9 @@ def test_the_score_flow_scores_every_row_and_shows_its_receipt(
     receipt = score(summary["run"], config.data.path, str(tmp_path / "scored"))
     assert (receipt["files"], receipt["rows"], receipt["scored_before"]) == (5, 1031, 0)
     assert len(list((tmp_path / "scored").glob("*.parquet"))) == 5
+    assert latest_run("score").name == f"{Path(summary['run']).name} on data (from a shell)"
     shown = artifacts("score-receipt")[-1]
-    assert "| rows | 1031 |" in shown.data
+    assert "| rows | 1,031 |" in shown.data
     assert Path(summary["run"]).name in shown.description
     (progress,) = artifacts("small-score")
     assert progress.description == "score: 1,031 of 1,031 rows"

@@ -183,7 +183,7 @@ def test_the_form_of_a_night_asks_first_what_is_scored_and_passes_on_when_to_ret
     schema = parameter_schema(nightly).model_dump_for_openapi()
     fields = schema["properties"]
     order = sorted(fields, key=lambda key: fields[key]["position"])
-    assert order == ["name", "data", "source", "output", "retraining", "advanced"]
+    assert order == ["name", "source", "output", "data", "retraining", "advanced"]
     assert schema["required"] == order[:4]
     asked = schema["definitions"]["Retraining"]["properties"]
     assert list(asked) == ["days", "new_files", "when"]

@@ -133,7 +133,7 @@ def test_what_was_seen_under_another_name_is_nothing_new_and_copies_count_once(
     champion: artifact.Run, config: Config
 ) -> None:
     data = Path(config.data.path)
-    shutil.copy(data / "0.parquet", data / "00-copy.parquet")
+    shutil.copy(data / "0.parquet", data / "-copy.parquet")
     shutil.copy(data / "0.parquet", data / "9-copy.parquet")
     assert worth(champion, config).reason == NOTHING
     shutil.copy(add(config, "new.parquet", table(3000, 7)), data / "new-copy.parquet")
