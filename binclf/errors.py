@@ -15,7 +15,8 @@ The number is the exit code of the command; 70 is our own fault, 130 and 143 are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 SHOWN = 20  # problems that one message lists
@@ -84,6 +85,25 @@ def together(problems: Sequence[BinclfError]) -> BinclfError:
     return (DataError if of_data else type(problems[0]))("\n".join(lines))
 
 
+@contextmanager
+def reading_back(file: object, remedy: str, *others: type[Exception]) -> Iterator[None]:
+    """While a block makes something of JSON that binclf once wrote: a missing key, another type, are told.
+
+    Args:
+        file: its name.
+        remedy: what to do.
+        others: errors that say the same there, beside KeyError and TypeError.
+
+    Raises:
+        ArtifactError: the block met one of these.
+    """
+    kinds: tuple[type[Exception], ...] = (KeyError, TypeError, *others)
+    try:
+        yield
+    except kinds as error:
+        raise ArtifactError(f"{file} is of another version or was edited ({error!r}): {remedy}.") from error
+
+
 KINDS: dict[str, type[BinclfError]] = {
     kind.__name__: kind
     for kind in (ConfigError, DataError, DamageError, ArtifactError, StorageError, RankError, BusyError)
@@ -100,5 +120,6 @@ __all__ = [
     "DataError",
     "RankError",
     "StorageError",
+    "reading_back",
     "together",
 ]

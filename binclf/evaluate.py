@@ -19,7 +19,7 @@ from binclf.labelled import Needed, refuse_unlabelled
 from binclf.loader.process import Peak
 from binclf.metrics import choose, pictures
 from binclf.parquet import find, footers
-from binclf.scored import RowGroup, row_groups, total_weight, unlabelled_rows
+from binclf.scored import places_of, row_groups, total_weight, unlabelled_rows
 from binclf.split import PART_NAMES, Split
 from binclf.storage import Place
 from binclf.world import Lone, World
@@ -107,7 +107,7 @@ def evaluate(path: str | Place | artifact.Run, data: str | Place | None = None) 
         model.check(foot.columns, foot.relative)
         if problems := needed.lacking(foot.columns, foot.relative, "evaluation"):
             raise together(problems)
-    places = [RowGroup(f.path, f.relative, g, "", f.stamp) for f in feet for g in range(len(f.groups))]
+    places = places_of(feet)
     unlabelled = unlabelled_rows(places, split.label)
     refuse_unlabelled(run.config, unlabelled, str(data))
     total = total_weight(places, needed.weight) if needed.weight else 0.0

@@ -11,15 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from binclf.config import Train, parse
+from binclf.config import Config, Train, parse
 from binclf.features import Features
-from binclf.loader import HeldRows, StreamedRows
+from binclf.loader import HeldRows, Source, StreamedRows
 from binclf.solvers import blocks, newton
 from binclf.solvers.blocks import Sums
 from binclf.solvers.exact import ExactSum
 from binclf.solvers.problem import Problem, Solution
+from binclf.split import ensure
+from binclf.train import learn_features
 from binclf.world import World
-from tests.trained import Alone, people, stores, whole, write
+from tests.trained import Alone, decoding, people, stores, whole, write
 
 ALONE: Any = Alone()
 PEOPLE: dict[str, Any] = {"categorical": ["code"], "log1p": ["income"]}
@@ -45,6 +47,17 @@ def problem_of(store: Any, features: Features, rows: Any, **train: Any) -> Probl
         base_rate=float((w * y).sum() / w.sum()),
         settings=Train(**{"solver": "newton", "device": "cpu", **train}),
     )
+
+
+def problem_on(world: World, config: Config) -> Problem:
+    """The problem of a whole config as a rank has it, with its rows in memory."""
+    split = ensure(config)
+    how = decoding(config, split)
+    store = HeldRows(Source(split.parts["train"], how))
+    features = learn_features(world, config, how, split, store)
+    store.attach(features)
+    store.fill(range(len(store.source.group_rows)))
+    return Problem(store, None, features, split.weight("train"), split.base_rate("train"), config.train)
 
 
 def made(

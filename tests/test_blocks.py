@@ -10,16 +10,13 @@ import numpy as np
 import pytest
 
 from binclf.config import Config, Train
-from binclf.loader import HeldRows, Source
+from binclf.loader import HeldRows
 from binclf.solvers import blocks, newton, sample
 from binclf.solvers.blocks import Reducer, blocks_of
-from binclf.solvers.problem import Problem
 from binclf.split import ensure
-from binclf.train import learn_features
 from binclf.world import join
-from tests.optimum import ALONE, Floats, design_of, digest, problem_of, streamed, sums_at
+from tests.optimum import ALONE, Floats, design_of, digest, problem_of, problem_on, streamed, sums_at
 from tests.ranks import run, small_job
-from tests.trained import decoding
 
 pytestmark = pytest.mark.usefixtures("many_blocks")
 
@@ -40,14 +37,7 @@ def on_a_rank(config: Config, exact: bool) -> str:
     if not exact:
         blocks.ExactSum = Floats  # type: ignore[attr-defined]
     with join("cpu") as world:
-        split = ensure(config)
-        how = decoding(config, split)
-        store = HeldRows(Source(split.parts["train"], how))
-        features = learn_features(world, config, how, split, store)
-        store.attach(features)
-        store.fill(range(len(store.source.group_rows)))
-        task = Problem(store, None, features, split.weight("train"), split.base_rate("train"), config.train)
-        return digest(newton.fit(task, world))
+        return digest(newton.fit(problem_on(world, config), world))
 
 
 @pytest.mark.slow

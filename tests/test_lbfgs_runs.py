@@ -13,16 +13,13 @@ import pytest
 
 from binclf.config import Config, Train, parse
 from binclf.errors import DataError
-from binclf.loader import HeldRows, Source
 from binclf.retrain import retrain
 from binclf.solvers import blocks, checkpoint, lbfgs, slopes
-from binclf.solvers.problem import Problem
 from binclf.split import ensure
-from binclf.train import learn_features
 from binclf.world import join
-from tests.optimum import ALONE, Floats, digest, problem_of, streamed
+from tests.optimum import ALONE, Floats, digest, problem_of, problem_on, streamed
 from tests.ranks import run, small_job
-from tests.trained import decoding, on_disk, people, settings, write
+from tests.trained import on_disk, people, settings, write
 
 HASHED: dict[str, Any] = {"max_levels": 2, "hash_bits": 8}
 
@@ -45,14 +42,7 @@ def on_a_rank(config: Config, exact: bool) -> str:
     if not exact:
         slopes.ExactSum = Floats  # type: ignore[attr-defined]
     with join("cpu") as world:
-        split = ensure(config)
-        how = decoding(config, split)
-        store = HeldRows(Source(split.parts["train"], how))
-        features = learn_features(world, config, how, split, store)
-        store.attach(features)
-        store.fill(range(len(store.source.group_rows)))
-        task = Problem(store, None, features, split.weight("train"), split.base_rate("train"), config.train)
-        return digest(lbfgs.fit(task, world))
+        return digest(lbfgs.fit(problem_on(world, config), world))
 
 
 @pytest.mark.slow

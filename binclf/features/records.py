@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
-from binclf.errors import ArtifactError
+from binclf.errors import ArtifactError, reading_back
 from binclf.parquet import PARTS, Column, Kind
 
 OTHER, NULL, FIRST_LEVEL = 0, 1, 2  # places of a levelled column, from its offset
@@ -93,7 +93,7 @@ class Features:
         Raises:
             ArtifactError: it is of another shape, or places in the weight vector do not follow each other.
         """
-        try:
+        with reading_back("features.json", "train again", AttributeError, ValueError):
             found = cls(
                 numeric=tuple(
                     NumericColumn(**{**column, "column": Column(**column["column"])})
@@ -115,10 +115,6 @@ class Features:
                 rows=record["rows"],
             )
             wrong = next(_wrong(found), "")
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ArtifactError(
-                f"features.json is of another version or was edited ({error!r}): train again."
-            ) from error
         if wrong:
             raise ArtifactError(f"features.json was edited ({wrong}): train again.")
         return found

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from binclf.config import Data
-from binclf.errors import ArtifactError
+from binclf.errors import reading_back
 
 ALONE = "alone.json"
 FORMAT = 1
@@ -64,7 +64,7 @@ class Looked:
         Raises:
             ArtifactError: it is of another version or shape.
         """
-        try:
+        with reading_back(ALONE, "train again"):
             if record["format"] != FORMAT:
                 raise KeyError("format")
             return cls(
@@ -74,7 +74,3 @@ class Looked:
                 record["of_row_groups"],
                 tuple(Alone(**own) for own in record["columns"]),
             )
-        except (KeyError, TypeError) as error:
-            raise ArtifactError(
-                f"{ALONE} is of another version or was edited ({error!r}): train again."
-            ) from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from binclf.errors import ArtifactError
+from binclf.errors import reading_back
 from binclf.profile.bins import Spread
 
 FORMAT = 1
@@ -75,7 +75,7 @@ class Profile:
         Raises:
             ArtifactError: it is of another version or shape.
         """
-        try:
+        with reading_back(PROFILE, "train again"):
             if record["format"] != FORMAT:
                 raise KeyError("format")
             return cls(
@@ -85,10 +85,6 @@ class Profile:
                 tuple(LevelProfile(**{**own, "levels": tuple(own["levels"])}) for own in record["levels"]),
                 ScoreProfile(**{**record["score"], "spread": _spread(record["score"])}),
             )
-        except (KeyError, TypeError) as error:
-            raise ArtifactError(
-                f"{PROFILE} is of another version or was edited ({error!r}): train again."
-            ) from error
 
 
 def _spread(record: Mapping[str, Any]) -> Spread:

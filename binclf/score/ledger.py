@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from binclf import commit
-from binclf.errors import ArtifactError
+from binclf.errors import ArtifactError, reading_back
 from binclf.score.records import MANIFEST, QUARANTINE, Job, Part
 from binclf.score.work import read_receipt, receipt_path, staged_path, work
 from binclf.storage import sha256_of
@@ -31,16 +31,12 @@ class Ledger:
         self.job = job
         path = job.output / MANIFEST
         self.manifest: dict[str, Any] | None = commit.read_json(path) if path.exists() else None
-        try:
+        with reading_back(path, "choose another output"):
             files: Sequence[Mapping[str, Any]] = self.manifest["files"] if self.manifest is not None else ()
             self.files = {str(file["input"]): file for file in files}
             self.parts = {str(part["name"]): (file, part) for file in files for part in file["parts"]}
             if self.manifest is not None:
                 self._refuse_foreign(self.manifest)
-        except (KeyError, TypeError) as error:
-            raise ArtifactError(
-                f"{path} is of another version or was edited ({error!r}): choose another output."
-            ) from error
 
     def _refuse_foreign(self, manifest: Mapping[str, Any]) -> None:
         job = self.job

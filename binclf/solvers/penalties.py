@@ -21,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf.errors import DataError
+from binclf.features import Encoded
 from binclf.loader import Store
-from binclf.loader.source import ahead, threads
 from binclf.objective import l2_of
 from binclf.solvers import checkpoint
 from binclf.solvers.checkpoint import Checkpoint
+from binclf.solvers.parts import sums_of
 from binclf.solvers.problem import Problem, Seen
 from binclf.storage import Place
 from binclf.world import World
@@ -150,9 +151,7 @@ class _Path:
     def go(self) -> None:
         """Until the path ends."""
         self._resume()
-        for place, strength in enumerate(strengths(self.problem.weight)):
-            if place < len(self.tried):
-                continue
+        for place, strength in list(enumerate(strengths(self.problem.weight)))[len(self.tried) :]:
             if place and place - self.best > PATIENCE:
                 break
             self._try(place, strength)
@@ -210,10 +209,8 @@ def mean_log_loss(point: F64, width: int, store: Store, world: World, shift: flo
         world: the ranks, which must all ask.
         shift: of the log-odds.
     """
-    groups = len(store.source.group_rows)
-    sums = np.zeros((groups, 5))
-    own = range(world.rank, groups, world.size)
-    for group, rows in zip(own, ahead(store.encoded, own, threads()), strict=True):
+
+    def of(rows: Encoded) -> list[float]:
         # elementwise and by einsum, whose order of additions depends on nothing but the shape
         z = np.einsum("nf,f->n", rows.x.astype(np.float64), point[:width]) + (point[-1] + shift)
         if rows.ids.shape[1]:
@@ -221,11 +218,10 @@ def mean_log_loss(point: F64, width: int, store: Store, world: World, shift: flo
         loss = np.logaddexp(0.0, z) - rows.y.astype(np.float64) * z
         w = np.ones_like(loss) if rows.w is None else rows.w.astype(np.float64)
         squares = w * w
-        sums[group] = [
-            (w * loss).sum(), w.sum(), (squares * loss * loss).sum(), (squares * loss).sum(), squares.sum()
-        ]  # fmt: skip
-    world.meet()
-    total = world.sum_floats(sums).sum(axis=0)
+        sums = (w * loss, w, squares * loss * loss, squares * loss, squares)
+        return [float(values.sum()) for values in sums]
+
+    total = sums_of(store, world, 5, of).sum(axis=0)
     mean = float(total[0] / total[1])
     spread = max(float(total[2] - 2 * mean * total[3] + mean * mean * total[4]), 0.0)
     return mean, math.sqrt(spread) / float(total[1])

@@ -44,7 +44,7 @@ def _by_newton(problem: Problem, world: World, checkpoints: Place | None) -> Sol
 
     if not problem.settings.choose_l2:
         return newton.fit(problem, world, checkpoints=checkpoints)
-    near, look = newton.approached, newton.looked_at
-    problem, path = penalties.chosen(problem, (near, look), world, checkpoints)
+    solver = newton.approached, newton.looked_at
+    problem, path = penalties.chosen(problem, solver, world, checkpoints)
     solution = newton.fit(problem, world, checkpoints=checkpoints)
     return replace(solution, record={**solution.record, "penalties": path})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from binclf.errors import ArtifactError, DataError
+from binclf.errors import DataError, reading_back
 from binclf.labels import LabelRule
 from binclf.parquet import Column, Reader
 from binclf.storage import Place, Stamp, place_of, stamp_if_there
@@ -123,7 +123,7 @@ class Split:
         Raises:
             ArtifactError: it is of another shape.
         """
-        try:
+        with reading_back("split.json", "split again", AttributeError):
             return cls(
                 digest=record["digest"],
                 method=record["method"],
@@ -135,10 +135,6 @@ class Split:
                 },
                 receipt=record["receipt"],
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(
-                f"split.json is of another version or was edited ({error!r}): split again."
-            ) from error
 
 
 def part_file(record: Mapping[str, Any]) -> PartFile:
