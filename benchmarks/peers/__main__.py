@@ -17,9 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +28,7 @@ import pyarrow.parquet as pq  # noqa: TID251 - what all read
 
 from benchmarks import made
 from benchmarks.peers.common import LABEL
+from benchmarks.watch import Watch, read_all
 
 MODULES = {
     "ours": "binclf",
@@ -41,7 +40,6 @@ MODULES = {
     "xgboost_gblinear": "xgboost",
     "spark_local": "pyspark",
 }
-POLL_SECONDS = 0.05
 PATIENCE = 1800.0  # seconds that one run may take
 
 
@@ -95,7 +93,7 @@ def contest(names: list[str], data: Path, folder: Path, runs: int, python: str) 
 
 def once(name: str, python: str, data: Path, answer: Path, outcome: Outcome) -> None:
     """One run, added to the outcome."""
-    _read_all(data)
+    read_all(data)
     command = [python, "-m", f"benchmarks.peers.{name}", str(data), str(answer)]
     began = time.perf_counter()
     with tempfile.TemporaryFile() as words:
@@ -120,50 +118,6 @@ def once(name: str, python: str, data: Path, answer: Path, outcome: Outcome) -> 
     outcome.answer = json.loads(answer.read_text())
     with suppress(FileNotFoundError):
         outcome.answer |= json.loads(answer.with_suffix(".told.json").read_text())
-
-
-def _read_all(data: Path) -> None:
-    """Read the files once: what one contender drove out of the system cache is not the next one's cost."""
-    for path in sorted(data.glob("*.parquet")):
-        with path.open("rb", buffering=0) as file:
-            while file.read(2**24):
-                pass
-
-
-class Watch:
-    """The most memory of a process and its children, looked at again and again (Linux)."""
-
-    def __init__(self, pid: int) -> None:
-        """Begin."""
-        self.pid, self.peak, self._is_over = pid, 0, threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def end(self) -> int:
-        """The peak, in bytes."""
-        self._is_over.set()
-        self._thread.join()
-        return self.peak
-
-    def _look(self) -> None:
-        while not self._is_over.wait(POLL_SECONDS):
-            self.peak = max(self.peak, sum(_pss(pid) for pid in _tree(self.pid)))
-
-
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from _tree(int(child))
-
-
-def _pss(pid: int) -> int:
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
 
 
 def _has(python: str, module: str) -> bool:
