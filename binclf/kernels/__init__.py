@@ -11,14 +11,13 @@ from binclf.kernels.curvature import Blanks, Curvature
 from binclf.kernels.library import IS_COMPILED
 from binclf.kernels.moments import FIELDS, moments
 from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
-from binclf.kernels.pages import BARE, REPEATED, SLACK, UNIQUE, Values, can_decode, decode
+from binclf.kernels.pages import REPEATED, SLACK, UNIQUE, Values, can_decode, decode, read_floats
 from binclf.kernels.rows import STEP, Field, can_record, complete, gather, interleave, record, standardise
 from binclf.kernels.scores import Sloped, Tabled, Term, add
 from binclf.kernels.texts import hash_texts
 from binclf.kernels.thrift import elements, integers
 
 __all__ = [
-    "BARE",
     "FIELDS",
     "IS_COMPILED",
     "REPEATED",
@@ -54,6 +53,7 @@ __all__ = [
     "mark",
     "mix",
     "moments",
+    "read_floats",
     "record",
     "standardise",
     "tally",

@@ -16,15 +16,24 @@ class Handle:
         self.path = path
         self._number = -1
 
+    @property
+    def number(self) -> int:
+        """By which the system knows the open file.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        if self._number < 0:
+            self._number = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._number
+
     def read(self, pieces: Sequence[Any], begin: int) -> int:
         """Fill bytearrays or uint8 arrays, one after the other; returns how many bytes there were.
 
         Raises:
             OSError: the file cannot be read.
         """
-        if self._number < 0:
-            self._number = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        return os.preadv(self._number, pieces, begin)
+        return os.preadv(self.number, pieces, begin)
 
     def close(self) -> None:
         """Let go of the file."""

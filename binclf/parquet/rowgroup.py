@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf import kernels
-from binclf.kernels.chunks import FIELDS, UNTOLD
+from binclf.kernels.chunks import BYTES, CODEC, DATA, DICTIONARY, FIELDS, UNTOLD
 
 I64 = npt.NDArray[np.int64]
 
 INT32, INT64, FLOAT, DOUBLE, BYTE_ARRAY = 1, 2, 4, 5, 6  # types, as parquet.thrift numbers them
 UNCOMPRESSED, SNAPPY = 0, 1  # and codecs
+MOST_BYTES, MOST_ROWS = 2**30, 2**26  # of a chunk, as it says of itself: beyond, pyarrow may try
 _TYPES = {"INT32": INT32, "INT64": INT64, "FLOAT": FLOAT, "DOUBLE": DOUBLE, "BYTE_ARRAY": BYTE_ARRAY}
 _CODECS = {"UNCOMPRESSED": UNCOMPRESSED, "SNAPPY": SNAPPY}
 
@@ -27,6 +28,19 @@ class RowGroup:
     chunks: (
         I64  # [columns, FIELDS of kernels.chunks]; types and codecs that are not named above may be UNTOLD
     )
+
+    def pages(self, place: int) -> tuple[int, int, bool] | None:
+        """Where a column's pages begin, how many bytes they are, and whether snappy packed them.
+
+        None where nobody but pyarrow need look at them.
+        """
+        chunk = self.chunks[place].tolist()
+        begin, length, packing = chunk[DATA], chunk[BYTES], chunk[CODEC]
+        if chunk[DICTIONARY] != UNTOLD:
+            begin = min(begin, chunk[DICTIONARY])
+        if begin < 0 or not 0 < length <= MOST_BYTES or packing not in (SNAPPY, UNCOMPRESSED):
+            return None
+        return begin, length, packing == SNAPPY
 
     @classmethod
     def of_record(cls, record: bytes) -> RowGroup | None:
