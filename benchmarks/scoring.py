@@ -1,11 +1,13 @@
-"""Scoring beside other engines: `python -m benchmarks.scoring [--rows N] [--times K] [--folder DIR]`.
+"""Scoring beside other engines: `python -m benchmarks.scoring [--rows N] [--copies C] [--times K]`.
 
 Each is a whole process, started anew, in turns. 28 float32 columns: DuckDB's `COPY (SELECT ...) TO` and
 polars' scan, expression and sink compute the bare expression and write one column; pandas and scikit-learn
 read, predict and write. `binclf score` verifies the run, refuses what it cannot score, writes probability,
 decision and model, flushes, and writes receipts and a manifest. With 26 text columns: pandas and a
-scikit-learn pipeline of what the run learnt. Printed: rows per second of wall time and of processor time,
-peak memory, and the ratios; processor time is what means something where others use the machine.
+scikit-learn pipeline of what the run learnt. `--copies 4` has each file of numbers four times, by links of
+other names: more rows than are worth making. `--folder DIR` keeps what is made. Printed: rows per second of
+wall time and of processor time, peak memory, and the ratios; processor time is what means something where
+others use the machine.
 """
 
 from __future__ import annotations
@@ -92,6 +94,7 @@ def main() -> None:
     """Print a line for each engine, and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=11_000_000)
+    parser.add_argument("--copies", type=int, default=1, help="times that each file of numbers is there")
     parser.add_argument("--text-rows", type=int, default=1_000_000)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--folder", type=Path)
@@ -101,7 +104,7 @@ def main() -> None:
         folder = options.folder or Path(scratch)
         _start_up()
         if options.rows:
-            _numbers(folder, options.rows, options.times)
+            _numbers(folder, options.rows, options.copies, options.times)
         if options.text_rows:
             _texts(folder, options.text_rows, options.times)
 
@@ -113,10 +116,12 @@ def _start_up() -> None:
     )
 
 
-def _numbers(folder: Path, rows: int, times: int) -> None:
+def _numbers(folder: Path, rows: int, copies: int, times: int) -> None:
     source = folder / f"higgs-{rows}"
     if not source.exists():
         made.higgs(source, rows)
+    if copies > 1:
+        source, rows = _copied(source, copies), rows * copies
     run = _trained(folder, "higgs")
     weights, bias = _expression(run)
     z = " + ".join([repr(bias), *(f"{weight!r} * {name}" for name, weight in weights.items())])
@@ -124,6 +129,18 @@ def _numbers(folder: Path, rows: int, times: int) -> None:
     scripts = {"DuckDB": DUCKDB, "polars": POLARS, "pandas + scikit-learn": SKLEARN}
     commands = {name: [sys.executable, "-c", script.format(**told)] for name, script in scripts.items()}
     _compare(rows, times, _ours(run, source, folder / "scored"), commands)
+
+
+def _copied(source: Path, copies: int) -> Path:
+    """A folder with each file of another so many times, as links."""
+    folder = source.with_name(f"{source.name}-by-{copies}")
+    folder.mkdir(exist_ok=True)
+    for path in source.iterdir():
+        for copy in range(copies):
+            link = folder / f"{copy}-{path.name}"
+            if not link.exists():
+                link.hardlink_to(path)
+    return folder
 
 
 def _texts(folder: Path, rows: int, times: int) -> None:

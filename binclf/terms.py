@@ -8,6 +8,7 @@ in float64: a row's sum has the same bits in any company.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ from binclf.parquet import Rows, Texts, doubles, feature_codes, feature_numbers,
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I32 = npt.NDArray[np.int32]
+
+AT_ONCE_BYTES = 2**23  # of columns, as float32, that are read together: of many columns no more are in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +52,38 @@ class Terms:
     def sums_of_all(self, rows: Rows) -> tuple[F64, bool]:
         """`sums`, and whether all are finite: one that is not has an infinite number or is beyond doubles."""
         total = np.full(len(rows), self.bias)
-        return total, kernels.add(self.of(rows), total)
+        return total, self._add(rows, range(len(self.features.columns)), total)
+
+    def sums_in_turns(self, read: Callable[[Sequence[str]], Rows], count: int) -> tuple[F64, bool]:
+        """`sums_of_all` of rows whose columns are read some at a time.
+
+        Args:
+            read: some columns of the rows.
+            count: of the rows.
+        """
+        columns, total, is_finite = self.features.columns, np.full(count, self.bias), True
+        at_once = max(AT_ONCE_BYTES // (4 * max(count, 1)), 1)
+        for first in range(0, len(columns), at_once):
+            places = range(first, min(first + at_once, len(columns)))
+            names = dict.fromkeys(name for place in places for name in columns[place].column.reads)
+            is_finite = self._add(read(list(names)), places, total)
+        return total, is_finite
+
+    def _add(self, rows: Rows, places: range, total: F64) -> bool:
+        """Add some columns to the sums; returns whether these are all finite."""
+        return kernels.add([self.of_column(rows, place) for place in places], total)
 
     def of(self, rows: Rows) -> list[Term]:
         """What each column adds: first those of numbers, then the categorical ones."""
+        return [self.of_column(rows, place) for place in range(len(self.features.columns))]
+
+    def of_column(self, rows: Rows, place: int) -> Term:
+        """What the column at `place`, among all, adds."""
         numeric, categorical = self.features.numeric, self.features.categorical
-        return [
-            *(self.of_number(rows, place) for place in range(len(numeric))),
-            *(self.of_levels(place, *feature_codes(rows, c.column)) for place, c in enumerate(categorical)),
-        ]
+        if place < len(numeric):
+            return self.of_number(rows, place)
+        place -= len(numeric)
+        return self.of_levels(place, *feature_codes(rows, categorical[place].column))
 
     def of_number(self, rows: Rows, place: int) -> Term:
         """The numeric column at `place`; infinite values are taken as they are, where that is quicker.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from binclf import kernels
 from binclf.errors import DataError
-from binclf.kernels import BARE, REPEATED, SLACK, UNIQUE, library
+from binclf.kernels import REPEATED, SLACK, UNIQUE, library
 from binclf.parquet import Reader, Rows, doubles, singles
 from tests.laws import examples
 
@@ -91,7 +91,7 @@ def test_what_is_read_is_what_pyarrow_reads(tmp_path: Path, seed: int, rows: int
             assert not other.coded
             same(own, other, names)
             is_read = written["compression"] in ("snappy", "none")
-            texts = {n for n in names if not pa.types.is_integer(table.schema.field(n).type)} - {"bare"}
+            texts = {n for n in names if not pa.types.is_integer(table.schema.field(n).type)}
             assert texts <= {*own.coded, *own.plain} if is_read else not own.coded
             assert "bare" in own.plain or not (is_read and written["write_statistics"])
 
@@ -237,10 +237,10 @@ def test_whatever_bytes_are_there_codes_are_of_values(
     assert offsets[-1] == len(values.data)
 
 
-@given(st.data(), st.sampled_from([REPEATED, BARE]), st.sampled_from(["1.0", "2.0"]), st.booleans())
-@examples(100, keeps_fixtures=True)
+@given(st.data(), st.sampled_from(["1.0", "2.0"]), st.booleans())
+@examples(50, keeps_fixtures=True)
 def test_whatever_bytes_are_there_floats_are_of_the_page(
-    tmp_path: Path, data: st.DataObject, how: int, version: str, loose: bool
+    tmp_path: Path, data: st.DataObject, version: str, loose: bool
 ) -> None:
     path = tmp_path / "a.parquet"
     held = np.arange(200, dtype=np.float32) // 3
@@ -253,22 +253,14 @@ def test_whatever_bytes_are_there_floats_are_of_the_page(
     for _ in range(changes):
         place = data.draw(st.integers(0, len(content) - 1))
         content[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
-    values, codes = decoded(bytes(content), (True, True, 4, how))
+    values, codes = decoded(bytes(content), (True, True, 4, REPEATED))
     if values is None:
         assert changes
-    elif how == REPEATED:
-        assert codes.min() >= -1
-        assert 4 * codes.max() < len(values.data)
-    if not changes and values is not None:
-        found = codes.view(np.float32) if how == BARE else values.data.view(np.float32)[codes]
-        assert np.array_equal(found, held)
-
-
-def test_floats_of_which_some_are_null_are_not_taken_for_bare_ones(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"x": pa.array([1.0, None] * 100, pa.float32())}), path, compression="none")
-    assert decoded(chunk_of(path, 0), (False, True, 4, BARE))[0] is None
-    assert decoded(chunk_of(path, 0), (False, True, 4, REPEATED))[0] is not None
+        return
+    assert codes.min() >= -1
+    assert 4 * codes.max() < len(values.data)
+    if not changes:
+        assert np.array_equal(values.data.view(np.float32)[codes], held)
 
 
 def test_it_is_the_checksum_that_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,6 +219,9 @@ def test_probability_is_the_sigmoid_without_overflow() -> None:
     z = np.array([-1e308, -745.0, -1.0, 0.0, 2.0, 745.0, 1e308])
     expected = [0.0, math.exp(-745), 1 / (1 + math.e), 0.5, 1 / (1 + math.exp(-2)), 1.0, 1.0]
     assert probability(z).tolist() == pytest.approx(expected, rel=1e-15)
+    z = np.random.default_rng(0).normal(scale=20, size=10_001)
+    e = np.exp(-np.abs(z))
+    assert np.array_equal(probability(z), np.where(z >= 0, 1.0, e) / (1.0 + e))
 
 
 def test_a_frame_with_a_column_twice_is_refused(model: Model) -> None:

@@ -189,8 +189,6 @@ def compare(options: argparse.Namespace) -> Result:
 
 def score(options: argparse.Namespace) -> Result:
     """New Parquet to scored Parquet."""
-    from binclf.drift import check_form, of_watch, sentence, write
-    from binclf.profile import Watch
     from binclf.score import conclude, score
 
     asked = (options.run_dir, options.input, options.output, options.overrides)
@@ -202,6 +200,9 @@ def score(options: argparse.Namespace) -> Result:
         return conclude(*asked, registry=options.registry)
     if not options.drift:
         return score(*asked, part=options.part, registry=options.registry)
+    from binclf.drift import check_form, of_watch, sentence, write
+    from binclf.profile import Watch
+
     report, watch = check_form(options.drift), Watch()
     receipt = score(*asked, registry=options.registry, observers=[watch])
     found = of_watch(watch, options.input)

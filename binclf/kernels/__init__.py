@@ -12,7 +12,7 @@ from binclf.kernels.library import IS_COMPILED
 from binclf.kernels.logistic import Blanks
 from binclf.kernels.moments import FIELDS, moments
 from binclf.kernels.order import SPLITMIX, canonical, checksum, deal, mix
-from binclf.kernels.pages import BARE, REPEATED, SLACK, UNIQUE, Values, can_decode, decode
+from binclf.kernels.pages import REPEATED, SLACK, UNIQUE, Values, can_decode, decode, read_floats
 from binclf.kernels.rows import STEP, Field, can_record, complete, gather, interleave, record, standardise
 from binclf.kernels.scores import Sloped, Tabled, Term, add
 from binclf.kernels.slopes import Places, Slopes
@@ -20,7 +20,6 @@ from binclf.kernels.texts import hash_texts
 from binclf.kernels.thrift import elements, integers, text_at, texts_at
 
 __all__ = [
-    "BARE",
     "FIELDS",
     "IS_COMPILED",
     "REPEATED",
@@ -58,6 +57,7 @@ __all__ = [
     "mark",
     "mix",
     "moments",
+    "read_floats",
     "record",
     "standardise",
     "tally",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-VERSION = 11  # of the functions, as loops.c has it: one more with every change to what they take or give
+VERSION = 12  # of the functions, as loops.c has it: one more with every change to what they take or give
 
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 _FUNCTIONS: dict[str, tuple[str, Any]] = {  # as _TYPES; and what comes back
@@ -34,6 +34,7 @@ _FUNCTIONS: dict[str, tuple[str, Any]] = {  # as _TYPES; and what comes back
     "hash_texts": ("ppnup", _NUMBER),
     "survey_chunks": ("pnpn", None),
     "decode_chunks": ("pnpnpp", None),
+    "read_floats": ("nppn", _NUMBER),
     "crc32s": ("pnnnp", _NUMBER),
     "elements": ("pnnnp", _NUMBER),
     "chunks": ("pnnpp", _NUMBER),

@@ -1,4 +1,4 @@
-/* Parquet's pages to codes into distinct values: all chunks of some columns in one call.
+/* Parquet's pages to codes into distinct values, or to floats: all chunks of some columns in one call.
 
    A chunk is what a row group has of one column: a page of distinct values, then pages of rows that say which of
    them each row has; or, where a writer gave up on that, values row by row. Nothing that bytes say is believed:
@@ -6,8 +6,20 @@
    calls has it read by somebody who can say what is wrong. Nothing is read beyond a chunk's bytes but SLACK, which
    its memory must have, and nothing is written but what sizes that were handed in allow. */
 
+#define _XOPEN_SOURCE 700 /* for pread, */
+#define _FILE_OFFSET_BITS 64 /* in files of any size */
+
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define HAS_WIDE 1
+#else
+#define HAS_WIDE 0
+#endif
 
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "numbers are taken as they lie in files: the low byte first"
@@ -16,7 +28,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #define SLACK 64 /* bytes behind all memory that is handed in: copies take more than they need */
 #define VOID (-1)
-enum { UNIQUE, REPEATED, BARE };
+enum { UNIQUE, REPEATED };
 #define LARGEST ((int64_t)1 << 30) /* bytes or rows of anything */
 #define MOST_RATIO 24 /* bytes that one byte of snappy's can become: a copy of 64 takes 3 */
 
@@ -196,9 +208,61 @@ static int next_run(Bytes *from, int width, Run *run) {
     return 1;
 }
 
+#if HAS_WIDE
+#define MOST_WIDE 25 /* bits: with up to 7 before them they are within four bytes */
+
+/* Eight numbers at once, which end where a byte does; returns how many were done. most[k]: the largest of each k-th. */
+__attribute__((target("avx2"))) static int64_t by_eights(const uint8_t *packed, int width, int64_t count,
+                                                         uint32_t *out, uint32_t *most) {
+    uint8_t bytes[32]; /* the four in which each number is, from its half's first on */
+    uint32_t before[8]; /* bits of them that are the number's before */
+    for (int k = 0; k < 8; k++) {
+        int bit = k < 4 ? k * width : (4 * width & 7) + (k - 4) * width;
+        for (int i = 0; i < 4; i++) bytes[4 * k + i] = (uint8_t)((bit >> 3) + i);
+        before[k] = (uint32_t)bit & 7;
+    }
+    const __m256i which = _mm256_loadu_si256((const __m256i *)bytes);
+    const __m256i shifts = _mm256_loadu_si256((const __m256i *)before);
+    const __m256i mask = _mm256_set1_epi32((int)(0xFFFFFFFF >> (32 - width)));
+    __m256i largest = _mm256_setzero_si256();
+    int64_t done = 0;
+    for (; done + 8 <= count; done += 8, packed += width) {
+        __m128i low = _mm_loadu_si128((const __m128i *)packed);
+        __m128i high = _mm_loadu_si128((const __m128i *)(packed + (width >> 1)));
+        __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+        both = _mm256_and_si256(_mm256_srlv_epi32(_mm256_shuffle_epi8(both, which), shifts), mask);
+        largest = _mm256_max_epu32(largest, both);
+        _mm256_storeu_si256((__m256i *)(out + done), both);
+    }
+    _mm256_storeu_si256((__m256i *)most, largest);
+    return done;
+}
+#endif
+
+/* `count` numbers of `width` bits, one behind the other; returns the largest. SLACK bytes are behind them. */
+static uint32_t unpacked(const uint8_t *packed, int width, int64_t count, uint32_t *out) {
+    uint32_t mask = width ? 0xFFFFFFFF >> (32 - width) : 0, largest = 0;
+    int64_t i = 0;
+#if HAS_WIDE
+    if (width && width <= MOST_WIDE && count >= 8 && __builtin_cpu_supports("avx2")) {
+        uint32_t most[8];
+        i = by_eights(packed, width, count, out, most);
+        for (int k = 0; k < 8; k++) largest = most[k] > largest ? most[k] : largest;
+    }
+#endif
+    for (; i < count; i++) {
+        uint64_t word;
+        memcpy(&word, packed + (i * width >> 3), 8);
+        uint32_t value = (uint32_t)(word >> (i * width & 7)) & mask;
+        largest = value > largest ? value : largest;
+        out[i] = value;
+    }
+    return largest;
+}
+
 /* `count` numbers of `width` bits, each below `bound`, as int32; there are SLACK bytes behind both. */
 static int numbers(Bytes from, int width, int64_t count, int64_t bound, int32_t *out) {
-    uint32_t mask = width ? 0xFFFFFFFF >> (32 - width) : 0, largest = 0;
+    uint32_t largest = 0;
     Run run;
     for (int64_t done = 0; done < count; done += run.count) {
         if (!next_run(&from, width, &run)) return 0;
@@ -209,49 +273,39 @@ static int numbers(Bytes from, int width, int64_t count, int64_t bound, int32_t 
             for (int64_t i = 0; i < run.count; i++) into[i] = (int32_t)run.value;
             continue;
         }
-        for (int64_t i = 0; i < run.count; i++) {
-            uint64_t word;
-            memcpy(&word, run.packed + (i * width >> 3), 8);
-            uint32_t value = (uint32_t)(word >> (i * width & 7)) & mask;
-            largest = value > largest ? value : largest;
-            into[i] = (int32_t)value;
-        }
+        uint32_t most = unpacked(run.packed, width, run.count, (uint32_t *)into);
+        largest = most > largest ? most : largest;
     }
     return !count || largest < bound;
 }
 
-#define SOME 256 /* values that are looked up together */
+#define SOME 512 /* values that are looked up together: about as many as writers put into a run */
 
 /* As `numbers`; but what a table has for each of them. */
-static int looked_up(Bytes from, int width, int64_t count, int64_t bound, const uint32_t *table, uint32_t *out) {
-    uint32_t mask = width ? 0xFFFFFFFF >> (32 - width) : 0, places[SOME];
-    Run run;
-    for (int64_t done = 0; done < count; done += run.count) {
-        if (!next_run(&from, width, &run)) return 0;
-        if (run.count > count - done) run.count = count - done;
-        uint32_t *into = out + done;
-        if (!run.packed) {
-            if (run.value >= bound) return 0;
-            for (int64_t i = 0; i < run.count; i++) into[i] = table[run.value];
-            continue;
-        }
-        for (int64_t first = 0; first < run.count; first += SOME) {
-            int64_t some = run.count - first < SOME ? run.count - first : SOME;
-            uint32_t largest = 0;
-            const uint8_t *packed = run.packed + (first * width >> 3); /* SOME is a multiple of eight */
-            for (int64_t i = 0; i < some; i++) {
-                uint64_t word;
-                memcpy(&word, packed + (i * width >> 3), 8);
-                uint32_t value = (uint32_t)(word >> (i * width & 7)) & mask;
-                largest = value > largest ? value : largest;
-                places[i] = value;
-            }
-            if (largest >= bound) return 0;
-            for (int64_t i = 0; i < some; i++) into[first + i] = table[places[i]];
-        }
+#define LOOKED_UP(NAME, WORD)                                                                                      \
+    static int NAME(Bytes from, int width, int64_t count, int64_t bound, const WORD *table, WORD *out) {           \
+        uint32_t places[SOME];                                                                                     \
+        Run run;                                                                                                   \
+        for (int64_t done = 0; done < count; done += run.count) {                                                  \
+            if (!next_run(&from, width, &run)) return 0;                                                           \
+            if (run.count > count - done) run.count = count - done;                                                \
+            WORD *into = out + done;                                                                               \
+            if (!run.packed) {                                                                                     \
+                if (run.value >= bound) return 0;                                                                  \
+                for (int64_t i = 0; i < run.count; i++) into[i] = table[run.value];                                \
+                continue;                                                                                          \
+            }                                                                                                      \
+            for (int64_t first = 0; first < run.count; first += SOME) { /* SOME is a multiple of eight */          \
+                int64_t some = run.count - first < SOME ? run.count - first : SOME;                                \
+                if (unpacked(run.packed + (first * width >> 3), width, some, places) >= bound) return 0;           \
+                for (int64_t i = 0; i < some; i++) into[first + i] = table[places[i]];                             \
+            }                                                                                                      \
+        }                                                                                                          \
+        return 1;                                                                                                  \
     }
-    return 1;
-}
+
+LOOKED_UP(singles, uint32_t)
+LOOKED_UP(doubles, uint64_t)
 
 /* How many of `count` levels are 1, or VOID. */
 static int64_t present(Bytes levels, int64_t count) {
@@ -339,7 +393,6 @@ typedef struct {
     int64_t width; /* bytes of a value; 0: text, each with its length before it */
     uint8_t *data; /* values end to end */
     int64_t *offsets; /* of texts: where each begins, and the last ends */
-    int64_t repeats; /* as of a chunk */
     int64_t count, room, bytes; /* how many there are; the most there may be, and their bytes */
     int64_t listed; /* by the first page, which codes are of: others came row by row */
     int32_t *table; /* by hash, the number of a text; -1: none */
@@ -434,8 +487,8 @@ typedef struct { /* as pages.py has it: all of 64 bits */
     int64_t begin, end; /* of its bytes */
     int64_t is_snappy, is_nullable;
     int64_t width; /* bytes of a value; 0: text */
-    int64_t repeats; /* of numbers: UNIQUE, or whether those that come row by row are taken, each as a value of its
-                        own; BARE: of floats without nulls the values themselves take the place of codes */
+    int64_t repeats; /* of numbers: UNIQUE, or REPEATED: those that come row by row are taken, each as a value of
+                        its own */
     int64_t most, bytes; /* the most values it may have, and bytes of theirs; VOID: it is not what is read here */
     int64_t loose; /* of those values, how many come row by row */
     int64_t largest; /* bytes of a page */
@@ -462,7 +515,7 @@ static int survey(Bytes from, int64_t rows, Chunk *chunk) {
         }
         if (page.values > left || (chunk->width && page.is_plain && !chunk->repeats)) return 0;
         left -= page.values;
-        if (page.is_plain && page.values && chunk->repeats != BARE) loose += page.values, bytes += page.raw;
+        if (page.is_plain && page.values) loose += page.values, bytes += page.raw;
     }
     if (from.at != from.end || bytes > LARGEST || values + loose > LARGEST) return 0;
     chunk->most = values + loose, chunk->bytes = bytes, chunk->loose = loose, chunk->largest = largest;
@@ -477,41 +530,35 @@ EXPORT void survey_chunks(const uint8_t *data, int64_t rows, Chunk *chunks, int6
     }
 }
 
-/* A page of rows to its codes. */
-static int codes_of(const Page *page, int is_nullable, uint8_t *room, int32_t *dense, Values *values, int32_t *out) {
-    Bytes from, levels = {0, 0};
-    if (!open(page, room, &from)) return 0;
-    int64_t count = page->values;
+/* A page of rows: how many of them have a value, these values, and levels that say which rows they are of. */
+static int contents(const Page *page, int is_nullable, uint8_t *room, Bytes *levels, Bytes *values, int64_t *count) {
+    levels->at = levels->end = 0, *count = page->values;
+    if (!open(page, room, values)) return 0;
     if (page->kind == ROWS_PAGE_2) {
-        levels.at = from.at, levels.end = from.at += page->levels;
+        levels->at = values->at, levels->end = values->at += page->levels;
     } else if (is_nullable) {
         int64_t length;
-        if (!next_text(&from, &levels.at, &length)) return 0;
-        levels.end = levels.at + length;
+        if (!next_text(values, &levels->at, &length)) return 0;
+        levels->end = levels->at + length;
     }
-    if (is_nullable && (count = present(levels, page->values)) == VOID) return 0;
-    if (page->nulls != ABSENT && page->values - count != page->nulls) return 0;
+    if (is_nullable && (*count = present(*levels, page->values)) == VOID) return 0;
+    return page->nulls == ABSENT || page->values - *count == page->nulls;
+}
+
+/* Of codes: how many bits each has; VOID: none can have so many. */
+static int bits_of(Bytes *from) { return from->at >= from->end || *from->at > 32 ? VOID : *from->at++; }
+
+/* A page of rows to its codes. */
+static int codes_of(const Page *page, int is_nullable, uint8_t *room, int32_t *dense, Values *values, int32_t *out) {
+    Bytes from, levels;
+    int64_t count;
+    if (!contents(page, is_nullable, room, &levels, &from, &count)) return 0;
     int32_t *into = count == page->values ? out : dense;
-    if (values->repeats == BARE) {
-        uint32_t *floats = (uint32_t *)out;
-        if (count != page->values) return 0;
-        if (page->is_plain) {
-            if (from.end - from.at != 4 * count) return 0;
-            memcpy(floats, from.at, (size_t)(4 * count));
-        } else if (count) {
-            if (from.at >= from.end || *from.at > 32) return 0;
-            int width = *from.at++;
-            if (!looked_up(from, width, count, values->listed, (const uint32_t *)(const void *)values->data, floats))
-                return 0;
-        }
-        return 1;
-    }
     if (page->is_plain) {
         if (!plain(from, count, values, into)) return 0;
     } else if (count) {
-        if (from.at >= from.end || *from.at > 32) return 0;
-        int width = *from.at++;
-        if (!numbers(from, width, count, values->listed, into)) return 0;
+        int width = bits_of(&from);
+        if (width == VOID || !numbers(from, width, count, values->listed, into)) return 0;
     }
     if (into == dense) spread(levels, page->values, dense, out);
     return 1;
@@ -551,8 +598,8 @@ EXPORT void decode_chunks(const uint8_t *data, int64_t rows, Chunk *chunks, int6
                           int32_t *dense) {
     for (Chunk *chunk = chunks; chunk < chunks + count; chunk++) {
         Bytes from = {data + chunk->begin, data + chunk->end};
-        Values values = {.width = chunk->width, .repeats = chunk->repeats, .data = chunk->data, .offsets = chunk->offsets,
-                         .room = chunk->most, .bytes = chunk->bytes, .table = chunk->table, .slots = chunk->slots};
+        Values values = {.width = chunk->width, .data = chunk->data, .offsets = chunk->offsets, .room = chunk->most,
+                         .bytes = chunk->bytes, .table = chunk->table, .slots = chunk->slots};
         uint8_t seen = 0;
         values.offsets[0] = 0;
         if (chunk->most == VOID) {
@@ -563,4 +610,79 @@ EXPORT void decode_chunks(const uint8_t *data, int64_t rows, Chunk *chunks, int6
         for (int64_t i = 0; i < values.offsets[chunk->width ? 0 : values.count]; i++) seen |= values.data[i];
         chunk->seen = seen;
     }
+}
+
+/* ---- floats without nulls ---- */
+
+typedef struct { /* as pages.py has it: all of 64 bits */
+    int64_t begin, bytes; /* of its pages, in the file */
+    int64_t is_snappy, is_nullable;
+    uint8_t *values; /* where to: [rows] and SLACK */
+    int64_t is_read; /* whether they are there; else it is not what is read here */
+} Floats;
+
+typedef struct {
+    int64_t rows, width; /* bytes of a value */
+    uint8_t *packed, *table, *page; /* a chunk as the file has it; [rows] values; a page of `most` bytes; and SLACK */
+    int64_t most;
+} Room;
+
+/* A page of rows to its values; the table has `listed` of them. */
+static int values_of(const Page *page, int is_nullable, const Room *room, int64_t listed, uint8_t *out) {
+    Bytes from, levels;
+    int64_t count;
+    if (!contents(page, is_nullable, room->page, &levels, &from, &count) || count != page->values) return 0;
+    if (page->is_plain) {
+        if (from.end - from.at != count * room->width) return 0;
+        memcpy(out, from.at, (size_t)(count * room->width));
+        return 1;
+    }
+    const void *table = room->table;
+    void *into = out;
+    int width = count ? bits_of(&from) : 0;
+    if (width == VOID) return 0;
+    return room->width == 4 ? singles(from, width, count, listed, table, into)
+                            : doubles(from, width, count, listed, table, into);
+}
+
+/* The pages of a chunk, all of them verified. */
+static int floats(Bytes from, const Floats *own, const Room *room) {
+    int64_t listed = 0;
+    Page page;
+    for (int64_t done = 0, is_first = 1; done < room->rows; is_first = 0) {
+        if (!next(&from, (int)own->is_snappy, 1, &page)) return 0;
+        if (page.kind == DICTIONARY_PAGE) {
+            if (!is_first || !page.is_plain) return 0;
+            if (page.values > room->rows || page.raw != page.values * room->width) return 0;
+            if (!page.is_packed)
+                memcpy(room->table, page.content.at, (size_t)page.raw);
+            else if (!unpack(page.content, room->table, page.raw))
+                return 0;
+            listed = page.values;
+            continue;
+        }
+        if (page.values > room->rows - done || page.raw > room->most) return 0;
+        if (!values_of(&page, (int)own->is_nullable, room, listed, own->values + done * room->width)) return 0;
+        done += page.values;
+    }
+    return from.at == from.end;
+}
+
+/* Read chunks of a file, one after the other: a column is unpacked and looked up while it is in a near cache.
+   0, or the system's number of an error. */
+EXPORT int64_t read_floats(int64_t file, const Room *room, Floats *chunks, int64_t count) {
+    for (Floats *own = chunks; own < chunks + count; own++) {
+        int64_t done = 0;
+        while (done < own->bytes) {
+            size_t left = (size_t)(own->bytes - done);
+            ssize_t some = pread((int)file, room->packed + done, left, (off_t)(own->begin + done));
+            if (some < 0 && errno == EINTR) continue;
+            if (some < 0) return errno;
+            if (!some) break; /* the file has become shorter */
+            done += some;
+        }
+        Bytes from = {room->packed, room->packed + done};
+        own->is_read = done == own->bytes && floats(from, own, room);
+    }
+    return 0;
 }

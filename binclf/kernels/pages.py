@@ -1,11 +1,12 @@
-"""Parquet's pages of dictionary codes: compiled, or left to pyarrow.
+"""Parquet's pages of dictionary codes, and of floats: compiled, or left to pyarrow.
 
 There is no twin in NumPy: whoever cannot `decode`, or is not told what a chunk says, has pyarrow read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf.kernels import library
-from binclf.kernels.library import at, check
+from binclf.kernels.library import Array, at, check, check_rows
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
@@ -21,14 +22,14 @@ I32 = npt.NDArray[np.int32]
 
 SLACK = 64  # bytes behind all memory, as pages.c has it
 VOID = -1
-UNIQUE, REPEATED, BARE = range(3)  # values of numbers: what `decode` says of them
+UNIQUE, REPEATED = range(2)  # values of numbers: what `decode` says of them
 ASCII_END = 128
 
 (
     BEGIN, END,  # of its bytes
     IS_SNAPPY, IS_NULLABLE,
     WIDTH,  # bytes of a value; 0: text
-    REPEATS,  # of numbers: UNIQUE, REPEATED or BARE
+    REPEATS,  # of numbers: UNIQUE or REPEATED
     MOST, BYTES,  # the most values it may have, and bytes of theirs; VOID: it is not what is read here
     LOOSE,  # of those values, how many come row by row
     LARGEST,  # bytes of a page
@@ -61,8 +62,7 @@ def decode(data: U8, chunks: Sequence[tuple[int, ...]], codes: I32) -> list[Valu
         data: the chunks' bytes, uint8, with SLACK behind the last of them.
         chunks: for each where it begins and ends, whether it is packed by snappy, whether it may have nulls,
             bytes of a value (0: text, each with its length before it), and of numbers whether each value is
-            there once (UNIQUE); or may be written row by row, too, as values of their own (REPEATED); or, of
-            floats without nulls and of 4 bytes, the values are to take the place of codes (BARE).
+            there once (UNIQUE), or may be written row by row, too, as values of their own (REPEATED).
         codes: where to, int32 [chunks, rows].
 
     Returns:
@@ -113,3 +113,50 @@ def _values(chunk: list[int], data: U8, offsets: I64) -> Values:
     if chunk[LOOSE]:  # most of what came row by row may have come again: there was room for all
         data, offsets = data.copy(), offsets.copy()
     return Values(data, offsets, is_ascii)
+
+
+_OF_FLOATS = ("begin", "bytes", "is_snappy", "is_nullable", "values", "is_read")  # as pages.c has it
+_LEVELS = 4096  # bytes of a page, at most, beside those of its values and one for each of them
+
+
+def read_floats(
+    file: int, chunks: Sequence[tuple[int, ...]], rows: int, values: Array, room: Callable[[int], U8]
+) -> list[bool]:
+    """Read chunks of floats without nulls, one after the other, to where their values are wanted.
+
+    Args:
+        file: number of the open file.
+        chunks: for each where in the file it begins, how many bytes it has, whether it is packed by snappy,
+            and whether it may have nulls.
+        rows: of each.
+        values: where to, float32 or float64 [chunks, rows and SLACK bytes or more]; each contiguous.
+        room: gives so many bytes of memory.
+
+    Returns:
+        For each chunk whether it was read; any values where it is not whole, or not such as is read here.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    width = values.dtype.itemsize
+    check_rows(values, np.float32 if width == np.float32().itemsize else np.float64)
+    if len(values) != len(chunks) or not len(chunks) or (values.shape[1] - rows) * width < SLACK:
+        raise ValueError(f"values of shape {values.shape} do not hold {len(chunks)} chunks of {rows} rows")
+    own = np.zeros((len(chunks), len(_OF_FLOATS)), dtype=np.int64)
+    own[:, :4] = chunks
+    if own[:, :2].min() < 0:
+        raise ValueError("a chunk begins before its file does, or has less than no bytes")
+    own[:, 4] = at(values) + values.strides[0] * np.arange(len(own))
+    most = rows * (width + 1) + _LEVELS
+    sizes = [-(-(size + SLACK) // SLACK) * SLACK for size in (int(own[:, 1].max()), rows * width, most)]
+    memory = room(sum(sizes))
+    check(memory, np.uint8)
+    if len(memory) < sum(sizes):
+        raise ValueError(f"{len(memory)} bytes are no room for {sum(sizes)}")
+    packed = at(memory)
+    table, page = packed + sizes[0], packed + sizes[0] + sizes[1]
+    given = np.array([rows, width, packed, table, page, most], dtype=np.int64)
+    wrong = library.loops.read_floats(file, at(given), at(own), len(own))
+    if wrong:
+        raise OSError(wrong, os.strerror(wrong))
+    return [bool(is_read) for is_read in own[:, 5].tolist()]

@@ -12,10 +12,15 @@
 
 /* Loops whose numbers stand by themselves are compiled for wider registers, too: the same bits, four or eight at once. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define WIDER __attribute__((target_clones("avx2", "default")))
+#define WIDER __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define WIDER
 #endif
+
+#define WIDE 8 /* numbers of a vector */
+typedef double wide __attribute__((vector_size(64), aligned(8)));
+typedef int64_t bits __attribute__((vector_size(64), aligned(8)));
+typedef float floats __attribute__((vector_size(32), aligned(4)));
 
 enum { SINGLES, DOUBLES, CODES, CODED_SINGLES, CODED_DOUBLES }; /* as scores.py has it */
 
@@ -27,27 +32,28 @@ typedef struct {
     double shift, slope, blank; /* of numbers */
 } Term;
 
-/* One of the two, without a jump, which would be to guess. */
-static inline double chosen(int is_first, double first, double second) {
-    uint64_t one, other, mask = -(uint64_t)is_first;
-    memcpy(&one, &first, 8);
-    memcpy(&other, &second, 8);
-    one = (one & mask) | (other & ~mask);
-    memcpy(&first, &one, 8);
-    return first;
-}
-
-#define ADD(NAME, NUMBER)                                                                                         \
-    WIDER static void NAME(const NUMBER *restrict values, int64_t count, double shift, double slope, double blank,      \
-                     double *restrict out) {                                                                      \
-        for (int64_t i = 0; i < count; i++) {                                                                     \
-            double value = values[i];                                                                             \
-            out[i] += chosen(value != value, blank, (value - shift) * slope);                                     \
-        }                                                                                                         \
+#define ADD(NAME, NUMBER, VECTOR)                                                                                  \
+    WIDER static void NAME(const NUMBER *restrict values, int64_t count, double shift, double slope, double blank,  \
+                           double *restrict out) {                                                                 \
+        const wide blanks = {blank, blank, blank, blank, blank, blank, blank, blank};                              \
+        int64_t i = 0;                                                                                             \
+        for (; i + WIDE <= count; i += WIDE) {                                                                     \
+            VECTOR these;                                                                                          \
+            wide sums;                                                                                             \
+            memcpy(&these, values + i, sizeof these), memcpy(&sums, out + i, sizeof sums);                         \
+            wide own = __builtin_convertvector(these, wide), term = (own - shift) * slope;                         \
+            bits lacks = own != own; /* to jump by it would be to guess */                                         \
+            sums += (wide)((lacks & (bits)blanks) | (~lacks & (bits)term));                                        \
+            memcpy(out + i, &sums, sizeof sums);                                                                   \
+        }                                                                                                          \
+        for (; i < count; i++) {                                                                                   \
+            double own = values[i];                                                                                \
+            out[i] += own != own ? blank : (own - shift) * slope;                                                  \
+        }                                                                                                          \
     }
 
-ADD(add_singles, float)
-ADD(add_doubles, double)
+ADD(add_singles, float, floats)
+ADD(add_doubles, double, wide)
 
 #define GATHER(NAME, NUMBER)                                                                                      \
     WIDER static void NAME(const NUMBER *table, const int32_t *codes, int64_t count, NUMBER *out) {                     \

@@ -104,7 +104,8 @@ def add(terms: Sequence[Term], sums: F64) -> bool:
     library.check(sums, np.float64)
     records = np.array([term.record() for term in terms], dtype=TERM)
     odd = np.zeros(1, dtype=np.int64)
-    wrong = library.loops.add_terms(at(records), len(records), len(sums), at(sums), at(odd))
+    begin = at(records.view(np.int64))  # of records NumPy would put together what they are of
+    wrong = library.loops.add_terms(begin, len(records), len(sums), at(sums), at(odd))
     if wrong >= 0:
         raise IndexError(f"a code of term {wrong} is beyond its table")
     return not odd[0]

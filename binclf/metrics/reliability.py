@@ -93,8 +93,8 @@ def log_losses(logits: F64, labels: npt.NDArray[np.int8]) -> F64:
 
 def probability(logits: F64) -> F64:
     """sigmoid, elementwise, float64, without overflow."""
-    e = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1.0, e) / (1.0 + e)
+    # above is 1 or e^z; a second exp takes half the time of choosing between the two
+    return np.asarray(np.exp(np.minimum(logits, 0.0)) / (1.0 + np.exp(-np.abs(logits))))
 
 
 def _few(points: Iterable[Points]) -> Points:

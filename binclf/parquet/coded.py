@@ -1,6 +1,6 @@
 """Columns of few values, read as the file has them: distinct values, and of each row the code of its value.
 
-Text and integers mostly lie so in Parquet, and floats where their writer did not look. pyarrow takes a fifth
+Text and integers mostly lie so in Parquet, and floats of which some are null. pyarrow takes a fifth
 of a millisecond for each column of a row group, beside its decoding: here all of a row group's columns are
 read, verified, unpacked and decoded by one call that other threads need not wait for.
 
@@ -21,33 +21,17 @@ import pyarrow as pa
 
 from binclf import kernels
 from binclf.kernels import SLACK
-from binclf.kernels.chunks import BYTES, CODEC, NULLS, TYPE
+from binclf.kernels.chunks import BYTES, TYPE
 from binclf.parquet.arrays import arrow_of, dtype_of
 from binclf.parquet.buffers import Buffers
-from binclf.parquet.floats import Floats
 from binclf.parquet.handle import Handle
-from binclf.parquet.rowgroup import (
-    BYTE_ARRAY,
-    DOUBLE,
-    FLOAT,
-    INT32,
-    INT64,
-    SNAPPY,
-    UNCOMPRESSED,
-    RowGroup,
-)
+from binclf.parquet.rowgroup import BYTE_ARRAY, DOUBLE, FLOAT, INT32, INT64, MOST_ROWS, RowGroup, packing
 from binclf.parquet.texts import Texts
 
 I32 = npt.NDArray[np.int32]
-U8 = npt.NDArray[np.uint8]
-Stages = list[tuple[list[str], Floats]]  # as of `Plain`
 Numbers = npt.NDArray[np.signedinteger[Any] | np.unsignedinteger[Any] | np.floating[Any]]
 
 AT_ONCE_BYTES = 2**22  # of a file, as it has them
-MOST_BYTES, MOST_ROWS = 2**30, 2**26  # of a chunk, as it says of itself: beyond, pyarrow may try
-ROOM = 2**18  # bytes that memory is asked for in multiples of: what is as large can be used again
-
-SINGLE = np.dtype(np.float32)
 
 _packed, _codes = Buffers(), Buffers()
 
@@ -95,16 +79,10 @@ class CodedPlace:
     is_nullable: bool
     kind: Any  # as of `Coded`
 
-    def values_of(self, nulls: int) -> int:
-        """What its values are taken for; most floats come but once, and their codes would be of no use.
-
-        Args:
-            nulls: how many the footer tells of.
-        """
-        if not pa.types.is_floating(self.kind):
-            return kernels.UNIQUE
-        is_bare = not self.is_nullable or nulls == 0
-        return kernels.BARE if is_bare and self.width == SINGLE.itemsize else kernels.REPEATED
+    @property
+    def repeats(self) -> int:
+        """What its values are taken for: of floats, most come but once."""
+        return kernels.REPEATED if pa.types.is_floating(self.kind) else kernels.UNIQUE
 
 
 @dataclass(slots=True)
@@ -140,10 +118,8 @@ def coded_places(
 
 def read_coded(
     handle: Handle, group: RowGroup, places: Mapping[str, CodedPlace], names: Sequence[str]
-) -> tuple[Stages, dict[str, Coded]]:
+) -> dict[str, Coded]:
     """Those of the columns that can be read here; the others are left out.
-
-    Columns of float32 without nulls come as values, all others as codes.
 
     Args:
         handle: the file.
@@ -155,48 +131,40 @@ def read_coded(
         OSError: the file cannot be read.
     """
     if not kernels.can_decode() or not 0 < group.rows <= MOST_ROWS:
-        return [], {}
+        return {}
     wanted = group.chosen(places, names)
     if not wanted:
-        return [], {}
+        return {}
     codes = _codes.take(len(wanted), group.rows).view(np.int32)
-    bare: Stages = []
     found: dict[str, Coded] = {}
     done = 0
     for run in _runs(wanted):
-        own_bare, own = _read(handle, run, places, codes[done : done + len(run.names)])
-        bare, found = [*bare, *own_bare], found | own
+        found |= _read(handle, run, places, codes[done : done + len(run.names)])
         done += len(run.names)
-    return bare, found
+    return found
 
 
-def _read(
-    handle: Handle, run: _Run, places: Mapping[str, CodedPlace], codes: I32
-) -> tuple[Stages, dict[str, Coded]]:
+def _read(handle: Handle, run: _Run, places: Mapping[str, CodedPlace], codes: I32) -> dict[str, Coded]:
     """Those of a run that are what they must be, with their codes int32 [columns of the run, rows]."""
     size = run.end - run.begin
-    data = _bytes(_packed, size + SLACK)
+    data = _packed.bytes(size + SLACK)
     if handle.read([data[:size]], run.begin) != size:
-        return [], {}
+        return {}
     decoded = kernels.decode(data, run.chunks, codes)
-    bare: Stages = []
     found: dict[str, Coded] = {}
-    for name, own, values, chunk in zip(run.names, codes, decoded, run.chunks, strict=True):
-        if chunk[-1] == kernels.BARE:
-            bare += [([name], own[np.newaxis].view(SINGLE))] if values is not None else []
-            continue
+    for name, own, values in zip(run.names, codes, decoded, strict=True):
         of, taken = places[name], None if values is None else _taken(values, places[name])
         if taken is not None:
             found[name] = Coded(own, taken, of.kind, of.is_nullable)
-    return bare, found
+    return found
 
 
 def _runs(wanted: Sequence[tuple[str, CodedPlace, int, list[int]]]) -> Iterator[_Run]:
     """Columns, as of `RowGroup.chosen`, that follow each other in the file: as many as are read at once."""
     run = _Run(0, 0)
     for name, own, begin, chunk in wanted:
-        length, packing = chunk[BYTES], chunk[CODEC]
-        if not 0 < length <= MOST_BYTES or packing not in (SNAPPY, UNCOMPRESSED):
+        is_packed, length = packing(chunk), chunk[BYTES]
+        if is_packed is None:
             continue
         if begin != run.end or run.end + length - run.begin > AT_ONCE_BYTES:
             if run.names:
@@ -204,8 +172,7 @@ def _runs(wanted: Sequence[tuple[str, CodedPlace, int, list[int]]]) -> Iterator[
             run = _Run(begin, begin)
         first = run.end - run.begin
         run.names.append(name)
-        packed, values = packing == SNAPPY, own.values_of(chunk[NULLS])
-        run.chunks.append((first, first + length, packed, own.is_nullable, own.width, values))
+        run.chunks.append((first, first + length, is_packed, own.is_nullable, own.width, own.repeats))
         run.end += length
     if run.names:
         yield run
@@ -219,11 +186,6 @@ def _taken(values: kernels.Values, of: CodedPlace) -> Texts | Numbers | None:
         return stored.astype(dtype_of(of.kind), copy=False)  # wraps around, as pyarrow does
     texts = Texts(values.data, values.offsets)
     return texts if values.is_ascii or texts.is_utf8() else None
-
-
-def _bytes(buffers: Buffers, size: int) -> U8:
-    """Memory that was used before."""
-    return buffers.take(1, -(-size // ROOM) * ROOM // 4).reshape(-1).view(np.uint8)
 
 
 def _width_of(physical: int, kind: Any) -> int | None:  # noqa: ANN401 - pyarrow.DataType

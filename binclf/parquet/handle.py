@@ -10,6 +10,11 @@ from typing import Any
 FURTHEST = 2**62  # bytes: beyond, the system refuses to look
 
 
+def can_be_at(begin: int) -> bool:
+    """Whether a file can have bytes there; if not, the system takes the question for a mistake."""
+    return 0 <= begin <= FURTHEST
+
+
 class Handle:
     """One file, opened when it is first read."""
 
@@ -17,6 +22,17 @@ class Handle:
         """Nothing is opened yet."""
         self.path = path
         self._number = -1
+
+    @property
+    def number(self) -> int:
+        """By which the system knows the open file.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        if self._number < 0:
+            self._number = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._number
 
     def read(self, pieces: Sequence[Any], begin: int) -> int:
         """Fill bytearrays or uint8 arrays, one after the other; returns how many bytes there were.
@@ -26,11 +42,7 @@ class Handle:
         Raises:
             OSError: the file cannot be read.
         """
-        if not 0 <= begin <= FURTHEST:
-            return 0
-        if self._number < 0:
-            self._number = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        return os.preadv(self._number, pieces, begin)
+        return os.preadv(self.number, pieces, begin) if can_be_at(begin) else 0
 
     def close(self) -> None:
         """Let go of the file."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from binclf.parquet.coded import Coded, CodedPlace, coded_places, read_coded
+from binclf.parquet.dense import DensePlace, dense_places, read_dense
 from binclf.parquet.floats import Plain
 from binclf.parquet.handle import Handle
 from binclf.parquet.plain import PlainPlace, plain_places, read_plain
@@ -22,6 +23,7 @@ class Places:
     """Which columns of files of one form can be read so, and where they are."""
 
     plain: Mapping[str, PlainPlace] = field(default_factory=dict)
+    dense: Mapping[str, DensePlace] = field(default_factory=dict)
     coded: Mapping[str, CodedPlace] = field(default_factory=dict)
     columns: int = 0  # of the file
 
@@ -36,7 +38,8 @@ class Places:
             return cls()
         if len(group.chunks) != len(schema):  # which pyarrow refuses
             return cls()
-        return cls(plain_places(schema), coded_places(schema, group, coded), len(schema))
+        coded_ones = coded_places(schema, group, coded)
+        return cls(plain_places(schema), dense_places(schema, group), coded_ones, len(schema))
 
 
 _known: dict[tuple[str, tuple[str, ...]], Places] = {}
@@ -81,10 +84,11 @@ class Pages:
             return Plain(), {}
         plain = read_plain(self._handle, group, places.plain, names)
         rest = [name for name in names if name not in plain]
-        stages, coded = read_coded(self._handle, group, places.coded, rest)
-        bare = [name for names, _ in stages for name in names]
-        nullable = [name for name in bare if places.coded[name].is_nullable]
-        return Plain([*plain.stages(), *stages], nullable), coded
+        dense = read_dense(self._handle, group, places.dense, rest)
+        nullable = [name for own, _ in dense for name in own if places.dense[name].is_nullable]
+        floats = Plain([*plain.stages(), *dense], nullable)
+        rest = [name for name in rest if name not in floats]
+        return floats, read_coded(self._handle, group, places.coded, rest)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from binclf import kernels
 from binclf.kernels.chunks import BYTES, CODEC
-from binclf.parquet.buffers import Buffers
+from binclf.parquet.buffers import Buffers, apart
 from binclf.parquet.floats import Floats, Plain
 from binclf.parquet.handle import Handle
 from binclf.parquet.rowgroup import UNCOMPRESSED, RowGroup
@@ -32,9 +32,6 @@ Number = np.dtype[np.float32] | np.dtype[np.float64]
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 MOST_HEADER = 37  # bytes of a header without statistics; two pages have more, and would be read in vain
 MOST_COLUMNS = 500  # of one call, which takes at most 1,024 pieces
-PAGE, LINE = 4096, 64  # bytes of memory's pages, and of the cache's lines
-APART = PAGE + 192  # bytes between columns, over whole pages: else a row's values, lying at the same place of
-# every column, would all fall into one set of the cache's lines
 
 _ENDS = (b"\x1c\x00\x00\x00", b"\x00\x00")  # no statistics: an empty record, or none
 
@@ -51,7 +48,7 @@ class PlainPlace:
 
 def plain_places(schema: Any) -> dict[str, PlainPlace]:  # noqa: ANN401 - pyarrow.Schema
     """The columns of a file that can be plain."""
-    dtypes = [_dtype_of(field.type) for field in schema]
+    dtypes = [float_of(field.type) for field in schema]
     return {
         schema.names[place]: PlainPlace(place, dtype)
         for place, dtype in enumerate(dtypes)
@@ -89,8 +86,7 @@ class _Run:
         if not self.names:
             return
         size = self.rows * self.dtype.itemsize
-        room = -(-size // PAGE) * PAGE + APART if size >= PAGE else -(-size // LINE) * LINE
-        memory = _buffers.take(len(self.names), room // 4).view(np.uint8)
+        memory = _buffers.take(len(self.names), apart(size) // 4).view(np.uint8)
         pages = memory[:, :size]
         pieces = [piece for pair in zip(self.headers, pages, strict=True) for piece in pair]
         if handle.read(pieces, self.begin) != self.end - self.begin:
@@ -119,7 +115,7 @@ def _runs(group: RowGroup, places: Mapping[str, PlainPlace], names: Sequence[str
     yield run
 
 
-def _dtype_of(kind: Any) -> Number | None:  # noqa: ANN401 - pyarrow
+def float_of(kind: Any) -> Number | None:  # noqa: ANN401 - pyarrow
     """What its values are in memory, if it is a float; types of others' making cannot be looked up."""
     if pa.types.is_float32(kind):
         return SINGLE

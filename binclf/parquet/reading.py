@@ -19,13 +19,11 @@ from binclf.parquet.dictionaries import AsWritten
 from binclf.parquet.floats import Plain
 from binclf.parquet.groups import no_columns, read_group
 from binclf.parquet.pages import Pages, Places, places_of
-from binclf.parquet.refusal import at_fault, first_line, unopened
+from binclf.parquet.refusal import DAMAGE, at_fault, first_line, unopened
 from binclf.parquet.rowgroup import RowGroup
 from binclf.parquet.tail import tail_of
 from binclf.storage import Place, Remote, Stamp, stamp_if_there, stamp_of, stamp_of_open
 
-# what pyarrow raises for damaged bytes: ArrowInvalid, OSError, and for text UnicodeDecodeError
-_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 AT_ONCE = 8  # row groups whose part of the footer is parsed together
 _NO_CODES = "DecodeArrow of DictAccumulator"  # in what pyarrow says of encodings that it makes no codes of
 _CHANGED = "{} changed or went since the data were split: split again."
@@ -59,6 +57,7 @@ class Reader:
         self.coded = list(coded)  # by pyarrow: none any more, if it cannot
         self._run, self._asked = range(0), -AT_ONCE  # row groups that are parsed, and the last read
         self._cut: Any = None  # the file as if it had no others
+        self._last: tuple[int, RowGroup] | None = None  # what the footer says of the row group read last
         is_part = bool(digest) or stamp is not None
         with self._opening(is_part=is_part):
             source = place.open() if isinstance(place, Remote) else pa.OSFile(str(place))
@@ -101,7 +100,7 @@ class Reader:
         except FileNotFoundError as error:
             gone = f"{self.name} is gone: it was there a moment ago."
             raise DataError(_CHANGED.format(self.place) if is_part else gone) from error
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise unopened(error, self.place, self.name) from error
 
     @cached_property
@@ -121,15 +120,21 @@ class Reader:
         return self._cut, group - self._run.start
 
     def said(self, group: int) -> RowGroup:
-        """What the footer says of a row group; DataError if that cannot be understood."""
-        found = RowGroup.of_record(self._tail.record(group))
-        if found is None:
-            raise DamageError(
-                f"the footer of {self.name} does not say what row group {group} has and where in the file: "
-                "write the file again.",
-                self.name,
-            )
-        return found
+        """What the footer says of a row group; of the one that was read last it is known.
+
+        Raises:
+            DamageError: it cannot be understood.
+        """
+        if self._last is None or self._last[0] != group:
+            found = RowGroup.of_record(self._tail.record(group))
+            if found is None:
+                raise DamageError(
+                    f"the footer of {self.name} does not say what row group {group} has and where in the "
+                    "file: write the file again.",
+                    self.name,
+                )
+            self._last = group, found
+        return self._last[1]
 
     def _written(self, said: RowGroup) -> AsWritten | None:
         """What is compared with what pyarrow reads, where that is needed."""
@@ -181,7 +186,7 @@ class Reader:
                 table = read_group(*self._group(group), rest, rows, self._written(said))
             else:
                 table = no_columns(promised)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             if self.coded and _NO_CODES in str(error):
                 self.coded, self._run = [], range(0)
                 return self.read(group, columns)
@@ -204,8 +209,7 @@ class Reader:
             yield self.read(group, columns)
         if not self.groups:
             schema = self.file.schema_arrow
-            wanted = pa.schema([schema.field(name) for name in columns])
-            yield Rows(wanted.empty_table(), self.name)
+            yield Rows(pa.schema([schema.field(name) for name in columns]).empty_table(), self.name)
 
     def _refuse_changed(self) -> None:
         """What was read must be of the file that was opened, to its last byte."""
@@ -231,7 +235,7 @@ class Reader:
             file = self._parquet(path, self._group(group)[0].metadata)
             try:
                 return read_group(file, self._group(group)[1], columns, 0, self._written(said))
-            except _DAMAGE as again:
+            except DAMAGE as again:
                 raise self._damage(file, group, columns, again) from again
 
     def _damage(self, file: Any, group: int, columns: Sequence[str], error: BaseException) -> DamageError:  # noqa: ANN401
@@ -239,7 +243,7 @@ class Reader:
         for column in columns:
             try:
                 read_group(file, self._group(group)[1], [column], 0, written)
-            except _DAMAGE:
+            except DAMAGE:
                 break
         else:
             column = ", ".join(columns)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 
+import pyarrow as pa
+
 from binclf.errors import BinclfError, DamageError, StorageError
 from binclf.storage import Place, read_at
 
 HEAD = 1024  # bytes that are looked at
+# what pyarrow raises for damaged bytes: ArrowInvalid, OSError, and for text UnicodeDecodeError
+DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"PARE", "Parquet with an encrypted footer, which is not read: write it without encryption"),

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf import kernels
-from binclf.kernels.chunks import DATA, DICTIONARY, PATH
+from binclf.kernels.chunks import BYTES, CODEC, DATA, DICTIONARY, PATH
 
 I64 = npt.NDArray[np.int64]
 
 INT32, INT64, FLOAT, DOUBLE, BYTE_ARRAY = 1, 2, 4, 5, 6  # types, as parquet.thrift numbers them
 UNCOMPRESSED, SNAPPY = 0, 1  # and codecs
+MOST_BYTES, MOST_ROWS = 2**30, 2**26  # of a chunk, as it says of itself: beyond, pyarrow may try
 
 
 class Placed(Protocol):
@@ -69,3 +70,14 @@ class RowGroup:
             (name, places[name], begin, chunk)
             for (_, name), begin, chunk in zip(wanted, begins, chunks, strict=True)
         ]
+
+
+def packing(chunk: Sequence[int]) -> bool | None:
+    """Whether snappy packed a column's pages; None where nobody but pyarrow need look at them.
+
+    Args:
+        chunk: its FIELDS.
+    """
+    if not 0 < chunk[BYTES] <= MOST_BYTES or chunk[CODEC] not in (SNAPPY, UNCOMPRESSED):
+        return None
+    return chunk[CODEC] == SNAPPY

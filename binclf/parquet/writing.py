@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from binclf.errors import DataError
 from binclf.kernels.chunks import NULLS
-from binclf.parquet.arrays import arrow_of
+from binclf.parquet.arrays import arrow_of, strings_of
 from binclf.parquet.columns import Rows
 from binclf.parquet.kinds import kind_of
 from binclf.parquet.reading import Reader
@@ -35,7 +35,7 @@ class _PartWriter:
 
     def __init__(self, path: Path, schema: Any, group_rows: int) -> None:  # noqa: ANN401
         self.schema, self.group_rows = schema, group_rows
-        self.writer = _writer(path, schema, with_statistics=False)
+        self.writer = _writer(path, schema, statistics=False)
         self.pending: list[Any] = []
         self.pending_rows = 0
 
@@ -101,16 +101,26 @@ class ColumnWriter:
         self.writer: Any = None
 
     def append(self, rows: Rows, keep: Sequence[str], columns: Mapping[str, Any]) -> None:
-        """Write `keep` of the rows, then `columns`: NumPy arrays [N], or pairs of codes [N] and texts."""
+        """Write `keep` of the rows, then `columns`, which have no nulls.
+
+        Args:
+            rows: N of them.
+            keep: names of their columns.
+            columns: NumPy arrays [N], or pairs of codes [N] and texts.
+        """
         arrays = {name: rows.array(name) for name in keep}
         for name, values in columns.items():
             if isinstance(values, tuple):
                 codes, texts = values
-                arrays[name] = pa.DictionaryArray.from_arrays(arrow_of(codes), pa.array(list(texts)))
+                named = strings_of(texts).cast(pa.string())  # `pa.array` would import pandas
+                arrays[name] = pa.DictionaryArray.from_arrays(arrow_of(codes), named)
             else:
                 arrays[name] = arrow_of(values)
         if self.writer is None:
-            self.writer = _writer(self.path, pa.table(arrays).schema, dictionaries=(pa.types.is_dictionary,))
+            schema = pa.schema([pa.field(n, array.type, n not in columns) for n, array in arrays.items()])
+            # the least and greatest of few texts say little, and take a look at each row
+            told = [name for name in arrays if not isinstance(columns.get(name), tuple)]
+            self.writer = _writer(self.path, schema, statistics=told, dictionaries=(pa.types.is_dictionary,))
         fields = [self.writer.schema.field(name) for name in arrays]
         as_begun = [
             own if own.type == field.type else own.cast(field.type)
@@ -174,10 +184,10 @@ def _writer(
     path: Path,
     schema: Any,  # noqa: ANN401 - pyarrow
     *,
-    with_statistics: bool = True,
+    statistics: bool | Sequence[str] = True,
     dictionaries: Sequence[Callable[[Any], bool]] = (),
 ) -> Any:  # noqa: ANN401 - pyarrow
-    """A writer; statistics of columns are for other readers: in parts they would only swell the footers.
+    """A writer; statistics, of all or some columns, are for other readers: parts' footers would only swell.
 
     Columns of the types `dictionaries` are written by their distinct values; of none named, all but floats.
     """
@@ -189,7 +199,7 @@ def _writer(
         },
         use_dictionary=_dictionary_columns(schema, dictionaries),
         write_page_checksum=True,
-        write_statistics=with_statistics,
+        write_statistics=statistics,
         data_page_size=WHOLE,
         **({"max_rows_per_page": WHOLE} if _HAS_MOST_ROWS else {}),
     )

@@ -51,7 +51,8 @@ class Observer(Protocol):
 
         Args:
             number: of the row group, counted over all files of the input in canonical order.
-            rows: the model's columns, the ids and those carried along; not to be written to.
+            rows: the model's columns, the ids and those carried along; not to be written to. A `Watch` that
+                does not lack the row group may be shown the ids and those carried along alone.
             logits: calibrated log-odds, float64 [n].
         """
 

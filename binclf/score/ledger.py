@@ -7,14 +7,13 @@ unless it is exactly what is wanted now.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from binclf import commit
 from binclf.errors import ArtifactError, reading_back
 from binclf.score.records import MANIFEST, QUARANTINE, Job, Part
-from binclf.score.work import read_receipt, receipt_path, staged_path, work
+from binclf.score.work import Crew, read_receipt, receipt_path, staged_path, work
 from binclf.storage import sha256_of
 
 
@@ -63,7 +62,7 @@ class Ledger:
                     "choose another output."
                 )
 
-    def carry_out(self, part: Part, stop: threading.Event) -> tuple[dict[str, Any], bool]:
+    def carry_out(self, part: Part, crew: Crew) -> tuple[dict[str, Any], bool]:
         """Score a part unless that is done; returns its receipt, and whether it was done before.
 
         Raises:
@@ -72,7 +71,7 @@ class Ledger:
         """
         job, receipt = self.job, read_receipt(self.job, part.name)
         if part.name in self.parts:
-            return self._committed(part, receipt, stop)
+            return self._committed(part, receipt, crew)
         is_same = receipt.get("key") == job.key(part) and _is_untouched(part, receipt)
         if is_same and "bad" not in receipt and self._is_whole(part, receipt):
             return receipt, True
@@ -81,11 +80,9 @@ class Ledger:
             if receipt.get("output_sha256") != sha256_of(target):
                 raise ArtifactError(f"{target} is not what its receipt says: remove it and score again.")
             target.unlink()
-        return work(job, part, stop), False
+        return work(job, part, crew), False
 
-    def _committed(
-        self, part: Part, receipt: dict[str, Any], stop: threading.Event
-    ) -> tuple[dict[str, Any], bool]:
+    def _committed(self, part: Part, receipt: dict[str, Any], crew: Crew) -> tuple[dict[str, Any], bool]:
         """A part that the manifest lists."""
         job, target = self.job, self.job.output / part.name
         file, known = self.parts[part.name]
@@ -97,14 +94,14 @@ class Ledger:
                     f"{target} or its receipt is missing, which {file['model']} scored; now it would be "
                     f"{job.model.id}: choose another output."
                 )
-            done = work(job, part, stop)
+            done = work(job, part, crew)
             self._refuse_other_bytes(part, done, known)
             return done, False
         if sha256_of(target) != known["sha256"]:
             raise ArtifactError(f"{target} was altered since it was scored: remove it and score again.")
         if not _is_untouched(part, receipt) and file["model"] == job.model.id:
             # the input was touched, copied or replaced: whether its content is the same, its scores tell
-            self._refuse_other_bytes(part, work(job, part, stop), known)
+            self._refuse_other_bytes(part, work(job, part, crew), known)
             staged_path(job, part.name).unlink()
         return receipt, True
 

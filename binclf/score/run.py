@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -21,7 +20,7 @@ from binclf.score.plan import plan
 from binclf.score.records import RECEIPTS, Job, Part, Plan
 from binclf.score.scrutiny import begin, scrutinise
 from binclf.score.seal import missing, receipts_of, seal
-from binclf.score.work import Stopped
+from binclf.score.work import Crew, Stopped
 from binclf.storage import Place, place_of
 
 log = logging.getLogger(__name__)
@@ -196,27 +195,27 @@ def _share(part: str) -> tuple[int, int] | None:
 def _carry_out(ledger: Ledger, parts: Sequence[Part]) -> frozenset[str]:
     """Work on parts in threads, the largest first; returns the files of which all had been done before."""
     ledger.refuse_strangers(parts)
-    stop, done_before = threading.Event(), dict.fromkeys((part.input for part in parts), True)
+    crew, done_before = Crew(_cores()), dict.fromkeys((part.input for part in parts), True)
 
     def one(part: Part) -> None:
-        if stop.is_set():
+        if crew.stop.is_set():
             return
         try:
-            _, before = ledger.carry_out(part, stop)
+            _, before = ledger.carry_out(part, crew)
         except Stopped:
             return
         except BaseException:
-            stop.set()
+            crew.stop.set()
             raise
         if not before:
             done_before[part.input] = False
 
     order = sorted(parts, key=lambda part: -part.rows)
-    with ThreadPoolExecutor(_cores(), thread_name_prefix="score") as pool:
+    with ThreadPoolExecutor(crew.threads, thread_name_prefix="score") as pool:
         try:
             list(pool.map(one, order))
         except BaseException:  # Ctrl-C comes here
-            stop.set()
+            crew.stop.set()
             raise
     return frozenset(name for name, before in done_before.items() if before)
 

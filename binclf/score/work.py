@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,19 @@ class Stopped(Exception):
     """Another part has failed: this one is given up."""
 
 
+class Crew:
+    """Threads that work on parts: as many score as there are cores, while others wait for the disk.
+
+    A part is done, and has its receipt, only when its scores are on the disk; no core need wait for that.
+    """
+
+    def __init__(self, cores: int) -> None:
+        """Nobody works yet."""
+        self.threads = 2 * cores
+        self.turn = threading.Semaphore(cores)  # held while scoring
+        self.stop = threading.Event()  # a part has failed: the others are given up
+
+
 def receipt_path(job: Job, name: str) -> Place:
     """Where the receipt of a part is."""
     return job.output / RECEIPTS / f"{name}.json"
@@ -51,14 +65,14 @@ def staged_path(job: Job, name: str) -> Place:
     return job.output / STAGING / name
 
 
-def work(job: Job, part: Part, stop: threading.Event) -> dict[str, Any]:
+def work(job: Job, part: Part, crew: Crew) -> dict[str, Any]:
     """Score one part; returns its receipt.
 
     A damaged file is a receipt without an output, where bad files are to be quarantined.
 
     Raises:
         DataError: damaged bytes, or a bad row, that are not to be quarantined; the file has changed.
-        Stopped: `stop` was set meanwhile.
+        Stopped: another part has failed meanwhile.
     """
     receipt = {
         "key": job.key(part),
@@ -73,7 +87,8 @@ def work(job: Job, part: Part, stop: threading.Event) -> dict[str, Any]:
     try:
         # its name need not outlive a power cut before the manifest does; its content must
         with commit.beside(staged_path(job, part.name), lasting=False) as temporary:
-            tally = _score(job, part, temporary, stop)
+            with crew.turn:
+                tally = _score(job, part, temporary, crew.stop)
             _refuse_changed(part)
             receipt |= tally.told() | {"output_sha256": sha256_of(temporary)}
             commit.flush(temporary)
@@ -141,13 +156,16 @@ class _Tally:
 
 def _score(job: Job, part: Part, target: Path, stop: threading.Event) -> _Tally:
     tally, writer, seen = _Tally(), ColumnWriter(target), 0
-    for group, rows in _read_all(job, part):
+    for group, read in _groups(job, part):
         if stop.is_set():
             raise Stopped
-        total, is_finite = job.model.terms.sums_of_all(rows)
+        has_all, terms = _needs_all(job, part, group), job.model.terms
+        rows = read(_columns(job) if has_all else job.kept)
         count = len(rows)
+        total, is_finite = terms.sums_of_all(rows) if has_all else terms.sums_in_turns(read, count)
         if not is_finite:
-            rows, total = _without_bad(job, rows, total, seen, tally)
+            whole = rows if has_all else read(_columns(job))
+            rows, total = _without_bad(job, whole, total, seen, tally)
         logits = job.model.calibration.of(total)
         p = probability(logits)
         decided = p >= job.model.threshold
@@ -158,7 +176,7 @@ def _score(job: Job, part: Part, target: Path, stop: threading.Event) -> _Tally:
         writer.append(rows, job.kept, columns)
         if group is not None:
             for observer in job.observers:
-                observer.see(part.number + group - part.groups[0], rows, logits)
+                observer.see(_number(part, group), rows, logits)
         tally.scored, tally.decisions = tally.scored + len(rows), tally.decisions + int(decided.sum())
         seen += count
     writer.close()
@@ -168,12 +186,25 @@ def _score(job: Job, part: Part, target: Path, stop: threading.Event) -> _Tally:
     return tally
 
 
-def _read_all(job: Job, part: Part) -> Iterator[tuple[int | None, Rows]]:
-    """The row groups of a part, each with its number in the file; of a file without any, once no rows."""
-    if part.groups[0] == part.groups[1]:
-        with _reader(job, part) as reader:
-            yield from ((None, rows) for rows in reader.all(_columns(job)))
-    yield from _read(job, part, range(*part.groups))
+def _groups(job: Job, part: Part) -> Iterator[tuple[int | None, Callable[[Sequence[str]], Rows]]]:
+    """The row groups of a part, and what reads some columns of each; of a file without any, of no rows."""
+    with _reader(job, part) as reader:
+        if part.groups[0] == part.groups[1]:
+            yield None, lambda names: next(reader.all(names))
+        for group in range(*part.groups):
+            yield group, partial(reader.read, group)
+
+
+def _needs_all(job: Job, part: Part, group: int | None) -> bool:
+    """Whether all columns are to be there at once: somebody looks at them, or they come over a network."""
+    if group is None or job.settings.contributions or not isinstance(part.path, Path):
+        return True
+    return any(not isinstance(one, Watch) or one.lacks(_number(part, group)) for one in job.observers)
+
+
+def _number(part: Part, group: int) -> int:
+    """Of a row group, among those of all files."""
+    return part.number + group - part.groups[0]
 
 
 def _read(job: Job, part: Part, groups: Sequence[int]) -> Iterator[tuple[int, Rows]]:
