@@ -198,7 +198,7 @@ def test_scores_of_another_model_and_impossible_periods_are_refused(
         backtest(trained_run, out, path)
     timeless = write(tmp_path / "timeless.parquet", table.drop_columns("when"))
     assert backtest(run, out, timeless)["by"] == "batch"
-    with pytest.raises(ConfigError, match=r"--by day needs the column data\.time \('when'\)"):
+    with pytest.raises(ConfigError, match=r"--by day needs a time of each row, and .* has no column 'when'"):
         backtest(run, out, timeless, by="day")
     with pytest.raises(ConfigError, match="it is one of day, week, month, batch"):
         backtest(run, out, path, by="year")

@@ -141,9 +141,8 @@ def _truths(run: artifact.Run, labels: str | Place, by: str) -> tuple[str, Rows]
     has_time = bool(data.time) and all(foot.column(data.time) for foot in footers(files))
     by = by or ("month" if has_time else "batch")
     if by != "batch" and not has_time:
-        raise ConfigError(
-            f"--by {by} needs the column data.time ('{data.time}') in {labels}: use --by batch."
-        )
+        lacks = f"{labels} has no column '{data.time}'" if data.time else "the run's config sets no data.time"
+        raise ConfigError(f"--by {by} needs a time of each row, and {lacks}: use --by batch.")
     wanted = [*data.ids, data.label, *filter(None, [data.weight]), *([] if by == "batch" else [data.time])]
     return by, read_all(files, list(dict.fromkeys(wanted)), f"labels {labels}")[0]
 

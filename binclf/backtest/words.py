@@ -24,7 +24,7 @@ COUNTS = {
     "matched_null_label": "In both, and the label is null",
     "judged": "Judged",
 }
-HEADS = ("Rows", "Positive", "Predicted", "Log-loss", "Base rate's", "ROC-AUC")
+HEADS = ("Rows", "Positive", "Predicted", "Log-loss", "Base rate's", "ROC-AUC", "Promise")
 
 
 def headline(found: Record) -> str:
@@ -48,10 +48,9 @@ def markdown_of(found: Record) -> str:
     """One Markdown text."""
     lines = [f"# {headline(found)}", "", lead(found), ""]
     lines += [f"- {COUNTS[name]}: {count:,}" for name, count in found["counts"].items()]
-    lines += ["", f"| {found['by']} | {' | '.join(HEADS)} | |", "|---|" + "--:|" * len(HEADS) + "---|"]
+    lines += ["", f"| {found['by']} | {' | '.join(HEADS)} |", "|---|" + "--:|" * len(HEADS)]
     for name, own in _rows(found):
-        cells = " | ".join(_cells(own))
-        lines.append(f"| {markdown(name)} | {cells} | {'worse' if own.get('is_worse') else ''} |")
+        lines.append(f"| {markdown(name)} | {' | '.join(_cells(own))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -90,6 +89,7 @@ def _cells(own: Record) -> list[str]:
         numbers.with_interval(own, "log_loss"),
         numbers.number(own["base_log_loss"]),
         numbers.with_interval(own, "roc_auc"),
+        "" if "is_worse" not in own else "worse" if own["is_worse"] else "kept",
     ]
 
 

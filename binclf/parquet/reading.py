@@ -19,7 +19,7 @@ from binclf.parquet.dictionaries import AsWritten
 from binclf.parquet.floats import Plain
 from binclf.parquet.groups import no_columns, read_group
 from binclf.parquet.pages import Pages, Places, places_of
-from binclf.parquet.refusal import DAMAGE, at_fault, first_line, unopened
+from binclf.parquet.refusal import DAMAGE, at_fault, damaged, first_line, unopened
 from binclf.parquet.rowgroup import RowGroup
 from binclf.parquet.tail import tail_of
 from binclf.storage import Place, Remote, Stamp, stamp_if_there, stamp_of, stamp_of_open
@@ -78,7 +78,7 @@ class Reader:
         self._is_ours = bool(digest)  # written by pyarrow, whose dictionaries have each value once
         if self._tail.places is None:
             _ = self.file  # which says what is wrong
-            raise DamageError(f"the footer of {self.name} is damaged: write the file again.", self.name)
+            raise damaged(f"the footer of {self.name} is damaged", self.name)
 
     @property
     def digest(self) -> str:
@@ -128,11 +128,8 @@ class Reader:
         if self._last is None or self._last[0] != group:
             found = RowGroup.of_record(self._tail.record(group))
             if found is None:
-                raise DamageError(
-                    f"the footer of {self.name} does not say what row group {group} has and where in the "
-                    "file: write the file again.",
-                    self.name,
-                )
+                untold = f"does not say what row group {group} has and where in the file"
+                raise damaged(f"the footer of {self.name} {untold}", self.name)
             self._last = group, found
         return self._last[1]
 
@@ -196,11 +193,8 @@ class Reader:
         if lacking:  # pyarrow passes over a name that it does not find
             raise DataError(f"{place} lacks column '{lacking[0]}'.")
         if table.num_rows != promised:
-            raise DamageError(
-                f"{place} holds {table.num_rows} rows where the footer says {promised}: "
-                "write the file again.",
-                self.name,
-            )
+            counted = f"holds {table.num_rows} rows where the footer says {promised}"
+            raise damaged(f"{place} {counted}", self.name)
         return Rows(table, place, plain, tuple(columns), coded)
 
     def all(self, columns: Sequence[str]) -> Iterator[Rows]:
@@ -247,8 +241,5 @@ class Reader:
                 break
         else:
             column = ", ".join(columns)
-        return DamageError(
-            f"column '{column}' of {self.name}, row group {group} is damaged ({first_line(error)}): "
-            "write the file again.",
-            self.name,
-        )
+        where = f"column '{column}' of {self.name}, row group {group}"
+        return damaged(f"{where} is damaged ({first_line(error)})", self.name)

@@ -52,6 +52,11 @@ def unopened(error: BaseException, path: Place, name: str) -> BinclfError:
     return DamageError(f"{name} is not a whole Parquet file ({first_line(error)}): write it again.", name)
 
 
+def damaged(what: str, name: str) -> DamageError:
+    """Of a file whose bytes are at fault."""
+    return DamageError(f"{what}: write the file again.", name)
+
+
 def at_fault(error: OSError, name: str) -> StorageError:
     """What the machine failed to do; the file is not at fault, so it is never quarantined."""
     return StorageError(f"{name} cannot be read ({error.strerror}): mend that, and run it again.")
