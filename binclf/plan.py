@@ -60,7 +60,7 @@ def foresee(config: Config, ranks: int) -> dict[str, Any]:
     size = sum(foot.bytes for foot in intake.feet)
     solver, epochs = config.train.asked, config.train.epochs
     is_stepwise = solver != "newton"
-    passes = epochs if solver == "minibatch" else EXACT_PASSES
+    passes = epochs if solver == "minibatch" else EXACT_PASSES + _telling(config)
     return {
         "files": len(files),
         "rows": sum(files),
@@ -100,9 +100,10 @@ def text_of(found: dict[str, Any]) -> str:
         if found["steps_per_epoch"]
         else ""
     )
+    exact = found["passes"]["train"]
     solver = {
-        "auto": f"newton up to {UNASKED_WEIGHTS:,} weights, about {EXACT_PASSES} passes; minibatch beyond",
-        "newton": f"newton, about {EXACT_PASSES} passes",
+        "auto": f"newton up to {UNASKED_WEIGHTS:,} weights, about {exact} passes; minibatch beyond",
+        "newton": f"newton, about {exact} passes",
     }
     lines = {
         "reads": f"{found['files']:,} files, {found['rows']:,} rows, {shown(found['bytes'])}",
@@ -134,6 +135,11 @@ def _shares(config: Config) -> dict[str, float]:
 def _kept(config: Config) -> float:
     """The most of the training rows that are trained on: the larger class has at least half of them."""
     return (1 + config.data.downsample_majority) / 2
+
+
+def _telling(config: Config) -> int:
+    """Passes over train at the optimum, for what is told of it: files that disagree, and robust errors."""
+    return int(config.train.influence) + int(config.train.errors != "model")
 
 
 def _mending(config: Config) -> dict[str, int]:

@@ -10,7 +10,7 @@ from binclf.config.section import Names, Section
 
 # settings that one solver reads and the others do not; where train.solver is auto, they choose it
 READS: dict[str, frozenset[str]] = {
-    "newton": frozenset({"l1", "tolerance", "nonnegative", "nonpositive"}),
+    "newton": frozenset({"l1", "tolerance", "nonnegative", "nonpositive", "errors"}),
     "minibatch": frozenset(
         {
             "batch_rows", "epochs", "shuffle", "window_rows", "optimizer", "learning_rate", "momentum",
@@ -18,9 +18,9 @@ READS: dict[str, frozenset[str]] = {
         }
     ),
 }  # fmt: skip
-# and those that only it reads, but that say how the work is done and not what comes out
+# and those that only it reads, but that say how the work is done and not which model comes out
 MEANS: dict[str, frozenset[str]] = {
-    "newton": frozenset(),
+    "newton": frozenset({"influence"}),
     "minibatch": frozenset({"workers", "checkpoint_seconds"}),
 }
 
@@ -53,6 +53,17 @@ class Train(Section):
     )
     nonnegative: Names = Field((), description="newton: numeric columns whose weight is at least 0.")
     nonpositive: Names = Field((), description="newton: numeric columns whose weight is at most 0.")
+    errors: Literal["model", "hc0", "hc1", "clustered"] = Field(
+        "model",
+        description="newton: standard errors that hold if the model is right and rows are independent "
+        "(model), whether or not it is right (hc0; hc1 with a correction for few rows), or where rows of one "
+        "data.group depend on each other (clustered).",
+    )
+    influence: bool = Field(
+        True,
+        description="newton: tell which files disagree with the model and how far each moved the "
+        "coefficients, by one more pass over the rows.",
+    )
     class_weight: Literal["none", "balanced"] = Field(
         "none",
         description="balanced: both classes weigh as much in training. Probabilities are corrected back.",

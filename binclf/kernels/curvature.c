@@ -199,12 +199,14 @@ static void categories(const int32_t *ids, int64_t rows, int64_t columns, const 
    to the next; NaN is missing: its column's fill [given] stands for it, and 1 at its column's indicator [given],
    unless that is below 0. weight [width], whose place `columns` is the intercept's and whose rest is 0;
    table [size]; loss [1], gradient [width], hessian [width, width], table_gradient [size], mixed [size, width],
-   pairs [size, size]. */
+   pairs [size, size]. If `squared`, the square of a row's slope takes the place of its bend. own [count] or NULL: each
+   row's slope; if the hessian is NULL, that alone is asked for, and nothing but the loss is added up. */
 EXPORT int64_t curvature(const char *x, int64_t x_gap, int64_t count, int64_t given, int64_t columns,
                          const char *ids, int64_t ids_gap, int64_t chosen, const char *labels, int64_t labels_gap,
                          const char *weights, int64_t weights_gap, const float *fill, const int64_t *indicator,
                          const double *weight, int64_t width, const double *table, int64_t size, double *loss,
-                         double *gradient, double *hessian, double *table_gradient, double *mixed, double *pairs) {
+                         double *gradient, double *hessian, double *table_gradient, double *mixed, double *pairs,
+                         int64_t squared, double *own) {
     double *room = calloc((size_t)(TILE * width * 2), sizeof(double));
     int32_t *places = malloc((size_t)(TILE * (chosen + 1)) * sizeof(int32_t));
     double *tile = room, *scaled = room + TILE * width; /* both [TILE, width] */
@@ -227,6 +229,9 @@ EXPORT int64_t curvature(const char *x, int64_t x_gap, int64_t count, int64_t gi
             share[i] = weights ? *(const float *)(weights + (first + i) * weights_gap) : 1;
         }
         judge(logits, truth, share, loss, slopes, bends);
+        if (own) memcpy(own + first, slopes, (size_t)rows * sizeof(double));
+        if (!hessian) continue;
+        for (int64_t i = 0; squared && i < rows; i++) bends[i] = slopes[i] * slopes[i];
         inner(tile, slopes, bends, rows, width, gradient, scaled);
         outer(tile, scaled, rows, columns + 1, width, hessian);
         categories(places, rows, chosen, tile, width, slopes, bends, size, table_gradient, mixed, pairs);

@@ -30,25 +30,27 @@ class Blanks:
 class Curvature:
     """Sums over rows at a point, with u = (x, 1): of F columns and the intercept, and of V places of a table.
 
-    With p = sigmoid(z): loss = w (log(1 + exp(z)) - y z), slope = w (p - y), bend = w p (1 - p).
+    With p = sigmoid(z): loss = w (log(1 + exp(z)) - y z), slope = w (p - y), bend = w p (1 - p); or, where
+    squares are asked for, bend = slope^2: the Hessian's place then has the products of the rows' scores.
 
     One thread adds row after row, so the sums have the same bits wherever compiled loops work them out, and
     however rows are cut at multiples of 64; in NumPy they differ by rounding.
     """
 
-    def __init__(self, slopes: F64, table: F64, blanks: Blanks) -> None:
+    def __init__(self, slopes: F64, table: F64, blanks: Blanks, *, squared: bool = False) -> None:
         """Nothing added yet.
 
         Args:
             slopes: float64 [F + 1], of the columns and the intercept.
             table: float64 [V].
             blanks: of the columns.
+            squared: whether the square of a row's slope takes the place of its bend.
         """
         check(slopes, np.float64)
         check(table, np.float64)
         check(blanks.fill, np.float32)
         check(blanks.indicator, np.int64)
-        self.slopes, self.table, self.blanks = slopes, table, blanks
+        self.slopes, self.table, self.blanks, self.squared = slopes, table, blanks, squared
         columns, size = len(slopes) - 1, len(table)
         if (
             not len(blanks.fill) == len(blanks.indicator) == columns
@@ -95,6 +97,24 @@ class Curvature:
         Raises:
             IndexError: an id that the table does not have; the sums then mean nothing.
         """
+        self._check(x, ids, labels, weights)
+        if library.loops is None:
+            self._add(x, ids, labels, weights)
+            return
+        sums = (self._loss, self._gradient, self._hessian, self.table_gradient, self._mixed, self.pairs)
+        self._run(x, ids, labels, weights, [*map(at, sums), int(self.squared), None])
+
+    def slopes_of(self, x: F32, ids: I32, labels: I8, weights: F32 | None) -> F64:
+        """Each row's slope, float64 [n]; nothing is added. Arguments and errors are those of `add`."""
+        self._check(x, ids, labels, weights)
+        if library.loops is None:
+            z = self._logits(self.dense(x), ids)
+            return self._judged(z, labels, weights)[1]
+        own, loss = np.empty(len(x)), np.zeros(1)
+        self._run(x, ids, labels, weights, [at(loss), None, None, None, None, None, 0, at(own)])
+        return own
+
+    def _check(self, x: F32, ids: I32, labels: I8, weights: F32 | None) -> None:
         check_rows(x, np.float32)
         check_rows(ids, np.int32)
         for array in (x, ids, *([] if weights is None else [weights])):
@@ -106,17 +126,15 @@ class Curvature:
             raise ValueError(f"x {x.shape}, {len(self.slopes)} slopes and rows {sorted(rows)} do not fit")
         if weights is not None and weights.dtype != np.float32:
             raise ValueError(f"weights are float32, not {weights.dtype}")
-        if library.loops is None:
-            self._add(x, ids, labels, weights)
-            return
+
+    def _run(self, x: F32, ids: I32, labels: I8, weights: F32 | None, into: list[int | None]) -> None:
+        """The compiled loop over the rows, `into` being where its results go and what is asked for."""
         done = library.loops.curvature(
-            at(x), x.strides[0], count, given, len(self.slopes) - 1,
+            at(x), x.strides[0], len(x), x.shape[1], len(self.slopes) - 1,
             at(ids), ids.strides[0], ids.shape[1], at(labels), labels.strides[0],
             None if weights is None else at(weights), 0 if weights is None else weights.strides[0],
             at(self.blanks.fill), at(self.blanks.indicator),
-            at(self._slopes), len(self._slopes), at(self.table), len(self.table),
-            at(self._loss), at(self._gradient), at(self._hessian),
-            at(self.table_gradient), at(self._mixed), at(self.pairs),
+            at(self._slopes), len(self._slopes), at(self.table), len(self.table), *into,
         )  # fmt: skip
         if done == 0:
             raise MemoryError(f"no memory for {len(self.slopes)} columns")
@@ -126,10 +144,8 @@ class Curvature:
     def _beyond(self) -> IndexError:
         return IndexError(f"an id is not one of the {len(self.table)} places of the table")
 
-    def _add(self, x: F32, ids: I32, labels: I8, weights: F32 | None) -> None:
-        """The same in NumPy."""
-        if ids.size and (ids.min() < 0 or ids.max() >= len(self.table)):
-            raise self._beyond()
+    def dense(self, x: F32) -> F64:
+        """The rows' u = (x, 1), float64 [n, F + 1], with what stands for missing numbers."""
         u = np.zeros((len(x), len(self.slopes)))
         u[:, : x.shape[1]] = x
         u[:, -1] = 1.0
@@ -138,12 +154,28 @@ class Curvature:
             u[missing, column] = self.blanks.fill[column]
             if self.blanks.indicator[column] >= 0:
                 u[missing, self.blanks.indicator[column]] = 1.0
-        z = u @ self.slopes + self.table[ids].sum(axis=1)
-        w = np.ones(len(x)) if weights is None else weights.astype(np.float64)
+        return u
+
+    def _logits(self, u: F64, ids: I32) -> F64:
+        if ids.size and (ids.min() < 0 or ids.max() >= len(self.table)):
+            raise self._beyond()
+        return np.asarray(u @ self.slopes + self.table[ids].sum(axis=1))
+
+    @staticmethod
+    def _judged(z: F64, labels: I8, weights: F32 | None) -> tuple[F64, F64, F64]:
+        """Each row's loss, slope and bend, float64 [n]."""
+        w = np.ones(len(z)) if weights is None else weights.astype(np.float64)
         e = np.exp(-np.abs(z))
         p, rest = np.where(z < 0, e, 1) / (1 + e), np.where(z < 0, 1, e) / (1 + e)
-        slope, bend = w * np.where(labels > 0, -rest, p), w * p * rest
-        self._loss += (w * (np.maximum(z, 0) - labels * z + np.log1p(e))).sum()
+        loss = w * (np.maximum(z, 0) - labels * z + np.log1p(e))
+        return loss, w * np.where(labels > 0, -rest, p), w * p * rest
+
+    def _add(self, x: F32, ids: I32, labels: I8, weights: F32 | None) -> None:
+        """The same in NumPy."""
+        u = self.dense(x)
+        loss, slope, bend = self._judged(self._logits(u, ids), labels, weights)
+        bend = slope * slope if self.squared else bend
+        self._loss += loss.sum()
         self.gradient[...] += u.T @ slope
         self.hessian[...] += (u.T * bend) @ u
         for place, own in enumerate(ids.T):

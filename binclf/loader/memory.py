@@ -20,7 +20,7 @@ from binclf.loader.store import CHUNK_BYTES, DEPTH, MOST_CHUNK_ROWS
 DECODING = 3.0  # bytes that decoding a row group takes at its height, per byte of what comes out
 FIXED = 72 * 2**20  # code of libraries that is loaded when first used, plans, and what allocators keep
 OPTIMISER = 10  # copies of the weights: gradient, two moments, average, best, checkpoint ...
-MATRICES, MATRICES_A_THREAD = 12, 4  # of float64: exact sums, factors, inverses; and those of a block
+MATRICES, MATRICES_A_THREAD = 16, 4  # of float64: exact sums, factors, inverses; and those of a block
 PAGES = 2_000_000  # that are looked at, at most, before epochs are left out
 
 
