@@ -39,17 +39,19 @@ def joint_tests(
         spread: how it varies.
         factor: that its covariance is multiplied by.
     """
+    columns = [column for column in features.categorical if not column.is_hashed]
+    each = [_contrasts(column, features.width + column.offset, len(point)) for column in columns]
+    contrasts = np.concatenate([np.zeros((0, len(point))), *each])
+    covariance, is_known = spread.of(contrasts)  # of all at once: a system is solved but once
+    apart = contrasts @ point
+    ends = np.cumsum([0, *map(len, each)])
     told: dict[str, dict[str, Any]] = {}
-    for column in features.categorical:
-        if column.is_hashed:
-            continue
-        contrasts = _contrasts(column, features.width + column.offset, len(point))
-        covariance, is_known = spread.of(contrasts)
-        inverse = Inverse(factor * covariance[np.ix_(is_known, is_known)])
+    for column, first, end in zip(columns, ends, ends[1:], strict=False):
+        own = first + np.flatnonzero(is_known[first:end])
+        inverse = Inverse(factor * covariance[np.ix_(own, own)])
         found: dict[str, Any] = {"chi2": None, "df": inverse.rank, "p": None}
         if inverse.rank:
-            apart = contrasts[is_known] @ point
-            chi2 = float(apart @ inverse.times(apart))
+            chi2 = float(apart[own] @ inverse.times(apart[own]))
             found |= {"chi2": chi2, "p": tail(chi2, inverse.rank)}
         told[column.name] = found
     return told
