@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from binclf.config import Config, parse
+from binclf.config import Config, Train, parse
 from binclf.errors import ConfigError, DataError
 from binclf.loader import HeldRows, Source
 from binclf.solvers import blocks, clusters, newton
@@ -262,7 +262,10 @@ def test_any_number_of_ranks_tells_the_same_bits(tmp_path: Path) -> None:
         ({"train": {"errors": "hc0", "l1": 0.1}}, r"train\.errors has no effect beside train\.l1"),
         ({"train": {"errors": "hc0", "nonnegative": ["a"]}}, "no effect beside train.nonnegative"),
         ({"train": {"errors": "hc0", "epochs": 3}}, r"train\.errors is read by newton and train\.epochs by"),
+        ({"train": {"errors": "hc0", "device": "cuda"}}, r"train\.device = 'cuda' has no effect with newton"),
         ({"train": {"solver": "minibatch", "influence": False}}, r"train\.influence has no effect with"),
+        ({"train": {"solver": "lbfgs", "influence": False}}, r"train\.influence has no effect with"),
+        ({"train": {"solver": "lbfgs", "errors": "hc0"}}, r"train\.errors has no effect with .* 'lbfgs'"),
         ({"train": {"errors": "robust"}}, "errors"),
     ],
 )
@@ -270,6 +273,12 @@ def test_errors_that_cannot_be_had_are_refused(sections: dict[str, Any], words: 
     config = {"name": "a", "store": str(tmp_path), "data": {"path": "x", "label": "y"}, **sections}
     with pytest.raises(ConfigError, match=words):
         parse(config)
+
+
+def test_errors_ask_for_the_solver_that_tells_them() -> None:
+    """Where auto chooses; whether files are judged leaves it the choice."""
+    assert Train(errors="hc0").asked == "newton"
+    assert Train(influence=False).asked == "auto"
 
 
 @pytest.mark.slow

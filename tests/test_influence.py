@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import pytest
 from scipy import stats
 
 from binclf.loader import HeldRows
+from binclf.loader.process import Peak
+from binclf.objective import l2_of
 from binclf.solvers import findings, influence, newton
+from binclf.solvers.choice import Choice
 from binclf.solvers.portions import units_of
 from binclf.solvers.problem import Problem, Solution
-from tests.inferred import drawn, files, fitted, task_of
+from binclf.solvers.solve import solved
+from tests.inferred import drawn, files, fitted, task_of, told_of
 from tests.optimum import ALONE, design_of, point_of
 from tests.planted import planted, world
 from tests.trained import whole
@@ -167,6 +172,38 @@ def test_a_pass_that_loses_rows_is_an_error(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(newton, "findings_of", late)
     with pytest.raises(AssertionError, match="a pass saw 1797 rows of 1800"):
         newton.fit(task, ALONE)
+
+
+def test_beside_a_penalty_that_was_chosen_all_is_told_of_that_one_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of few rows and many columns, so that the penalty holds the weights that files move."""
+    store, features = files(tmp_path / "train", [world(150, place, columns=20) for place in range(4)])
+    others, _ = files(tmp_path / "others", [world(600, 9, columns=20)])
+    others.attach(features)
+    asked: list[Problem] = []
+
+    def counted(problem: Problem, *rest: Any) -> findings.Findings:
+        asked.append(problem)
+        return findings.findings_of(problem, *rest)
+
+    monkeypatch.setattr(newton, "findings_of", counted)
+    monkeypatch.setattr("binclf.solvers.portions.ROWS_A_WEIGHT", 1)
+    task = replace(task_of(store, features, choose_l2=True, errors="hc0"), validation=others)
+    found = solved(Choice("newton", ""), task, ALONE, None, Peak())
+    assert len(found.record["penalties"]["tried"]) > 4
+    assert len(asked) == 1
+    assert found.record["passes"] == len(found.record["history"]) + 2
+    assert found.record["l2"] > 5 * l2_of(-1.0, task.weight)
+    same = newton.fit(task_of(store, features, l2=found.record["l2"], errors="hc0"), ALONE)
+    names = [column.name for column in features.numeric]
+    assert told_of(found, names) == pytest.approx(told_of(same, names), rel=1e-5)
+    assert len(same.influence["worst"]) == 4
+    for one, other in zip(found.influence["worst"], same.influence["worst"], strict=True):
+        assert one["file"] == other["file"]
+        assert one["statistic"] == pytest.approx(other["statistic"], rel=1e-5)
+        moves = [{tuple(m["path"]): m["errors"] for m in entry["moved"]} for entry in (one, other)]
+        assert moves[0] == pytest.approx(moves[1], rel=1e-4)
 
 
 def test_it_can_be_left_out(tmp_path: Path) -> None:

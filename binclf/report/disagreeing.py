@@ -17,10 +17,10 @@ MUCH = 1.0  # standard errors that one file moved a coefficient by
 
 
 def section(run: artifact.Run) -> Section | None:
-    """The files that chance explains least; None where they were not judged."""
+    """The files that chance explains least, or why they were not judged; None where nobody asked."""
     found = run.record.get("influence")
     if not found:
-        return None
+        return _why_not(run)
     rows = [_row(entry, found) for entry in found["worst"]]
     heads = ("File", "Rows", "Chi-square", "p", "Moved most, in standard errors")
     table = Table(
@@ -30,6 +30,18 @@ def section(run: artifact.Run) -> Section | None:
         rows,
     )
     return Section("influence", TITLE, [Words([*_words(found), *_cautions(run)]), table])
+
+
+def _why_not(run: artifact.Run) -> Section | None:
+    """None, too, where newton had but one file of too few rows to be taken apart."""
+    solver = run.record["training"]["solver"]
+    if solver == "newton" or not run.config.train.influence:
+        return None
+    words = (
+        "Files were not judged beside the model: that takes the Hessian of the rows of each, which newton "
+        f"alone works out, and this model was fitted by {plain(solver)}."
+    )
+    return Section("influence", TITLE, [Words([words])])
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:

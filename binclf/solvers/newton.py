@@ -106,7 +106,7 @@ def _reducer(problem: Problem, world: World) -> Reducer:
     if size > MOST_WEIGHTS:
         raise ConfigError(
             f"train.solver = 'newton' takes at most {MOST_WEIGHTS:,} weights, and these features have "
-            f"{size:,}: lower features.max_levels or features.hash_bits, or use 'minibatch'."
+            f"{size:,}: lower features.max_levels or features.hash_bits, or use 'lbfgs'."
         )
     return Reducer(problem.train, features, problem.weight, world)
 
