@@ -62,7 +62,8 @@ def foresee(config: Config, ranks: int, split: Split | None = None) -> dict[str,
     tier = choose(job)
     solver, epochs = config.train.asked, config.train.epochs
     is_stepwise = "minibatch" in config.train.able
-    passes = {**EXACT_PASSES, "minibatch": epochs, "auto": EXACT_PASSES["newton"]}[solver]
+    exact = {"newton": EXACT_PASSES["newton"] + _telling(config), "lbfgs": EXACT_PASSES["lbfgs"]}
+    passes = {**exact, "minibatch": epochs, "auto": exact["newton"]}[solver]
     return {
         "files": len(files),
         "rows": sum(files),
@@ -104,10 +105,11 @@ def text_of(found: dict[str, Any]) -> str:
         if found["steps_per_epoch"]
         else ""
     )
+    exact = found["passes"]["train"]
     solver = {
-        "auto": f"newton up to {UNASKED_WEIGHTS:,} weights, about {EXACT_PASSES['newton']} passes; beyond, "
+        "auto": f"newton up to {UNASKED_WEIGHTS:,} weights, about {exact} passes; beyond, "
         f"lbfgs, about {EXACT_PASSES['lbfgs']}, where rows are kept and memory allows",
-        **{name: f"{name}, about {passes} passes" for name, passes in EXACT_PASSES.items()},
+        **{name: f"{name}, about {exact} passes" for name in EXACT_PASSES},
     }
     lines = {
         "reads": f"{found['files']:,} files, {found['rows']:,} rows, {shown(found['bytes'])}",
@@ -167,6 +169,11 @@ def _shares(config: Config) -> dict[str, float]:
 def _kept(config: Config) -> float:
     """The most of the training rows that are trained on: the larger class has at least half of them."""
     return (1 + config.data.downsample_majority) / 2
+
+
+def _telling(config: Config) -> int:
+    """Passes of newton at the optimum, for what is told of it: files that disagree, and robust errors."""
+    return int(config.train.influence) + int(config.train.errors != "model")
 
 
 def _asked_for(config: Config, rows: int) -> dict[str, int]:

@@ -165,6 +165,8 @@ def _write(
 ) -> None:
     took = {name: round(value, 3) for name, value in seconds.items()}
     training = {**solution.record, "ranks": ranks, **took}
+    if (found := solution.covariance) is not None:
+        artifact.write_covariance(run_dir, found.matrix, found.names)
     artifact.write_model(
         run_dir,
         features,
@@ -176,6 +178,7 @@ def _write(
             "base_rate": split.base_rate("train"),
             **coefficients(features, solution.weights),
             "inference": solution.inference,
+            "influence": solution.influence,
             **solution.probabilities,
             "training": training,
         },

@@ -3,9 +3,10 @@
 Kills of the split and of a scoring at any moment, of any rank with resume on 1 to 3 ranks, flipped bits,
 random orders against a plain list, exits of every command, every metric of a million rows against
 scikit-learn on 1 to 3 ranks, a model of too many columns that must be told as such, simulated gates of
-`compare`, two retrainings that promote at the same moment, simulated refits, Prefect's server killed under a
-flow, and (REAL) minibatch defaults against scikit-learn on the oracle's rows and on ten random splits of each
-set, and exports against predict_proba. Prints what it found and exits with 1 if a law was broken.
+`compare`, two retrainings that promote at the same moment, simulated refits, intervals against the truth,
+files with flipped labels, Prefect's server killed under a flow, and (REAL) minibatch defaults against
+scikit-learn on the oracle's rows and on ten random splits of each set, and exports against predict_proba.
+Prints what it found and exits with 1 if a law was broken.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from binclf.retrain import retrain
 from binclf.storage import sha256_of
 from tests import commands, gates, made
 from tests.beside import KINDS, beside
+from tests.coverage_of import covered
 from tests.flips import flip
 from tests.outages import outages
 from tests.plans import plans
+from tests.planted import planted
 from tests.races import races
 from tests.ranks import as_toml, children_of, environment_of, small_job
 from tests.refits import simulate
@@ -55,6 +58,8 @@ GATES = 200
 RACES = 100
 REFITS = 200
 GAINS = 10
+FITS = 1000
+SEEDS = 20
 WITHIN = 0.02  # of scikit-learn's log-loss
 FLIGHTS_AT_MOST = 0.4885
 EXPORTS_WITHIN = 1e-6  # of a probability
@@ -77,6 +82,8 @@ def main() -> int:
         broken += exits(Path(folder) / "exits", EXITS)
         broken += promotions(Path(folder) / "races", options.seed)
         broken += refits(Path(folder) / "refits", options.seed)
+        broken += intervals(Path(folder) / "intervals", options.seed)
+        broken += flipped_labels(Path(folder) / "planted", options.seed)
         broken += outages(Path(folder) / "outages")
         broken += metrics_of_many(Path(folder) / "metrics")
         broken += many_columns(Path(folder) / "wide")
@@ -107,6 +114,28 @@ def refits(folder: Path, seed: int) -> list[str]:
     log.info("refits: gains foretold are %.3f to %.3f of the real ones", min(ratios), max(ratios))
     found_wrong = [] if advised <= 0.05 * REFITS else [f"{advised} of {REFITS} refits advised for nothing"]
     return found_wrong + ([] if 0.8 <= min(ratios) <= max(ratios) <= 1.2 else ["gains are not as foretold"])
+
+
+def intervals(folder: Path, seed: int) -> list[str]:
+    """Of 1,000 fits 95 % intervals hold the truth in 93.5 to 96.5 %, whichever errors fit the rows."""
+    wrong = []
+    for kind in ("model", "hc0", "clustered"):
+        shares = [covered(folder / str(number), seed * 10_000 + number, kind) for number in range(FITS)]
+        log.info("intervals: %s errors hold the truth in %.2f %%", kind, 100 * np.mean(shares))
+        wrong += [] if 0.935 <= np.mean(shares) <= 0.965 else [f"intervals of {kind} errors"]
+    return wrong
+
+
+def flipped_labels(folder: Path, seed: int) -> list[str]:
+    """The file with 3 % flipped labels of 16 is named first, and no other below 1e-4."""
+    wrong, largest, least = [], 0.0, 1.0
+    for number in range(SEEDS):
+        file, told = planted(folder, seed * 100 + number)
+        first, *others = told["worst"]
+        largest, least = max(largest, first["p"]), min([least, *(one["p"] for one in others)])
+        wrong += [] if first["file"] == file else [f"seed {number} names {first['file']} first, not {file}"]
+    log.info("files: p at most %.1e of the wrong one, at least %.1e of others", largest, least)
+    return wrong + ([] if least >= 1e-4 else [f"a clean file has p = {least:.1e}"])
 
 
 def kills_of_split(folder: Path, draw: random.Random) -> list[str]:

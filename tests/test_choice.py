@@ -306,7 +306,9 @@ def test_a_plan_tells_the_solver(people_dir: Path, tmp_path: Path) -> None:
     open_ended = settings(people_dir, tmp_path, train={"epochs": 20})
     found = foresee(open_ended, 1)
     assert found["solver"] == "auto"
-    assert "newton up to 2,048 weights, about 4 passes; beyond, lbfgs" in text_of(found)
+    assert "newton up to 2,048 weights, about 5 passes; beyond, lbfgs" in text_of(found)
+    brief = settings(people_dir, tmp_path, train={"epochs": 20, "influence": False})
+    assert "newton up to 2,048 weights, about 4 passes; beyond, lbfgs" in text_of(foresee(brief, 1))
     named = settings(people_dir, tmp_path, train={"epochs": 20, "solver": "newton"})
     found = foresee(named, 1)
     assert found["solver"] == "newton"

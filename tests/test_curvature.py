@@ -30,9 +30,9 @@ class Rows:
     table: Any
     blanks: Blanks
 
-    def sums(self, cuts: tuple[int, ...] = ()) -> Curvature:
+    def sums(self, cuts: tuple[int, ...] = (), *, squared: bool = False) -> Curvature:
         """By the kernel, of pieces."""
-        found = Curvature(self.slopes, self.table, self.blanks)
+        found = Curvature(self.slopes, self.table, self.blanks, squared=squared)
         for low, high in pairwise([0, *cuts, len(self.y)]):
             at = slice(low, high)
             found.add(self.x[at], self.ids[at], self.y[at], None if self.w is None else self.w[at])
@@ -65,7 +65,7 @@ def rows_of(
     )
 
 
-def expected(rows: Rows) -> dict[str, Any]:
+def expected(rows: Rows, *, squared: bool = False) -> dict[str, Any]:
     """By the definition, with one-hot columns, in long double."""
     given = rows.x.shape[1]
     u = np.zeros((len(rows.x), len(rows.slopes)), dtype=np.longdouble)
@@ -80,8 +80,10 @@ def expected(rows: Rows) -> dict[str, Any]:
     z = u @ rows.slopes + hot @ rows.table
     weight = np.ones(len(rows.x)) if rows.w is None else rows.w.astype(np.longdouble)
     p = 1 / (1 + np.exp(-z))
-    slope, bend = weight * (p - rows.y), weight * p * (1 - p)
+    slope = weight * (p - rows.y)
+    bend = slope**2 if squared else weight * p * (1 - p)
     return {
+        "slopes": slope,
         "loss": (weight * (np.logaddexp(0, z) - rows.y * z)).sum(),
         "gradient": u.T @ slope,
         "table_gradient": hot.T @ slope,
@@ -94,18 +96,30 @@ def expected(rows: Rows) -> dict[str, Any]:
 @examples(120, keeps_fixtures=True)
 @given(
     st.integers(0, 2**32 - 1), st.integers(0, 200), st.integers(0, 40), st.integers(0, 3), st.integers(1, 6),
-    st.sampled_from([0.0, 0.2]),
+    st.sampled_from([0.0, 0.2]), st.booleans(),
 )  # fmt: skip
 def test_sums_are_those_of_the_definition(
-    seed: int, count: int, columns: int, chosen: int, size: int, missing: float
+    seed: int, count: int, columns: int, chosen: int, size: int, missing: float, squared: bool
 ) -> None:
     rows = rows_of(seed, count, columns, chosen, size, missing=missing)
-    found, wanted = rows.sums(), expected(rows)
+    found, wanted = rows.sums(squared=squared), expected(rows, squared=squared)
     assert found.loss == pytest.approx(float(wanted["loss"]), rel=1e-12, abs=1e-12)
     for name in ("gradient", "table_gradient", "mixed", "hessian", "pairs"):
         own = getattr(found, name)
         own = np.triu(own) if name in ("hessian", "pairs") else own
         assert np.allclose(own, wanted[name].astype(float), rtol=1e-11, atol=1e-11 * (count + 1)), name
+
+
+def test_each_row_has_its_slope_and_nothing_is_added() -> None:
+    rows = rows_of(3, 150, 9, 2, 4, missing=0.1)
+    found = Curvature(rows.slopes, rows.table, rows.blanks)
+    slopes = found.slopes_of(rows.x, rows.ids, rows.y, rows.w)
+    assert np.allclose(slopes, expected(rows)["slopes"].astype(float), rtol=1e-12, atol=1e-14)
+    assert found.loss == 0
+    assert not found.gradient.any()
+    rows.ids[4, 1] = 4
+    with pytest.raises(IndexError, match="one of the 4 places"):
+        found.slopes_of(rows.x, rows.ids, rows.y, rows.w)
 
 
 def test_rows_may_come_in_pieces_of_whole_tiles() -> None:

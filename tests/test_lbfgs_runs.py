@@ -123,6 +123,9 @@ def test_a_run_tells_how_far_it_is_and_what_it_read(
     report = (run_dir / "report.html").read_text()
     assert f"lbfgs, {training['passes']} passes" in report
     assert f"Proven: within {told['gap']:.1e} of the least objective" in report
+    assert "which newton alone works out, and this model was fitted by lbfgs." in report
+    assert record["influence"] == record["inference"] == {}
+    assert not (run_dir / "covariance.safetensors").exists()
 
 
 def test_few_weights_have_the_certificate_of_newton_s_method(people_dir: Path, tmp_path: Path) -> None:

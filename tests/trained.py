@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,10 @@ class Alone:
     def gather(self, content: bytes) -> list[bytes]:
         """Ours."""
         return [content]
+
+    def fold(self, pack: Callable[[], bytes], add: Callable[[bytes], None]) -> bytes:
+        """Ours."""
+        return pack()
 
 
 def decoding(config: Config, split: Split) -> Decoding:

@@ -1,10 +1,11 @@
 """The run directory: what a training leaves behind, sealed by a manifest that is written last.
 
-``` config.json split.json features.json model.safetensors model.json metrics.json report.html card.md
-receipts.json window.json profile.json alone.json golden.parquet manifest.json ``` No manifest, no run: a
-directory without one is a training that goes on, or one that can be resumed from its `checkpoints/`. The
-manifest has the SHA-256 of every other file, and each file is read once: what was verified is what is used.
-Only JSON, safetensors, Parquet, Markdown and one HTML page; nothing that executes on loading.
+``` config.json split.json features.json model.safetensors model.json covariance.safetensors (of an exact
+optimum) metrics.json report.html card.md receipts.json window.json profile.json alone.json golden.parquet
+manifest.json ``` No manifest, no run: a directory without one is a training that goes on, or one that can be
+resumed from its `checkpoints/`. The manifest has the SHA-256 of every other file, and each file is read once:
+what was verified is what is used. Only JSON, safetensors, Parquet, Markdown and one HTML page; nothing that
+executes on loading.
 """
 
 from binclf.artifact.begin import began, begin, settings_of_result
@@ -19,6 +20,7 @@ from binclf.artifact.seal import (
     read_split,
     seal,
     working,
+    write_covariance,
     write_model,
     write_threshold,
 )
@@ -39,6 +41,7 @@ __all__ = [
     "seal",
     "settings_of_result",
     "working",
+    "write_covariance",
     "write_model",
     "write_threshold",
 ]

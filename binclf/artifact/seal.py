@@ -82,6 +82,12 @@ def write_model(path: Place, features: Features, weights: Weights, record: Mappi
     )
 
 
+def write_covariance(path: Place, matrix: npt.NDArray[np.float64], names: str) -> None:
+    """Write the covariance of coefficients [K, K] into an unsealed run, with its rows' names."""
+    content = save_safetensors({"covariance": np.ascontiguousarray(matrix)}, {"names": names})
+    commit.write_bytes(path / "covariance.safetensors", content)
+
+
 def write_threshold(path: Place, told: Mapping[str, Any]) -> None:
     """Set the threshold of an unsealed run's model: {threshold, rule, reason}, as evaluation found it."""
     record = commit.read_json(path / "model.json")

@@ -36,6 +36,7 @@ def problems(config: Config) -> list[str]:
         *_leak_problems(config),
         *_solver_problems(config),
         *_penalty_problems(config),
+        *_error_problems(config),
         *_train_problems(config),
         *_evaluate_problems(config),
         *_score_problems(config),
@@ -129,6 +130,16 @@ def _solver_problems(config: Config) -> Iterator[str]:
         yield "train.device = 'cuda' has no effect with newton and lbfgs, which compute on the CPU: remove it"
     for name in sorted({*train.nonnegative} & {*train.nonpositive}):
         yield f"column '{name}' is in train.nonnegative and in train.nonpositive: list it in data.exclude"
+
+
+def _error_problems(config: Config) -> Iterator[str]:
+    """Standard errors that cannot be had."""
+    train = config.train
+    if train.errors == "clustered" and not config.data.group:
+        yield "train.errors = 'clustered' needs data.group: the column whose rows depend on each other"
+    for key in ("l1", "nonnegative", "nonpositive"):
+        if train.changed("errors") and train.changed(key):
+            yield f"train.errors has no effect beside train.{key}, with which no errors are known: remove it"
 
 
 def _penalty_problems(config: Config) -> Iterator[str]:

@@ -10,7 +10,7 @@ from binclf.config.section import Names, Section
 
 # settings that not every solver reads: where train.solver is auto, those that are set rule others out
 READS: dict[str, frozenset[str]] = {
-    "newton": frozenset({"l1", "choose_l2", "l2_rule", "tolerance", "nonnegative", "nonpositive"}),
+    "newton": frozenset({"l1", "choose_l2", "l2_rule", "tolerance", "nonnegative", "nonpositive", "errors"}),
     "lbfgs": frozenset({"l1", "tolerance"}),
     "minibatch": frozenset(
         {
@@ -19,9 +19,9 @@ READS: dict[str, frozenset[str]] = {
         }
     ),
 }  # fmt: skip
-# and those that say how the work is done and not what comes out
+# and those that say how the work is done, or what is told of it, and not which model comes out
 MEANS: dict[str, frozenset[str]] = {
-    "newton": frozenset(),
+    "newton": frozenset({"influence"}),
     "lbfgs": frozenset({"checkpoint_seconds"}),
     "minibatch": frozenset({"workers", "checkpoint_seconds"}),
 }
@@ -67,6 +67,17 @@ class Train(Section):
     )
     nonnegative: Names = Field((), description="newton: numeric columns whose weight is at least 0.")
     nonpositive: Names = Field((), description="newton: numeric columns whose weight is at most 0.")
+    errors: Literal["model", "hc0", "hc1", "clustered"] = Field(
+        "model",
+        description="newton: standard errors that hold if the model is right and rows are independent "
+        "(model), whether or not it is right (hc0; hc1 with a correction for few rows), or where rows of one "
+        "data.group depend on each other (clustered).",
+    )
+    influence: bool = Field(
+        True,
+        description="newton: tell which files disagree with the model and how far each moved the "
+        "coefficients, by one more pass over the rows.",
+    )
     class_weight: Literal["none", "balanced"] = Field(
         "none",
         description="balanced: both classes weigh as much in training. Probabilities are corrected back.",

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binclf import artifact, kernels
+from binclf import artifact
 from binclf.calibration import Line
 from binclf.config import Drift
 from binclf.features import Decoding, Encoder, Roles, decode
@@ -36,7 +36,7 @@ from binclf.metrics.chisquare import tail
 from binclf.parquet import Reader
 from binclf.predict import Model
 from binclf.scored import RowGroup
-from binclf.solvers.blocks import flat, square
+from binclf.solvers.blocks import curvature_at, flat, square
 from binclf.solvers.quadratic import Inverse
 
 F64 = npt.NDArray[np.float64]
@@ -160,12 +160,12 @@ def _sums(run: artifact.Run, model: Model, places: Sequence[RowGroup], point: F6
     roles = Roles(tuple(c.column for c in features.numeric), tuple(c.column for c in features.categorical))
     log1p = tuple(c.name for c in features.numeric if c.is_log1p)
     how = Decoding(roles, run.split.label, run.config.data.weight, log1p)
-    encoder, coded, width = Encoder(features), how.coded, features.width
+    encoder, coded = Encoder(features), how.coded
 
     def one(place: RowGroup) -> tuple[int, F64]:
         with Reader(place.path, place.name, coded, place.digest, place.stamp) as reader:
             rows = encoder.encode(decode(reader, place.group, how))
-        found = kernels.Curvature(np.append(point[:width], point[-1]), point[width:-1], encoder.blanks)
+        found = curvature_at(features, point, encoder.blanks)
         found.add(rows.x, rows.ids, rows.y, rows.w)
         weights = np.ones(len(rows)) if rows.w is None else rows.w.astype(np.float64)
         told = [weights.sum(), (weights * weights).sum(), found.loss]

@@ -242,9 +242,10 @@ static int64_t look(GIVEN, int64_t first, int64_t rows, double *tile, int32_t *p
    and sums mean nothing.
 
    loss [1], gradient [width], hessian [width, width], table_gradient [size], mixed [size, width],
-   pairs [size, size]. */
+   pairs [size, size]. If `squared`, the square of a row's slope takes the place of its bend. own [count] or NULL: each
+   row's slope; if the hessian is NULL, that alone is asked for, and nothing but the loss is added up. */
 EXPORT int64_t curvature(GIVEN, double *loss, double *gradient, double *hessian, double *table_gradient,
-                         double *mixed, double *pairs) {
+                         double *mixed, double *pairs, int64_t squared, double *own) {
     double *room = calloc((size_t)(TILE * width * 2), sizeof(double));
     int32_t *places = malloc((size_t)(TILE * (chosen + 1)) * sizeof(int32_t));
     double *tile = room, *scaled = room + TILE * width; /* both [TILE, width] */
@@ -256,6 +257,9 @@ EXPORT int64_t curvature(GIVEN, double *loss, double *gradient, double *hessian,
             done = -1;
             break;
         }
+        if (own) memcpy(own + first, slopes, (size_t)rows * sizeof(double));
+        if (!hessian) continue;
+        for (int64_t i = 0; squared && i < rows; i++) bends[i] = slopes[i] * slopes[i];
         inner(tile, slopes, bends, rows, width, gradient, scaled);
         outer(tile, scaled, rows, columns + 1, width, hessian);
         categories(places, rows, chosen, tile, width, slopes, bends, size, table_gradient, mixed, pairs);

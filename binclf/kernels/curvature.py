@@ -18,20 +18,23 @@ I32 = npt.NDArray[np.int32]
 class Curvature(Logistic):
     """Sums over rows at a point, with u = (x, 1): of F columns and the intercept, and of V places of a table.
 
-    Loss, slope and bend are those of `Judged`. One thread adds row after row, so the sums have the same bits
-    wherever compiled loops work them out, and however rows are cut at multiples of 64; in NumPy they differ
-    by rounding.
+    Loss, slope and bend are those of `Judged`; or, where squares are asked for, bend = slope^2: the Hessian's
+    place then has the products of the rows' scores. One thread adds row after row, so the sums have the same
+    bits wherever compiled loops work them out, and however rows are cut at multiples of 64; in NumPy they
+    differ by rounding.
     """
 
-    def __init__(self, slopes: F64, table: F64, blanks: Blanks) -> None:
+    def __init__(self, slopes: F64, table: F64, blanks: Blanks, *, squared: bool = False) -> None:
         """Nothing added yet.
 
         Args:
             slopes: float64 [F + 1], of the columns and the intercept.
             table: float64 [V].
             blanks: of the columns.
+            squared: whether the square of a row's slope takes the place of its bend.
         """
         super().__init__(slopes, table, blanks)
+        self.squared = squared
         width, size = self.width, len(table)
         self._loss, self._gradient, self._hessian = np.zeros(1), np.zeros(width), np.zeros((width, width))
         self.table_gradient = np.zeros(size)  # [V], slope of the rows that have the place
@@ -69,17 +72,23 @@ class Curvature(Logistic):
         if library.loops is None:
             self._add(rows)
             return
-        self.checked(
-            library.loops.curvature(
-                *given, at(self._loss), at(self._gradient), at(self._hessian),
-                at(self.table_gradient), at(self._mixed), at(self.pairs),
-            )
-        )  # fmt: skip
+        sums = (self._loss, self._gradient, self._hessian, self.table_gradient, self._mixed, self.pairs)
+        self.checked(library.loops.curvature(*given, *map(at, sums), int(self.squared), None))
+
+    def slopes_of(self, x: F32, ids: I32, labels: I8, weights: F32 | None) -> F64:
+        """Each row's slope, float64 [n]; nothing is added. Arguments and errors are those of `add`."""
+        rows = Rows(x, ids, labels, weights)
+        given = self.given(rows)
+        if library.loops is None:
+            return self.judged(rows).slope
+        own, loss = np.empty(len(x)), np.zeros(1)
+        self.checked(library.loops.curvature(*given, at(loss), None, None, None, None, None, 0, at(own)))
+        return own
 
     def _add(self, rows: Rows) -> None:
         """The same in NumPy."""
         found = self.judged(rows)
-        u, bend = found.u, found.bend
+        u, bend = found.u, found.slope * found.slope if self.squared else found.bend
         self._loss += found.loss.sum()
         self.gradient[...] += u.T @ found.slope
         self.hessian[...] += (u.T * bend) @ u

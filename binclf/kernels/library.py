@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-VERSION = 12  # of the functions, as loops.c has it: one more with every change to what they take or give
+VERSION = 13  # of the functions, as loops.c has it: one more with every change to what they take or give
 
 _POINTER, _NUMBER = ctypes.c_void_p, ctypes.c_int64
 _FUNCTIONS: dict[str, tuple[str, Any]] = {  # as _TYPES; and what comes back
@@ -39,7 +39,7 @@ _FUNCTIONS: dict[str, tuple[str, Any]] = {  # as _TYPES; and what comes back
     "elements": ("pnnnp", _NUMBER),
     "chunks": ("pnnpp", _NUMBER),
     "add_terms": ("pnnpp", _NUMBER),
-    "curvature": ("pnnnnpnnpnpnpppnpnpppppp", _NUMBER),
+    "curvature": ("pnnnnpnnpnpnpppnpnppppppnp", _NUMBER),
     "slopes": ("pnnnnpnnpnpnpppnpnfppppp", _NUMBER),
 }
 _TYPES = {"p": _POINTER, "n": _NUMBER, "u": ctypes.c_uint64, "f": ctypes.c_double}

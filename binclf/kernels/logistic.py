@@ -111,6 +111,16 @@ class Logistic:
         x, ids = rows.x, rows.ids
         if ids.size and (ids.min() < 0 or ids.max() >= len(self.table)):
             raise self._beyond()
+        u = self.dense(x)
+        z = u @ self.slopes + self.table[ids].sum(axis=1)
+        w = np.ones(len(x)) if rows.weights is None else rows.weights.astype(np.float64)
+        e = np.exp(-np.abs(z))
+        p, rest = np.where(z < 0, e, 1) / (1 + e), np.where(z < 0, 1, e) / (1 + e)
+        loss = w * (np.maximum(z, 0) - rows.labels * z + np.log1p(e))
+        return Judged(u, loss, w * np.where(rows.labels > 0, -rest, p), w * p * rest)
+
+    def dense(self, x: F32) -> F64:
+        """The rows' u = (x, 1), float64 [n, F + 1], with what stands for missing numbers."""
         u = np.zeros((len(x), len(self.slopes)))
         u[:, : x.shape[1]] = x
         u[:, -1] = 1.0
@@ -119,12 +129,7 @@ class Logistic:
             u[missing, column] = self.blanks.fill[column]
             if self.blanks.indicator[column] >= 0:
                 u[missing, self.blanks.indicator[column]] = 1.0
-        z = u @ self.slopes + self.table[ids].sum(axis=1)
-        w = np.ones(len(x)) if rows.weights is None else rows.weights.astype(np.float64)
-        e = np.exp(-np.abs(z))
-        p, rest = np.where(z < 0, e, 1) / (1 + e), np.where(z < 0, 1, e) / (1 + e)
-        loss = w * (np.maximum(z, 0) - rows.labels * z + np.log1p(e))
-        return Judged(u, loss, w * np.where(rows.labels > 0, -rest, p), w * p * rest)
+        return u
 
     def _beyond(self) -> IndexError:
         return IndexError(f"an id is not one of the {len(self.table)} places of the table")

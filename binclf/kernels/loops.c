@@ -23,7 +23,7 @@
 #define MOST_RECORD 2048 /* bytes of a record that is written at once; as rows.py has it */
 #define TURNS 8 /* of all lanes, dealt together: a line of each lane */
 
-#define VERSION 12 /* as library.py has it */
+#define VERSION 13 /* as library.py has it */
 
 EXPORT int version(void) { return VERSION; }
 

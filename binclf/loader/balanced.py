@@ -30,6 +30,11 @@ class Balanced:
         self.weight, self.base_rate = float(weights.sum()), float(weights[1] / weights.sum())
 
     @property
+    def product(self) -> float:
+        """Of the classes' factors."""
+        return float(self.factors.astype(np.float64).prod())
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of a row as the model takes it."""
         return self.store.row_bytes

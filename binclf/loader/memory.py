@@ -21,7 +21,7 @@ DECODING = 3.0  # bytes that decoding a row group takes at its height, per byte 
 FIXED = 72 * 2**20  # code of libraries that is loaded when first used, plans, and what allocators keep
 LIBRARIES = 32 * 2**20  # of that, what only reads and scores
 OPTIMISER = 10  # copies of the weights: gradient, two moments, average, best, checkpoint ...
-MATRICES, MATRICES_A_THREAD = 12, 4  # of float64: exact sums, factors, inverses; and those of a block
+MATRICES, MATRICES_A_THREAD = 16, 4  # of float64: exact sums, factors, inverses; and those of a block
 PAGES = 2_000_000  # that are looked at, at most, before epochs are left out
 
 

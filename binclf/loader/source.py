@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from binclf.features import Block, Decoding, Standard, Target, decode
+from binclf.hashing import U64
 from binclf.loader.readers import Readers
 from binclf.split import PartFile
 from binclf.world import doing
@@ -29,6 +30,7 @@ class Source:
         """Nothing is read yet."""
         self.files, self.how = tuple(files), how
         self._readers, self._coded = Readers(), how.coded
+        self._beside = Readers()  # of columns that no block has
         self.place = [(f, g) for f in self.files for g in range(len(f.groups))]
         self.group_rows: tuple[int, ...] = tuple(f.groups[g] for f, g in self.place)
         self.starts = np.concatenate([[0], np.cumsum(self.group_rows)]).astype(np.int64)
@@ -65,6 +67,18 @@ class Source:
                 f"{self.group_rows[group]}"
             )
         return block
+
+    def hashes(self, group: int, column: str) -> U64:
+        """A column's values hashed, uint64 [n], of the same rows of a row group as `decode` gives.
+
+        Raises:
+            DataError: the file changed, or is damaged, or the column is of a kind that is no key.
+        """
+        file, index = self.place[group]
+        with self._beside.open(file, ()) as reader:
+            rows = reader.read(index, list(dict.fromkeys([self.how.label.column, column])))
+        kept = self.how.downsampling.kept(file.relative, index, self.how.label.read(rows)[0])
+        return np.asarray(rows.hashes(column, 0)[kept])
 
 
 def decoded(

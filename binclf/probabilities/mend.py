@@ -47,6 +47,6 @@ def _moved(solution: Solution, by: float) -> Solution:
     inference = dict(solution.inference)
     if inference:
         inference["intercept"] = unknown(inference["intercept"]["estimate"] + by)
-    return replace(
-        solution, weights={**solution.weights, "bias": solution.weights["bias"] + by}, inference=inference
-    )
+    covariance = solution.covariance and solution.covariance.without_intercept()
+    weights = {**solution.weights, "bias": solution.weights["bias"] + by}
+    return replace(solution, weights=weights, inference=inference, covariance=covariance)

@@ -1,9 +1,9 @@
 """The report of a run: `report.html`, one page that needs nothing else, and `card.md`, a short model card.
 
 Facts are gathered once (`facts`), judged in words (`verdict`), laid out as sections of blocks (`judged`,
-`slices`, `against`, `source`, `learnt`, `changes`, `proof`) and set by one template (`page`). Both files are
-written before the seal, so that what people read is what the manifest covers. Text from the data is escaped
-by the template, and what cannot be seen in it is spelled out (`text`).
+`slices`, `against`, `source`, `learnt`, `disagreeing`, `changes`, `proof`) and set by one template (`page`).
+Both files are written before the seal, so that what people read is what the manifest covers. Text from the
+data is escaped by the template, and what cannot be seen in it is spelled out (`text`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from binclf import artifact, commit
-from binclf.report import card, page
+from binclf.report import card, disagreeing, page
 from binclf.report.facts import COMPARISON, comparison_of, gather, judged_part
 from binclf.report.history import history, last_runs
 from binclf.report.verdict import Finding, Level, Verdict, verdict
@@ -67,11 +67,14 @@ def read(path: str | Place) -> dict[str, Any]:
     comparison = json.loads(run.contents.get(COMPARISON, b"null"))
     told = verdict(json.loads(run.contents["metrics.json"]), comparison)
     where = {"report": str(run.path / PAGE), "card": str(run.path / CARD)}
-    lines = [told.title, told.lead, *(f"- {finding.words}" for finding in told.findings), "", where["report"]]
+    influence = run.record.get("influence") or {}
+    findings = [f"- {finding.words}" for finding in told.findings]
+    lines = [told.title, told.lead, *findings, *disagreeing.lines(influence), "", where["report"]]
     return {
         "run": str(run.path),
         "verdict": told.text,
         "findings": [finding.words for finding in told.findings],
+        "influence": influence,
         **where,
         "text": "\n".join(lines),
     }

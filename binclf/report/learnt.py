@@ -8,7 +8,7 @@ from typing import Any
 
 from binclf import artifact
 from binclf.features import CategoricalColumn, NumericColumn, collisions
-from binclf.report import numbers
+from binclf.report import numbers, whole
 from binclf.report.blocks import Block, Cell, Section, Table, Words, cut
 from binclf.report.text import plain
 
@@ -21,10 +21,13 @@ ABOUT = (
     "of which no interval is known. Of a level it is against the weight 0, that of no level. The largest "
     "effects come first."
 )
-SPREAD = (
-    "Intervals of 95% take the weight of a row for its number of rows; with a penalty they tell the spread "
-    "around what it shrinks to."
-)
+HOLDS = {
+    "model": "Intervals of 95% hold if the model is right, and take a row's weight for its number of rows",
+    "hc0": "Intervals of 95% hold whether or not the model is right (HC0), if rows are independent",
+    "hc1": "Intervals of 95% hold whether or not the model is right (HC1), if rows are independent",
+    "clustered": "Intervals of 95% hold whether or not the model is right, if groups of rows are independent",
+}
+PENALISED = "with a penalty they tell the spread around what it shrinks to"
 NO_SPREAD = "There are no intervals: with this solver, penalty or bounds no honest ones are known."
 
 
@@ -35,7 +38,7 @@ def section(run: artifact.Run) -> Section:
     widest = rows[0][0] if rows else 1.0
     cells = [_barred(row, effect / widest if widest else 0.0) for effect, row in rows]
     shown, hidden = cut(cells, MOST_ROWS)
-    lines = [ABOUT, SPREAD if known else NO_SPREAD, *_left_out(run)]
+    lines = [ABOUT, _spread(known) if known else NO_SPREAD, *_left_out(run)]
     blocks: list[Block] = [Words(lines)]
     intercept = numbers.signed(run.record["intercept"])
     if shown:
@@ -51,7 +54,16 @@ def section(run: artifact.Run) -> Section:
                 is_long=True,
             )
         )
-    return Section("coefficients", "What was learnt", blocks)
+    return Section("coefficients", "What was learnt", [*blocks, *whole.tables(known)])
+
+
+def _spread(known: Mapping[str, Any]) -> str:
+    """What the intervals rest on; runs that do not say had the model's."""
+    errors = known.get("errors") or {"kind": "model"}
+    groups = ""
+    if errors["kind"] == "clustered":
+        groups = f" ({errors['groups']:,} values of {plain(errors['group'])})"
+    return f"{HOLDS[errors['kind']]}{groups}; {PENALISED}."
 
 
 def _left_out(run: artifact.Run) -> Iterator[str]:

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from binclf.report import against, changes, judged, learnt, penalty, proof, slices, source
+from binclf.report import against, changes, disagreeing, judged, learnt, penalty, proof, slices, source
 from binclf.report.blocks import Section
 from binclf.report.facts import Facts
 from binclf.report.text import plain
@@ -62,6 +62,7 @@ def sections(facts: Facts) -> list[Section]:
         against.section(facts.comparison),
         source.section(facts),
         learnt.section(facts.run),
+        disagreeing.section(facts.run),
         source.columns(facts),
         changes.section(facts),
         penalty.section(facts.run),

@@ -97,7 +97,9 @@ def is_coarse(group_rows: Sequence[int], size: int) -> bool:
 class Summation:
     """Sums at a point, block by block, whoever has which block."""
 
-    def __init__(self, features: Features, point: F64, weight: float, most: F64, blocks: int) -> None:
+    def __init__(
+        self, features: Features, point: F64, weight: float, most: F64, blocks: int, *, squared: bool = False
+    ) -> None:
         """Nothing added yet.
 
         Args:
@@ -106,11 +108,12 @@ class Summation:
             weight: of all rows.
             most: times that a row's logit has each weight, float64 [p].
             blocks: how many there are, over all ranks.
+            squared: whether the rows' squared slopes take the place of their bends in the Hessian.
 
         Raises:
             OverflowError: the point is so far away that the loss has no bound.
         """
-        self.features, self.point, self.weight = features, point, weight
+        self.features, self.point, self.weight, self.squared = features, point, weight, squared
         self.rows = 0  # that were added
         self._upper = np.triu_indices(len(point))
         self._blanks = Encoder(features).blanks
@@ -121,8 +124,7 @@ class Summation:
 
         Returns how many; and their weight, loss, gradient and upper triangle of the Hessian, end to end.
         """
-        width, point = self.features.width, self.point
-        found = kernels.Curvature(np.append(point[:width], point[-1]), point[width:-1], self._blanks)
+        found = curvature_at(self.features, self.point, self._blanks, squared=self.squared)
         weight, count = 0.0, 0
         for rows in pieces:
             found.add(rows.x, rows.ids, rows.y, rows.w)
@@ -151,10 +153,21 @@ class Summation:
         return Sums(float(found[0]), float(found[1]), found[2 : 2 + size], hessian)
 
     def _bounds(self, most: F64) -> F64:
-        """Of weight, loss, gradient and Hessian: |slope| <= w and 0 <= bend <= w / 4."""
+        """Of weight, loss, gradient and Hessian: |slope| <= w, 0 <= bend <= w / 4.
+
+        Squared slopes are at most w^2, of a block at most the product of its weight and that of all rows.
+        """
         furthest = np.log(2) + float(np.abs(self.point) @ most)
-        curved = np.outer(most, most)[self._upper] / 4
+        curved = np.outer(most, most)[self._upper] * (self.weight if self.squared else 0.25)
         return self.weight * np.concatenate([[1.0, furthest], most, curved])
+
+
+def curvature_at(
+    features: Features, point: F64, blanks: kernels.Blanks, *, squared: bool = False
+) -> kernels.Curvature:
+    """Sums over no rows yet, at a point, float64 [p]."""
+    width = features.width
+    return kernels.Curvature(np.append(point[:width], point[-1]), point[width:-1], blanks, squared=squared)
 
 
 def flat(features: Features, found: kernels.Curvature) -> F64:
@@ -201,15 +214,18 @@ class Reducer:
         self.terms = Terms.of(features)
         self.blocks = blocks_of(store.source.group_rows, least_rows(self.size))
 
-    def at(self, point: F64, blocks: Sequence[range] | None = None) -> Sums:
+    def at(self, point: F64, blocks: Sequence[range] | None = None, *, squared: bool = False) -> Sums:
         """All sums at a point, float64 [p]; of some blocks only, if they are named.
+
+        If `squared`, the rows' scores' own products, slope^2 u u', take the place of the Hessian.
 
         Raises:
             OverflowError: the weights are so large that the loss has no bound.
         """
         doing.stage("a pass over the rows of train")
         chosen, kept = self.blocks if blocks is None else blocks, self.store.kept
-        found = Summation(self.features, point, self.weight, self.terms.magnitudes, len(chosen))
+        most = self.terms.magnitudes
+        found = Summation(self.features, point, self.weight, most, len(chosen), squared=squared)
         own = chosen[self.world.rank :: self.world.size]
         for count, values in ahead(lambda block: found.of(map(kept, block)), own, threads()):
             found.add(count, values)

@@ -1,21 +1,17 @@
 """Standard errors, tests and intervals of coefficients in original units, from the Hessian at the optimum.
 
-With H the Hessian of the log-loss summed over the rows (weights count rows) and P = H + W l2, the penalised
-estimate varies by P^-1 H P^-1: without a penalty the inverse of the observed information, as in any textbook.
-With one, it is the spread around what the penalty shrinks to, not around the truth. Coefficients are sums of
-the model's weights, whose variances follow.
-
-Class weights do not count rows, and H then says too much. With a, b the factors of the classes, p a row's
-probability under the weighted odds and q under the data's, p / (1 - p) = (a / b) q / (1 - q), the variance of
-a row's slope a (p - 1) u or b p u is q a^2 (1 - p)^2 + (1 - q) b^2 p^2 = a b p (1 - p), times u u'. So J,
-the Hessian without class weights at the same point times a b, takes the place of H in the middle: a sandwich,
-with the model's own probabilities as in H itself.
+With H the Hessian of the log-loss summed over the rows and P = H + W l2, the penalised estimate varies by
+P^-1 J P^-1, J being the variance of the gradient (`variance`): where the model is right and weights count
+rows, H itself, so that without a penalty this is the inverse of the observed information, as in any
+textbook. With a penalty it is the spread around what that shrinks to, not around the truth. Coefficients
+are sums of the model's weights, whose covariance follows.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +21,7 @@ from binclf.features import Features
 from binclf.features.records import FIRST_LEVEL, NULL, OTHER
 from binclf.metrics.intervals import Z95
 from binclf.solvers.blocks import Sums
-from binclf.solvers.quadratic import FLAT, Inverse, Penalty, one_thread
+from binclf.solvers.quadratic import FLAT, Inverse, one_thread
 
 F64 = npt.NDArray[np.float64]
 
@@ -33,41 +29,72 @@ NAMED = 0.05  # share of a dependence that a column must have to be named
 ESTIMABLE = 1e-6  # of a coefficient, that may lie in a flat direction
 
 
-def inference(
-    features: Features, point: F64, sums: Sums, penalty: Penalty, scores: F64 | None = None
-) -> dict[str, Any]:
-    """Of each coefficient its estimate, `se`, z, p, 95 % interval, and odds ratio; None where unknown.
+class Spread:
+    """How weights vary around the optimum, and which sums of them the rows and the penalty tell."""
+
+    def __init__(self, penalised: F64, inverse: Inverse, middle: F64) -> None:
+        """P, its inverse, and the variance of the gradient: float64 [p, p]."""
+        self.penalised, self.inverse, self.middle = penalised, inverse, middle
+
+    def of(self, combined: F64) -> tuple[F64, npt.NDArray[np.bool_]]:
+        """The covariance of sums of weights, float64 [k, k], and whether each can be told, bool [k].
+
+        Args:
+            combined: how often each sum has each weight, float64 [k, p].
+        """
+        with one_thread():
+            spread = self.inverse.times(combined.T)  # [p, k]
+            covariance = spread.T @ self.middle @ spread
+            kept = self.penalised @ spread  # a sum that can be told is itself again, in units of the diagonal
+        lost = np.abs(self.inverse.scale[:, np.newaxis] * (kept - combined.T)).max(axis=0, initial=0.0)
+        sizes = np.abs(self.inverse.scale * combined).max(axis=1, initial=0.0)
+        covariance = (covariance + covariance.T) / 2
+        return covariance, (np.diag(covariance) > 0) & (lost <= ESTIMABLE * sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """K coefficients in original units and how they vary."""
+
+    paths: tuple[tuple[str, ...], ...]  # of each one's entry: intercept, or section, name and kind
+    combined: F64  # [K, p], what each is of the model's weights
+    estimates: F64  # [K]
+    covariance: F64  # [K, K]
+    is_known: npt.NDArray[np.bool_]  # [K], whether there is an error; else only differences may have one
+
+    @property
+    def errors(self) -> F64:
+        """Standard errors, float64 [K]; NaN where unknown."""
+        return np.sqrt(np.where(self.is_known, np.diag(self.covariance), np.nan))
+
+    def as_json(self) -> dict[str, Any]:
+        """Of each its estimate, `se`, z, p, 95 % interval, and odds ratio; None where unknown."""
+        told: dict[str, Any] = {"intercept": {}, "numeric": {}, "categorical": {}}
+        for path, estimate, error in zip(
+            self.paths, self.estimates.tolist(), self.errors.tolist(), strict=True
+        ):
+            within = told
+            for name in path[:-1]:
+                within = within.setdefault(name, {})
+            within[path[-1]] = _entry(estimate, error) if error == error else unknown(estimate)
+        return told
+
+
+def coefficients(features: Features, point: F64, spread: Spread, factor: float = 1.0) -> Coefficients:
+    """Of all weights that are not hashed.
 
     Args:
         features: what the weights belong to.
         point: the optimum, float64 [p].
-        sums: over all rows, there.
-        penalty: with l1 or bounds nothing is known, and nothing is returned.
-        scores: variance of the gradient, float64 [p, p]; None: the Hessian, where weights count rows.
+        spread: how it varies.
+        factor: that the covariance is multiplied by.
     """
-    if not penalty.is_smooth:
-        return {}
-    penalised = sums.hessian + np.diag(sums.weight * penalty.l2)
-    inverse = Inverse(penalised)
-    names, rows = zip(*_combinations(features, len(point)), strict=True)
+    paths, rows = zip(*_combinations(features, len(point)), strict=True)
     combined = np.array(rows)
+    covariance, is_known = spread.of(combined)
     with one_thread():
-        spread = inverse.times(combined.T)  # [p, k]
-        middle = sums.hessian if scores is None else scores
-        variances = np.einsum("pk,pk->k", spread, middle @ spread)
-        kept = penalised @ spread  # a combination that can be told is itself again, in units of the diagonal
-        lost = np.abs(inverse.scale[:, np.newaxis] * (kept - combined.T)).max(axis=0, initial=0.0)
         estimates = combined @ point
-    sizes = np.abs(inverse.scale * combined).max(axis=1, initial=0.0)
-    told: dict[str, Any] = {"intercept": {}, "numeric": {}, "categorical": {}}
-    for place, (section, name, what) in enumerate(names):
-        is_known = variances[place] > 0 and lost[place] <= ESTIMABLE * sizes[place]
-        entry = _entry(float(estimates[place]), math.sqrt(variances[place]) if is_known else None)
-        if section == "intercept":
-            told[section] = entry
-        else:
-            told[section].setdefault(name, {})[what] = entry
-    return told
+    return Coefficients(paths, combined, estimates, covariance * factor, is_known)
 
 
 def dependences(features: Features, sums: Sums) -> list[list[str]]:
@@ -91,13 +118,13 @@ def dependences(features: Features, sums: Sums) -> list[list[str]]:
     return found
 
 
-def _combinations(features: Features, size: int) -> Iterator[tuple[tuple[str, str, str], F64]]:
-    """Section, name and kind of each coefficient, and what it is of the model's weights, float64 [p]."""
+def _combinations(features: Features, size: int) -> Iterator[tuple[tuple[str, ...], F64]]:
+    """The path of each coefficient, and what it is of the model's weights, float64 [p]."""
     intercept = np.zeros(size)
     intercept[-1] = 1.0
     for place, column in enumerate(features.numeric):
         intercept[place] = -column.centre / column.scale
-    yield ("intercept", "", ""), intercept
+    yield ("intercept",), intercept
     for place, column in enumerate(features.numeric):
         slope = np.zeros(size)
         slope[place] = 1.0 / column.scale
@@ -124,9 +151,7 @@ def unknown(estimate: float) -> dict[str, float | None]:
     return {"estimate": estimate, **rest}
 
 
-def _entry(estimate: float, error: float | None) -> dict[str, float | None]:
-    if error is None:
-        return unknown(estimate)
+def _entry(estimate: float, error: float) -> dict[str, float | None]:
     z = estimate / error
     low, high = estimate - Z95 * error, estimate + Z95 * error
     odds = {"odds_ratio": _exp(estimate), "odds_low": _exp(low), "odds_high": _exp(high)}

@@ -21,14 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf.errors import ConfigError, DataError
-from binclf.loader import Balanced
 from binclf.objective import l2_of
 from binclf.solvers import checkpoint
 from binclf.solvers.blocks import Reducer
 from binclf.solvers.certificate import Certificate, certify, foretold
 from binclf.solvers.checkpoint import Checkpoint
 from binclf.solvers.descent import Descent, State
-from binclf.solvers.inference import dependences, inference
+from binclf.solvers.findings import findings_of
+from binclf.solvers.inference import dependences
 from binclf.solvers.pace import SLOW_SECONDS
 from binclf.solvers.penalties import Near
 from binclf.solvers.point import penalty_of, weights_of
@@ -68,8 +68,8 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
         log.info("%d passes: train loss %.9f, %s", passes, loss, found.certificate.told())
         for names in told:
             log.warning("%s", _dependent(names))
-    scores = _scores(problem, found, world)
-    passes = len(found.history) + (scores is not None)
+    findings = findings_of(problem, found, reducer)
+    passes = len(found.history) + findings.passes
     return Solution(
         weights_of(found.point, features.width),
         {
@@ -82,7 +82,9 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
             "dependent_columns": told,
         },
         {"passes": passes, "rows_seen": passes * reducer.store.source.rows, "each_row_once_a_pass": True},
-        inference(features, found.point, found.sums, penalty, scores),
+        findings.inference,
+        findings.covariance,
+        findings.influence,
     )
 
 
@@ -104,17 +106,9 @@ def _reducer(problem: Problem, world: World) -> Reducer:
     if size > MOST_WEIGHTS:
         raise ConfigError(
             f"train.solver = 'newton' takes at most {MOST_WEIGHTS:,} weights, and these features have "
-            f"{size:,}: lower features.max_levels or features.hash_bits, or use 'minibatch'."
+            f"{size:,}: lower features.max_levels or features.hash_bits, or use 'lbfgs'."
         )
     return Reducer(problem.train, features, problem.weight, world)
-
-
-def _scores(problem: Problem, found: Fit, world: World) -> F64 | None:
-    """The variance of the gradient where classes have weights, by one more pass: see `inference`."""
-    if not isinstance(problem.train, Balanced):
-        return None
-    plain = Reducer(problem.train.store, problem.features, problem.weight, world)
-    return np.asarray(plain.at(found.point).hessian * problem.train.factors.astype(np.float64).prod())
 
 
 def _dependent(names: Sequence[str]) -> str:

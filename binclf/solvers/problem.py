@@ -14,6 +14,7 @@ from binclf.features import Features
 from binclf.loader import Balanced, Store
 from binclf.objective import logit
 from binclf.solvers.blocks import Sums
+from binclf.solvers.covariance import Covariance
 from binclf.split import Split
 
 Weights = dict[str, npt.NDArray[np.float64]]
@@ -40,6 +41,7 @@ class Problem:
     shift: float = 0.0  # from the log-odds of what is trained on to those of the data
     is_moved: bool = False  # whether class weights or down-sampling have made them others
     seen: Seen | None = None  # in the units of the features
+    group: str = ""  # column whose groups are independent, where rows may not be
 
 
 def problem_of(
@@ -60,6 +62,7 @@ def problem_of(
         settings=config.train,
         shift=logit(natural) - logit(base_rate),
         is_moved=kept is not split or isinstance(train, Balanced),
+        group=config.data.group,
     )
 
 
@@ -95,4 +98,6 @@ class Solution:
     record: Mapping[str, Any]
     receipt: Mapping[str, Any]  # what was read of train
     inference: Mapping[str, Any] = field(default_factory=dict)  # of coefficients, where the solver knows it
+    covariance: Covariance | None = None  # of the same coefficients
+    influence: Mapping[str, Any] = field(default_factory=dict)  # files that disagree with the model
     probabilities: Mapping[str, Any] = field(default_factory=dict)  # what was done to make them honest

@@ -14,8 +14,9 @@ from binclf.solvers.blocks import Sums
 
 F64 = npt.NDArray[np.float64]
 
-SAFE = 1e-10  # least square of a pivot of a Cholesky factor
 FLAT = 1e-12  # of a scaled Hessian's largest eigenvalue: less is none
+SOUND = 1e-8  # the same, where products with the inverse are taken from each other
+SAFE = 100  # times that, the least square of a pivot of a Cholesky factor
 SWEEPS, ROUNDS = 50, 20  # of coordinate descent, before and between looks at the free coordinates
 STILL = 1e-15  # no coordinate moves any more
 OPTIMAL = 1e-10  # of what a slope is made of: it is nought
@@ -54,8 +55,13 @@ def _pools() -> ThreadpoolController:
 class Inverse:
     """Of a symmetric matrix without negative eigenvalues; where it is flat, its pseudo-inverse."""
 
-    def __init__(self, matrix: F64) -> None:
-        """Of float64 [p, p]; by eigenvalues where a Cholesky factor tells that it is not safe otherwise."""
+    def __init__(self, matrix: F64, flat: float = FLAT) -> None:
+        """Of float64 [p, p]; by eigenvalues where a Cholesky factor tells that it is not safe otherwise.
+
+        Args:
+            matrix: scaled to a diagonal of ones before it is looked at.
+            flat: of its largest eigenvalue, what is none.
+        """
         diagonal = np.diag(matrix)
         self.size = len(matrix)
         self.scale = np.zeros(self.size)  # to a diagonal of ones
@@ -63,14 +69,14 @@ class Inverse:
         scaled = matrix * self.scale[:, np.newaxis] * self.scale
         with one_thread():
             try:
-                if np.diag(np.linalg.cholesky(scaled)).min(initial=1.0) ** 2 > SAFE:
+                if np.diag(np.linalg.cholesky(scaled)).min(initial=1.0) ** 2 > SAFE * flat:
                     self._scaled, self._vectors = scaled, None
                     self.flat, self.rank = np.zeros((self.size, 0)), self.size
                     return
             except np.linalg.LinAlgError:  # it is flat somewhere
                 pass
             values, vectors = np.linalg.eigh(scaled)
-        kept = values > FLAT * max(float(values[-1]), 0.0)
+        kept = values > flat * max(float(values[-1]), 0.0)
         self._vectors = vectors[:, kept] / np.sqrt(values[kept])
         unscaled = np.where(self.scale > 0, self.scale, 1.0)[:, np.newaxis]
         self.flat = unscaled * vectors[:, ~kept]  # [p, k], the directions that are left out
