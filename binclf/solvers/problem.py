@@ -96,3 +96,4 @@ class Solution:
     receipt: Mapping[str, Any]  # what was read of train
     inference: Mapping[str, Any] = field(default_factory=dict)  # of coefficients, where the solver knows it
     probabilities: Mapping[str, Any] = field(default_factory=dict)  # what was done to make them honest
+    seen: Seen | None = None  # what is known of the last point that was looked at
