@@ -24,11 +24,13 @@ from binclf.loader.tier import AnyStore, Job, Room, Tier, attach, choose, open_s
 from binclf.plan import foresee
 from binclf.probabilities import mend
 from binclf.solvers import schedule
+from binclf.solvers.bundles import SUMS
 from binclf.solvers.choice import choice_of, needed, shape_of
 from binclf.solvers.pilot import pilot_of
 from binclf.solvers.problem import Solution, problem_of
 from binclf.solvers.solve import solved
 from binclf.solvers.units import coefficients
+from binclf.solvers.warm import WarmStart
 from binclf.split import Split
 from binclf.storage import Place
 from binclf.world import World, doing, join
@@ -76,7 +78,8 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     reading = time.perf_counter()
     stores = open_stores(job, tier, sources, world)
     checkpoints = run_dir / artifact.CHECKPOINTS
-    pilot = pilot_of(config, kept, stores["train"], checkpoints, world)
+    warm = WarmStart(config, sources["train"], checkpoints, world)
+    pilot = None if warm.is_there else pilot_of(config, kept, stores["train"], checkpoints, world)
     features = learn_features(world, config, how, kept, stores["train"], pilot.look if pilot else None)
     world.agree({"features": hashing.digest(features.as_json())})
     job = job_of(config, sources, world, room, features)  # now that all widths are known
@@ -90,11 +93,16 @@ def train_in(world: World, config: Config, run_dir: Place) -> None:
     problem = problem_of(config, stores, features, split, kept)
     if pilot and solver.name == "newton":
         problem = replace(problem, seen=pilot.seen(features))
+    problem = warm.begun(problem)
     solution = solved(solver, problem, world, checkpoints, peak)
+    sums = warm.kept(solution, problem, run_dir.name)
     solution = mend(config, split, problem, solution, world)
     doing.stage("writing the model")
     if world.rank == 0:
         seconds = {"seconds": time.perf_counter() - began, "reading_seconds": reading}
+        if sums is not None:
+            commit.write_bytes(run_dir / SUMS, sums)
+        solution = replace(solution, record={**solution.record, **warm.told()})
         _write(run_dir, config, split, features, solution, world.size, seconds)
         _write_receipts(run_dir, (split, kept), solution, foreseen, tier, peak)
 

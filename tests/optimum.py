@@ -128,7 +128,7 @@ def fitted(folder: Path, table: pa.Table, **train: Any) -> tuple[Solution, Any]:
 class Floats(ExactSum):
     """The negative control: a float all-reduce."""
 
-    def add(self, values: np.ndarray, share: float) -> None:
+    def add(self, values: np.ndarray, share: float, part: int = 0) -> None:
         """As they come."""
         self.sum = getattr(self, "sum", 0.0) + values
 

@@ -67,9 +67,9 @@ def test_nothing_overflows_with_as_many_blocks_as_there_may_be() -> None:
         share = 1.0 / blocks
         worst = np.nextafter(share, 0) if blocks > 1 else 1.0
         total.add(np.array([worst]), share)
-        assert (int(abs(total.high[0])) + 1) * blocks < 2**63
+        assert (int(abs(total.high[0, 0])) + 1) * blocks < 2**63
         assert (2 ** (total.bits - 1) + 1) * blocks < 2**63  # whatever is left of a unit
-        assert int(abs(total.low[0])) <= 2 ** (total.bits - 1)
+        assert int(abs(total.low[0, 0])) <= 2 ** (total.bits - 1)
 
 
 @pytest.mark.parametrize("value", [1.1, -1.1, np.nan, np.inf])
@@ -88,7 +88,7 @@ def test_without_integers_the_order_would_show(monkeypatch: pytest.MonkeyPatch) 
     """The negative control: floats, added as they come."""
 
     class Floats(ExactSum):
-        def add(self, values: np.ndarray, _: float) -> None:
+        def add(self, values: np.ndarray, share: float, part: int = 0) -> None:
             self.sum = getattr(self, "sum", 0.0) + values
 
         def total(self, _: Any) -> np.ndarray:

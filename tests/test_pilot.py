@@ -23,7 +23,8 @@ from binclf.loader import HeldRows, Source, StreamedRows
 from binclf.parquet import Column, files
 from binclf.solvers import blocks, newton, sample
 from binclf.solvers.blocks import Reducer, Sums
-from binclf.solvers.pilot import Pilot, carried, change_of, pilot_of
+from binclf.solvers.change import carried
+from binclf.solvers.pilot import Pilot, pilot_of
 from binclf.solvers.problem import Seen
 from binclf.split import Split, ensure
 from binclf.train import learn_features, train
@@ -150,7 +151,7 @@ def test_sums_that_are_carried_over_are_those_of_rows_in_the_other_units(
     given_sums = Sums(
         float(seen.weight), float(seen.loss), seen.gradient.astype(float), seen.hessian.astype(float)
     )
-    found = carried(Seen(point, given_sums), change_of(before, after))
+    found = carried(Seen(point, given_sums), before, after)
     wanted = sums_of(new, y, w, found.point.astype(Long))
     assert np.abs(new @ found.point.astype(Long) - old @ point.astype(Long)).max() < 1e-9
     size = np.sqrt(np.maximum(np.diag(wanted.hessian), 1e-30)).astype(float)

@@ -2,13 +2,13 @@
 
 ``` config.json split.json features.json model.safetensors model.json covariance.safetensors (of an exact
 optimum) metrics.json report.html card.md receipts.json window.json profile.json alone.json golden.parquet
-manifest.json ``` No manifest, no run: a directory without one is a training that goes on, or one that can be
-resumed from its `checkpoints/`. The manifest has the SHA-256 of every other file, and each file is read once:
-what was verified is what is used. Only JSON, safetensors, Parquet, Markdown and one HTML page; nothing that
-executes on loading.
+manifest.json sums.safetensors (where train.warm_start asks for it) ``` No manifest, no run: a directory
+without one is a training that goes on, or one that can be resumed from its `checkpoints/`. The manifest has
+the SHA-256 of every other file, and each file is read once: what was verified is what is used. Only JSON,
+safetensors, Parquet, Markdown and one HTML page; nothing that executes on loading.
 """
 
-from binclf.artifact.begin import began, begin, settings_of_result
+from binclf.artifact.begin import began, begin
 from binclf.artifact.earlier import runs_of, same_job
 from binclf.artifact.run import Run, open_run
 from binclf.artifact.seal import (
@@ -24,6 +24,7 @@ from binclf.artifact.seal import (
     write_model,
     write_threshold,
 )
+from binclf.artifact.settings import settings_of_result
 
 __all__ = [
     "CHECKPOINTS",

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from typing import Any
 
 from binclf import commit
+from binclf.artifact.bring import bring
 from binclf.artifact.seal import is_sealed, read_config, read_split
-from binclf.config import Config, Drift, Rule, parse
+from binclf.artifact.settings import settings_of_result
+from binclf.config import Config, Rule, parse
 from binclf.errors import ArtifactError, DataError
 from binclf.split import Split, ensure
 from binclf.storage import Place, place_of
 
-# how the work is done, not what comes out: a resumed run may have others
-FREE = (
-    "store", "train.ranks", "train.workers", "train.cache", "train.memory_bytes", "train.cache_bytes",
-    "train.checkpoint_seconds", "train.stall_seconds", "registry.uri", "registry.promote", "registry.margin",
-    "data.on_leak", "data.leak_auc", "data.not_leaks",
-    *(f"drift.{key}" for key in Drift.model_fields),
-)  # fmt: skip
 STAMP = "%Y%m%d-%H%M%S"
 
 
@@ -49,6 +43,8 @@ def begin(config: Config, resume: Place | None = None, split: Split | None = Non
     stamp = datetime.datetime.now(datetime.UTC).strftime(STAMP)
     path = place_of(config.store) / f"{config.name}-{stamp}-{secrets.token_hex(3)}"
     path.mkdir(parents=True)
+    if config.train.warm_start != "off":
+        bring(config, path)
     commit.write_json(path / "split.json", split.as_json())
     commit.write_json(path / "config.json", config.model_dump(mode="json"))
     return path
@@ -84,15 +80,6 @@ def began(run_id: str) -> datetime.datetime:
     except ValueError as error:
         raise ArtifactError(f"'{run_id}' is no run's id, which ends in -DATE-TIME-CODE.") from error
     return moment.replace(tzinfo=datetime.UTC)
-
-
-def settings_of_result(config: Config) -> dict[str, Any]:
-    """All settings that the result may depend on, by their keys."""
-    flat: dict[str, Any] = {}
-    for section, settings in config.model_dump(mode="json").items():
-        nested = settings if isinstance(settings, dict) else {"": settings}
-        flat |= {f"{section}.{key}".rstrip("."): value for key, value in nested.items()}
-    return {key: value for key, value in flat.items() if key not in FREE}
 
 
 def _check_resumable(path: Place, config: Config, split: Split) -> None:

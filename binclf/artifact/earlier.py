@@ -6,8 +6,8 @@ import logging
 import re
 
 from binclf import commit
-from binclf.artifact.begin import settings_of_result
 from binclf.artifact.seal import MANIFEST, package_version, read_config
+from binclf.artifact.settings import settings_of_result
 from binclf.config import Config
 from binclf.errors import ArtifactError, ConfigError
 from binclf.storage import Place

@@ -128,6 +128,11 @@ def _solver_problems(config: Config) -> Iterator[str]:
     is_exact = train.solver in ("newton", "lbfgs") or (train.solver == "auto" and exact)
     if is_exact and train.device == "cuda":
         yield "train.device = 'cuda' has no effect with newton and lbfgs, which compute on the CPU: remove it"
+    if train.changed("warm_start") and train.class_weight == "balanced":
+        yield (
+            "train.warm_start has no effect with train.class_weight = 'balanced', whose factors change with "
+            "each file: remove one of them"
+        )
     for name in sorted({*train.nonnegative} & {*train.nonpositive}):
         yield f"column '{name}' is in train.nonnegative and in train.nonpositive: list it in data.exclude"
 

@@ -10,7 +10,9 @@ from binclf.config.section import Names, Section
 
 # settings that not every solver reads: where train.solver is auto, those that are set rule others out
 READS: dict[str, frozenset[str]] = {
-    "newton": frozenset({"l1", "choose_l2", "l2_rule", "tolerance", "nonnegative", "nonpositive", "errors"}),
+    "newton": frozenset(
+        {"l1", "choose_l2", "l2_rule", "tolerance", "nonnegative", "nonpositive", "errors", "warm_start"}
+    ),
     "lbfgs": frozenset({"l1", "tolerance"}),
     "minibatch": frozenset(
         {
@@ -77,6 +79,12 @@ class Train(Section):
         True,
         description="newton: tell which files disagree with the model and how far each moved the "
         "coefficients, by one more pass over the rows.",
+    )
+    warm_start: Literal["off", "auto"] = Field(
+        "off",
+        description="newton. auto: begin where the newest finished run of this model in the store ended, by "
+        "what it keeps of each file, and look at new files first; and keep the same for the next run. The "
+        "result is within train.tolerance of a fit from scratch, not the same bits.",
     )
     class_weight: Literal["none", "balanced"] = Field(
         "none",

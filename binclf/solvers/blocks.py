@@ -16,6 +16,7 @@ import numpy.typing as npt
 from binclf import kernels
 from binclf.features import Encoded, Encoder, Features
 from binclf.loader.source import Source, ahead, threads
+from binclf.solvers.bundles import Bundle
 from binclf.solvers.exact import ExactSum
 from binclf.world import World, doing
 
@@ -33,6 +34,7 @@ class Sums:
     loss: float  # w (log(1 + exp(z)) - y z)
     gradient: F64  # [p]
     hessian: F64  # [p, p]
+    own: ExactSum | None = None  # what this rank added up, bundle by bundle, where they are kept apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,12 @@ def blocks_of(group_rows: Sequence[int], least: int) -> list[range]:
     return blocks
 
 
+def within(groups: range, group_rows: Sequence[int], least: int) -> list[range]:
+    """`blocks_of` some row groups that follow each other."""
+    own = blocks_of(group_rows[groups.start : groups.stop], least)
+    return [range(groups.start + block.start, groups.start + block.stop) for block in own]
+
+
 def least_rows(size: int) -> int:
     """Of a block, where there are so many weights."""
     return max(LEAST_ROWS, ROWS_A_WEIGHT * size)
@@ -98,7 +106,15 @@ class Summation:
     """Sums at a point, block by block, whoever has which block."""
 
     def __init__(
-        self, features: Features, point: F64, weight: float, most: F64, blocks: int, *, squared: bool = False
+        self,
+        features: Features,
+        point: F64,
+        weight: float,
+        most: F64,
+        blocks: int,
+        *,
+        parts: int = 0,
+        squared: bool = False,
     ) -> None:
         """Nothing added yet.
 
@@ -108,6 +124,7 @@ class Summation:
             weight: of all rows.
             most: times that a row's logit has each weight, float64 [p].
             blocks: how many there are, over all ranks.
+            parts: how many sums are kept apart; 0: none are.
             squared: whether the rows' squared slopes take the place of their bends in the Hessian.
 
         Raises:
@@ -117,7 +134,8 @@ class Summation:
         self.rows = 0  # that were added
         self._upper = np.triu_indices(len(point))
         self._blanks = Encoder(features).blanks
-        self._total = ExactSum(self._bounds(most), max(blocks, 1))
+        self._total = ExactSum(self._bounds(most), max(blocks, 1), max(parts, 1))
+        self._is_kept = parts > 0
 
     def of(self, pieces: Iterable[Encoded]) -> tuple[int, F64]:
         """Rows of a block, given in pieces of multiples of 64 rows but for the last of each row group.
@@ -133,13 +151,13 @@ class Summation:
             count += len(rows)
         return count, np.concatenate([[weight, found.loss], flat(self.features, found)])
 
-    def add(self, count: int, values: F64) -> None:
-        """Add what `of` gave; by one thread at a time.
+    def add(self, count: int, values: F64, part: int = 0) -> None:
+        """Add what `of` gave, to one of the parts; by one thread at a time.
 
         Raises:
             OverflowError: a value is beyond what `most` allows, or is none.
         """
-        self._total.add(values, values[0] / self.weight if self.weight else 0.0)
+        self._total.add(values, values[0] / self.weight if self.weight else 0.0, part)
         self.rows += count
 
     def total(self, world: World, expected: int) -> Sums:
@@ -150,7 +168,8 @@ class Summation:
             raise AssertionError(f"a pass saw {rows} rows of {expected}: rows were lost or repeated")
         found, size = self._total.total(world), len(self.point)
         hessian = square(size, found[2 + size :])
-        return Sums(float(found[0]), float(found[1]), found[2 : 2 + size], hessian)
+        own = self._total if self._is_kept else None
+        return Sums(float(found[0]), float(found[1]), found[2 : 2 + size], hessian, own)
 
     def _bounds(self, most: F64) -> F64:
         """Of weight, loss, gradient and Hessian: |slope| <= w, 0 <= bend <= w / 4.
@@ -207,12 +226,24 @@ class Rows(Protocol):
 class Reducer:
     """Sums over the rows of one store, which all ranks ask for alike."""
 
-    def __init__(self, store: Rows, features: Features, weight: float, world: World) -> None:
-        """A store with features attached; the weight of its rows."""
+    def __init__(
+        self,
+        store: Rows,
+        features: Features,
+        weight: float,
+        world: World,
+        bundles: Sequence[Bundle] = (),
+    ) -> None:
+        """A store with features attached; the weight of its rows; files whose sums are kept apart, if any."""
         self.store, self.features, self.weight, self.world = store, features, weight, world
         self.size = features.width + features.table_size + 1
         self.terms = Terms.of(features)
-        self.blocks = blocks_of(store.source.group_rows, least_rows(self.size))
+        rows, least = store.source.group_rows, least_rows(self.size)
+        self._parts = {
+            block: part for part, bundle in enumerate(bundles) for block in within(bundle.groups, rows, least)
+        }
+        self.blocks = list(self._parts) if bundles else blocks_of(rows, least)
+        self._bundles = len(bundles)
 
     def at(self, point: F64, blocks: Sequence[range] | None = None, *, squared: bool = False) -> Sums:
         """All sums at a point, float64 [p]; of some blocks only, if they are named.
@@ -225,9 +256,11 @@ class Reducer:
         doing.stage("a pass over the rows of train")
         chosen, kept = self.blocks if blocks is None else blocks, self.store.kept
         most = self.terms.magnitudes
-        found = Summation(self.features, point, self.weight, most, len(chosen), squared=squared)
+        parts = self._bundles if chosen == self.blocks and not squared else 0
+        found = Summation(self.features, point, self.weight, most, len(chosen), parts=parts, squared=squared)
         own = chosen[self.world.rank :: self.world.size]
-        for count, values in ahead(lambda block: found.of(map(kept, block)), own, threads()):
-            found.add(count, values)
+        made = ahead(lambda block: found.of(map(kept, block)), own, threads())
+        for block, (count, values) in zip(own, made, strict=True):
+            found.add(count, values, self._parts[block] if parts else 0)
         rows = self.store.source.group_rows
         return found.total(self.world, sum(rows[group] for block in chosen for group in block))

@@ -41,10 +41,7 @@ def write(folder: Place, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, then remove all but the newest two."""
     path = folder / f"at-{checkpoint.epoch:06d}-{checkpoint.position:015d}.safetensors"
     state = {"epoch": checkpoint.epoch, "position": checkpoint.position}
-    record = json.dumps({**state, **checkpoint.record}, allow_nan=False)
-    # safetensors cannot tell what NumPy's scalars are: arrays of at least one axis only
-    arrays = {name: np.ascontiguousarray(np.atleast_1d(a)) for name, a in checkpoint.arrays.items()}
-    commit.write_bytes(path, save(arrays, metadata={"record": record, "sum": _sum(arrays, record)}))
+    commit.write_bytes(path, packed(checkpoint.arrays, {**state, **checkpoint.record}))
     for old in _all(folder)[:-KEPT]:
         old.unlink()
 
@@ -95,8 +92,20 @@ def _all(folder: Place) -> list[Place]:
     return sorted(folder.glob("at-*.safetensors"), key=lambda path: path.name)
 
 
-def _read(path: Place) -> Checkpoint:
-    content = path.read_bytes()
+def packed(arrays: Mapping[str, Array], record: Mapping[str, Any]) -> bytes:
+    """Arrays and what JSON can hold, as a safetensors file with its own checksum."""
+    text = json.dumps(record, allow_nan=False)
+    # safetensors cannot tell what NumPy's scalars are: arrays of at least one axis only
+    own = {name: np.ascontiguousarray(np.atleast_1d(a)) for name, a in arrays.items()}
+    return save(own, metadata={"record": text, "sum": _sum(own, text)})
+
+
+def unpacked(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
+    """What was `packed`.
+
+    Raises:
+        One of DAMAGE: it is not what was packed.
+    """
     length = int.from_bytes(content[:8], "little")
     if length > len(content):
         raise ValueError("it is cut short")
@@ -104,7 +113,11 @@ def _read(path: Place) -> Checkpoint:
     arrays = load(content)
     if _sum(arrays, metadata["record"]) != metadata["sum"]:
         raise ValueError("its sum does not agree")
-    record = json.loads(metadata["record"])
+    return arrays, json.loads(metadata["record"])
+
+
+def _read(path: Place) -> Checkpoint:
+    arrays, record = unpacked(path.read_bytes())
     return Checkpoint(record.pop("epoch"), record.pop("position"), arrays, record)
 
 

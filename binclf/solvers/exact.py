@@ -36,12 +36,13 @@ SLACK = 1 + 1e-3  # of a bound that was itself rounded; there is room for four t
 class ExactSum:
     """Adds up arrays of float64, one for each block of all ranks."""
 
-    def __init__(self, bounds: F64, blocks: int) -> None:
+    def __init__(self, bounds: F64, blocks: int, parts: int = 1) -> None:
         """Nothing added yet.
 
         Args:
             bounds: of the sum of absolute values over all blocks, of each element; finite, float64 [n].
             blocks: how many there are, over all ranks.
+            parts: how many sums are kept apart, each of the blocks that are given to it.
         """
         if not np.isfinite(bounds).all() or not 0 < blocks <= MOST_BLOCKS:
             raise OverflowError(f"a sum over {blocks} blocks has no finite bound")
@@ -49,14 +50,15 @@ class ExactSum:
         self.bounds = bounds
         self.unit = np.ldexp(1.0, exponents - BITS)
         self.bits = BITS - math.ceil(math.log2(blocks + 1))
-        self.high, self.low = np.zeros((2, len(bounds)), dtype=np.int64)
+        self.high, self.low = np.zeros((2, parts, len(bounds)), dtype=np.int64)
 
-    def add(self, values: F64, share: float) -> None:
+    def add(self, values: F64, share: float, part: int = 0) -> None:
         """Add a block.
 
         Args:
             values: float64 [n].
             share: of the bounds that is this block's.
+            part: to which it belongs.
 
         Raises:
             OverflowError: a value beyond its bound, or none at all.
@@ -67,12 +69,19 @@ class ExactSum:
             raise OverflowError(f"element {place} of a block is {values[place]}, and at most {most[place]}")
         high = np.rint(values / self.unit)
         rest = values - high * self.unit
-        self.high += high.astype(np.int64)
-        self.low += np.rint(np.ldexp(rest / self.unit, self.bits)).astype(np.int64)
+        self.high[part] += high.astype(np.int64)
+        self.low[part] += np.rint(np.ldexp(rest / self.unit, self.bits)).astype(np.int64)
 
     def total(self, world: World) -> F64:
-        """The sum over all ranks' blocks, float64 [n], the same bits on all of them."""
-        high, low = world.sum_integers(np.stack([self.high, self.low]))
+        """The sum over all ranks' blocks, float64 [n], the same bits on all of them, however many parts."""
+        return self._floats(world.sum_integers(np.stack([self.high.sum(axis=0), self.low.sum(axis=0)])))
+
+    def apart(self, world: World) -> F64:
+        """The sum of each part over all ranks' blocks, float64 [parts, n]."""
+        return self._floats(world.sum_integers(np.stack([self.high, self.low])))
+
+    def _floats(self, integers: I64) -> F64:
+        high, low = integers
         leading = high.astype(np.float64)
         rest = (high - leading.astype(np.int64)).astype(np.float64)
         return np.asarray((leading + (rest + np.ldexp(low.astype(np.float64), -self.bits))) * self.unit)

@@ -4,9 +4,9 @@ Each pass over the rows gives loss, gradient and Hessian at a point; the next po
 least (`Model.least`), or on the way there where that would raise the objective (Armijo's rule). All ranks
 work out the same from the same integers, so all have the same bits.
 
-It begins where a step leads that was worked out while rows were decoded (`pilot`), else at the optimum of a
-few row groups (`sample`), unless the base rate alone does better. The last step, of which it is proven
-beforehand where it ends, is not looked at again.
+It begins where a step leads that was worked out from what an earlier run knew (`warm`) or while rows were
+decoded (`pilot`), else at the optimum of a few row groups (`sample`), unless the base rate alone does better.
+The last step, of which it is proven beforehand where it ends, is not looked at again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from binclf.errors import ConfigError, DataError
 from binclf.objective import l2_of
 from binclf.solvers import checkpoint
 from binclf.solvers.blocks import Reducer
+from binclf.solvers.bundles import bundles_of
 from binclf.solvers.certificate import Certificate, certify, foretold
 from binclf.solvers.checkpoint import Checkpoint
 from binclf.solvers.descent import Descent, State
@@ -85,6 +86,7 @@ def fit(problem: Problem, world: World, *, checkpoints: Place | None = None) -> 
         findings.inference,
         findings.covariance,
         findings.influence,
+        seen=Seen(found.model.point, found.sums),
     )
 
 
@@ -108,7 +110,9 @@ def _reducer(problem: Problem, world: World) -> Reducer:
             f"train.solver = 'newton' takes at most {MOST_WEIGHTS:,} weights, and these features have "
             f"{size:,}: lower features.max_levels or features.hash_bits, or use 'lbfgs'."
         )
-    return Reducer(problem.train, features, problem.weight, world)
+    is_kept = problem.settings.warm_start != "off"  # for whichever run begins with what this one knows
+    bundles = bundles_of(problem.train.source.files, size) if is_kept else ()
+    return Reducer(problem.train, features, problem.weight, world, bundles)
 
 
 def _dependent(names: Sequence[str]) -> str:

@@ -9,8 +9,8 @@ algebra a point, gradient and Hessian are
 
     t = T^-t t',    g = T g',    H = T H' T^t.
 
-x' and x are rounded to float32, each in its own units, so what is carried over is not to the last bit what a
-pass would find: it tells where to begin and nothing else. No certificate is made of it.
+x' and x are rounded to float32, each in its own units, so what is carried over (`change`) is not to the last
+bit what a pass would find: it tells where to begin and nothing else. No certificate is made of it.
 
 It is the same for any number of ranks and wherever rows are kept: whether there is a look follows from
 settings, row counts and values, and its sums are integers (`ExactSum`) with room for numbers FURTHEST of the
@@ -35,11 +35,11 @@ from binclf.config import Config
 from binclf.features import Block, Encoded, Encoder, Features, learn
 from binclf.loader.tier import AnyStore
 from binclf.solvers import checkpoint
-from binclf.solvers.blocks import Reducer, Summation, Sums, is_coarse
+from binclf.solvers.blocks import Reducer, Summation, is_coarse
+from binclf.solvers.change import carried
 from binclf.solvers.descent import Descent
 from binclf.solvers.point import penalty_of
 from binclf.solvers.problem import Problem, Seen
-from binclf.solvers.quadratic import one_thread
 from binclf.solvers.sample import optimum_of, sample_of
 from binclf.solvers.verdict import base_point
 from binclf.split import Split
@@ -106,7 +106,7 @@ class Pilot:
         if self._world.rank == 0:
             mean = sums.loss / (sums.weight or 1.0)
             log.info("a first look while rows were decoded: train loss %.9f", mean)
-        return carried(Seen(self._point, sums), change_of(self._encoder.features, features))
+        return carried(Seen(self._point, sums), self._encoder.features, features)
 
 
 def pilot_of(
@@ -165,30 +165,3 @@ class _Sample:
     def kept(self, group: int) -> Encoded:
         """One row group."""
         return self._rows[group]
-
-
-def change_of(before: Features, after: Features) -> F64:
-    """T, float64 [p, p]: rows in the units of `after` from those of `before`, of the same numeric columns."""
-    old, new = Encoder(before), Encoder(after)
-    if not np.array_equal(old.indicator, new.indicator):
-        raise AssertionError("indicators of missing numbers differ")
-    numbers, size = len(old.fill), before.width + 1
-    inverse = new.standard.inverse.astype(np.float64)  # as float32 holds it, and as rows are encoded
-    scale = inverse / old.standard.inverse
-    shift = (old.standard.centre - new.standard.centre) * inverse
-    change = np.eye(size)
-    places = np.arange(numbers)
-    change[places, places], change[places, -1] = scale, shift
-    lacking = np.flatnonzero(old.indicator >= 0)
-    filled = scale * old.fill + shift
-    change[lacking, old.indicator[lacking]] = (new.fill - filled)[lacking]
-    return change
-
-
-def carried(seen: Seen, change: F64) -> Seen:
-    """The same in other units, T being float64 [p, p]."""
-    sums = seen.sums
-    with one_thread():
-        point = np.asarray(np.linalg.solve(change.T, seen.point), dtype=np.float64)
-        gradient, hessian = change @ sums.gradient, change @ sums.hessian @ change.T
-    return Seen(point, Sums(sums.weight, sums.loss, gradient, (hessian + hessian.T) / 2))

@@ -101,3 +101,4 @@ class Solution:
     covariance: Covariance | None = None  # of the same coefficients
     influence: Mapping[str, Any] = field(default_factory=dict)  # files that disagree with the model
     probabilities: Mapping[str, Any] = field(default_factory=dict)  # what was done to make them honest
+    seen: Seen | None = None  # what is known of the last point that was looked at
