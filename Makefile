@@ -48,6 +48,7 @@ acceptance: $(READY)
 	$(BIN)/python -m tests.acceptance $(REAL)
 
 $(READY): pyproject.toml $(wildcard binclf/kernels/*.c)
+	@echo "Installing into $(VENV): 2.3 GB or more, some minutes without a word"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable ".[dev]"

@@ -18,10 +18,10 @@ from binclf.config import Config, parse
 from binclf.drift import worth
 from binclf.errors import ArtifactError, BinclfError, ConfigError, DataError, StorageError
 from binclf.evaluate import measured
-from binclf.parquet import find
+from binclf.parquet import find, readable_footers
 from binclf.retrain import begin as begin_run
 from binclf.retrain import conclude, fit, summary
-from binclf.split import AttemptAll, ensure, in_threads
+from binclf.split import AttemptAll, Split, ensure, in_threads
 from binclf.storage import Place, place_of
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,8 @@ def due(config: Config, days: float, new_files: int) -> str:
     Args:
         config: the job.
         days: since its data were listed: a champion that is so old is to be replaced.
-        new_files: a champion that has not seen so many files is to be replaced; 0: they do not count.
+        new_files: a champion that has not seen so many files is to be replaced; 0: they do not count,
+            nor do files without rows.
 
     Raises:
         ConfigError: without a registry there is no champion to ask.
@@ -161,12 +162,20 @@ def due(config: Config, days: float, new_files: int) -> str:
     age = (datetime.datetime.now(datetime.UTC) - artifact.began(champion.id)).total_seconds() / 86400
     if age >= days:
         return f"the champion is {age:.1f} days old, and {days:g} are allowed"
-    seen = {name for files in champion.split.parts.values() for name in (file.relative for file in files)}
-    unseen = [file.relative for file in find(config.data.path, ignore=config.store).files]
-    unseen = [name for name in unseen if name not in seen]
+    unseen = _unseen(champion.split, config) if new_files else []
     if new_files and len(unseen) >= new_files:
         return f"the champion has not seen {len(unseen)} files, such as {unseen[0]}"
     return ""
+
+
+def _unseen(split: Split, config: Config) -> list[str]:
+    """Files with rows that are in no part of a split; one that cannot be read counts, to be told of."""
+    seen = {file.relative for files in split.parts.values() for file in files}
+    strangers = [
+        file for file in find(config.data.path, ignore=config.store).files if file.relative not in seen
+    ]
+    feet, unread = readable_footers(strangers)
+    return sorted([foot.relative for foot in feet if foot.rows] + list(unread))
 
 
 def _stage_of(run_dir: Place) -> Literal["begun", "fitted", "judged", "sealed"]:

@@ -28,9 +28,10 @@ from binclf.config import load
 from binclf.errors import BinclfError, ConfigError
 from binclf.stages import When
 from binclf.storage import is_uri
-from deployments.zombies import ENVIRONMENT, TAG, settle, watch
+from deployments.zombies import ENVIRONMENT, settle, watch
 from flows import command
 from flows.backtest import backtest
+from flows.flow import TAG
 from flows.forms import Retraining, parameters_of
 from flows.nightly import nightly
 from flows.retrain import retrain

@@ -37,9 +37,10 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
+from flows.flow import TAG
+
 log = logging.getLogger(__name__)
 
-TAG = "binclf"  # of every deployment
 GONE = "The process that worked at it is gone. Retry goes on from its last checkpoint."
 SILENT = "a run without heartbeats has crashed"
 BEAT, MISSED = 30, 3  # seconds between heartbeats (Prefect's least), and how many may be lost

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, tags, task
 from prefect.runtime import flow_run as present
 
 from binclf import stages
@@ -18,7 +18,7 @@ from binclf.config import Config, Data, Name, load
 from binclf.errors import BusyError
 from binclf.registry import tracking_uri
 from flows import command
-from flows.flow import FLOW
+from flows.flow import FLOW, TAG
 from flows.forms import Advanced, Given, Retraining, config_of, parameters_of, score_settings_of
 from flows.retrain import retrain
 from flows.retries import SAFE
@@ -62,7 +62,10 @@ def nightly(
     reason = due(config, retraining)
     asked: dict[str, Any] = {"model": f"models:/{name}@champion", "source": source, "output": output}
     asked |= {"registry": tracking_uri(config), "settings": score_settings_of(config)}
-    return {"due": reason, **carry_out(reason, asked, parameters_of(config) | {"when": retraining.when})}
+    job = parameters_of(config) | {"when": retraining.when}
+    # what is called is watched as its caller is: the server settles it, should its heartbeats end
+    with tags(*{TAG}.intersection(present.tags or ())):
+        return {"due": reason, **carry_out(reason, asked, job)}
 
 
 def carry_out(reason: str, asked: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:

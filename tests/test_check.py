@@ -283,6 +283,10 @@ LOOKS = {
     "american": (dates("%m/%d/%Y"), "holds dates as text"),
     "german": (dates("%d.%m.%y"), "holds dates as text"),
     "compact": (dates("%Y%m%d"), "holds dates as text"),
+    "decimal": (
+        lambda rows, first: [f"{i % 40 / 2}" for i in range(rows)],
+        "holds numbers as text, such as",
+    ),
     "prose": (
         lambda rows, first: [f"they said {i} things" for i in range(first, first + rows)],
         "free text or",

@@ -25,6 +25,7 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
 )
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_HOME, PREFECT_SERVER_ANALYTICS_ENABLED, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner
 from prefect.testing.utilities import prefect_test_harness
@@ -41,6 +42,7 @@ from binclf.storage import place_of
 from flows import events
 from flows.artifacts import key_of, receipt_of
 from flows.backtest import backtest
+from flows.flow import TAG
 from flows.forms import Retraining, parameters_of
 from flows.nightly import nightly
 from flows.parts import splitting
@@ -166,6 +168,19 @@ def test_a_registered_model_is_told_by_an_event_once_and_the_night_scores_with_i
     )
     assert same["nothing_new"] == "the champion was made from the same data: there is nothing new"
     assert told == []
+
+
+def test_what_a_night_calls_is_watched_as_the_night_is(night: Night, tmp_path: Path) -> None:
+    """The server settles runs with the deployments' tag that fall silent: also those that ours has called."""
+    given = {**parameters_of(night.job), "source": night.job.data.path}
+    for tag in ("somebody else's", TAG):
+        given["output"] = str(tmp_path / tag)
+        with get_client(sync_client=True) as client:
+            run = client.create_flow_run(nightly, parameters=given, tags=[tag, "scheduled"])
+        result: Any = run_flow(nightly, flow_run=run, parameters=given)
+        assert result["due"] == ""
+        called = latest_run("score").tags
+        assert set(called) & {"somebody else's", "scheduled", TAG} == {tag} & {TAG}
 
 
 def test_a_night_retrains_only_where_a_refit_would_be_worth_it(

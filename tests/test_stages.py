@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from binclf import artifact, commit, registry, stages
@@ -138,6 +139,8 @@ def test_a_retraining_is_due_by_age_and_by_new_files(config: Config, monkeypatch
     assert stages.due(there, 7.0, 1) == ""
     assert stages.due(there, 0.0, 0) == "the champion is 0.0 days old, and 0 are allowed"
     one = Path(config.data.path) / "part-1.parquet"
+    pq.write_table(pq.read_table(one).slice(0, 0), one.with_name("part-8.parquet"))  # night after night
+    assert stages.due(there, 7.0, 1) == ""
     one.with_name("part-9.parquet").write_bytes(one.read_bytes())
     assert stages.due(there, 7.0, 1) == "the champion has not seen 1 files, such as part-9.parquet"
     assert stages.due(there, 7.0, 0) == stages.due(there, 7.0, 2) == ""

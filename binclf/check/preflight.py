@@ -69,7 +69,7 @@ def text_of(result: dict[str, Any]) -> str:
             lines.append(f"{key.replace('_', ' '):<14} {_shown(key, result[key])}")
     if sample := result.get("sample"):
         of = f"{sample['row_groups']:,} of {sample['of_row_groups']:,} row groups"
-        lines.append(f"{'looked at':<14} {sample['rows']} rows in {of} for what features look like")
+        lines.append(f"{'looked at':<14} {sample['rows']:,} rows in {of} for what features look like")
     for role, names in result.get("columns", {}).items():
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
         if names:
@@ -117,8 +117,9 @@ def _look_at(config: Config, listing: Listing, found: Found) -> None:
     ]
     meant = as_meant(config, known_names(intake.feet))
     used, wrong = sort_columns(meant, intake.schema.columns)
-    # where some file lacks a column, what names that column is not at fault too
-    found.problems += [one for one in wrong if isinstance(one, DataError) or not intake.schema.problems]
+    # where some file lacks a column, what names that column is not at fault too; nor where no file is read
+    if intake.feet:
+        found.problems += [one for one in wrong if isinstance(one, DataError) or not intake.schema.problems]
     if not intake.problems:
         found.summary["columns"] = _columns(config, used)
     if intake.feet:

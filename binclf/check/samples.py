@@ -7,7 +7,7 @@ their order and always the same: what is found there is so, and what is not foun
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -29,11 +29,15 @@ MANY_VALUES = 10_000  # of which whole numbers that hardly ever come twice are i
 UNIQUE, OWN = 0.95, 0.5  # distinct values among the numbers, and among the texts, that are too many
 FINE = 2**24  # a spread of integers that float32 holds, each
 EXPECTED = 5  # that would come twice of numbers drawn from such a range, where none does: they were given out
-READ_AS_DATES = 200  # distinct texts that are looked at
+READ = 200  # distinct texts that are looked at for what they hold
+MANY_TEXTS = 10  # of which numbers are told
 DATE = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?\s?(Z|UTC|[+-]\d{2}:?\d{2})?)?"
     r"|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})|(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])"
 )
+
+# not 007 or +49 171: what begins so is a code
+DECIMAL = re.compile(r"-?(0|[1-9]\d*)?[.,]\d+|-?(0|[1-9]\d*)([.,]\d+)?([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def _numbers(column: Column, sample: Sample) -> Iterator[str]:
 
 
 def _texts(column: Column, sample: Sample) -> Iterator[str]:
-    """Dates that are held as text, and texts that are mostly each row's own."""
+    """Dates and numbers that are held as text, and texts that are mostly each row's own."""
     name = column.name
     if column.kind != "text":
         return
@@ -142,6 +146,12 @@ def _texts(column: Column, sample: Sample) -> Iterator[str]:
             "own, and dates to come are in none. Write it as a date or timestamp (pandas.to_datetime) and "
             f"name parts of it in [features], such as '{name}:month', or name it in data.exclude."
         )
+    elif numbers := _numbers_in(examples):
+        yield (
+            f"column '{name}' holds numbers as text, such as '{numbers[0]}': each is a category of its own, "
+            "which knows of no more and less. Write it as a number (pandas.to_numeric), or name it in "
+            "data.exclude."
+        )
     elif rows >= LEAST_VALUES and distinct > OWN * rows:
         longest = max(examples, key=len)
         yield (
@@ -150,8 +160,15 @@ def _texts(column: Column, sample: Sample) -> Iterator[str]:
         )
 
 
+def _numbers_in(examples: Collection[str]) -> list[str]:
+    """The numbers among texts that are many and nearly all numbers, and not all whole, as codes are."""
+    found = [text for text in examples if DECIMAL.fullmatch(text.strip())]
+    is_measured = any(not text.strip().lstrip("-").isdigit() for text in found)
+    return found if is_measured and len(found) >= max(MANY_TEXTS, UNIQUE * len(examples)) else []
+
+
 def _some(texts: Texts, seen: npt.NDArray[np.int32]) -> Iterator[str]:
     """Distinct texts of a row group, evenly spread, without those that are no UTF-8."""
-    count = min(READ_AS_DATES // MOST_GROUPS, len(seen))
+    count = min(READ // MOST_GROUPS, len(seen))
     for code in seen[np.linspace(0, len(seen) - 1, count).astype(int)] if count else ():
         yield texts[int(code)]

@@ -65,6 +65,7 @@ def _on_configs(named: Verbs) -> None:
             "overrides",
             metavar="section.key=value",
             nargs="*",
+            default=[],  # else argparse says that they are required
             help="settings that override the file's",
         )
         if run is verbs.train:

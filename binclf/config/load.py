@@ -45,7 +45,7 @@ def load(path: str | Place, overrides: Iterable[str] = ()) -> Config:
         try:
             settings = tomllib.loads(text)
         except UNREADABLE as error:
-            raise ConfigError(f"config {path} is not TOML: {error}.") from error
+            raise ConfigError(f"config {path} is not TOML: {error}. Text stands in quotes.") from error
     settings.setdefault("store", Config.model_fields["store"].default)
     _resolve(settings, path.resolve().parent)
     return parse(settings, overrides, origin=str(path))

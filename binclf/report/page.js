@@ -1,5 +1,14 @@
 "use strict";
 
+// A viewer that shows the page in a frame of its own, as MLflow's, lets no link go anywhere; these stay here.
+for (const link of document.querySelectorAll("a[href^='#']")) {
+  link.addEventListener("click", (event) => {
+    if (location.protocol !== "blob:") return;
+    event.preventDefault();
+    document.getElementById(link.hash.slice(1)).scrollIntoView();
+  });
+}
+
 // Long tables are folded, and can be searched and sorted. Printed, all of their rows are there.
 const FIRST = 25;
 for (const table of document.querySelectorAll("table.long")) {
