@@ -14,6 +14,7 @@ from binclf.features import Features
 from binclf.loader import Balanced, Store
 from binclf.objective import logit
 from binclf.solvers.blocks import Sums
+from binclf.solvers.known import Known
 from binclf.split import Split
 
 Weights = dict[str, npt.NDArray[np.float64]]
@@ -39,7 +40,7 @@ class Problem:
     settings: Train
     shift: float = 0.0  # from the log-odds of what is trained on to those of the data
     is_moved: bool = False  # whether class weights or down-sampling have made them others
-    seen: Seen | None = None  # in the units of the features
+    seen: Seen | Known | None = None  # in the units of the features; Known: of lbfgs
 
 
 def problem_of(
