@@ -182,10 +182,13 @@ def _asked_for(config: Config, rows: int) -> dict[str, int]:
     Each penalty of a path over train, and over validation to judge it; over train to correct the intercept;
     over validation to calibrate.
     """
-    tried = len(strengths(rows)) if config.train.choose_l2 else 0
+    train = config.train
+    is_wide = train.asked == "lbfgs" and train.leaves_l2 and _shares(config)["validation"] > 0
+    tried = len(strengths(rows)) if train.choose_l2 or is_wide else 0
+    each = PASSES["lbfgs" if train.asked == "lbfgs" else "newton"]
     is_moved = config.train.class_weight != "none" or config.data.downsample_majority < 1
     passes = {
-        "choose_l2": PASSES * tried, "judge_l2": tried, "correct": int(is_moved),
+        "choose_l2": each * tried, "judge_l2": tried, "correct": int(is_moved),
         "calibrate": 2 * (config.train.calibration != "none"),
     }  # fmt: skip
     return {name: count for name, count in passes.items() if count}

@@ -24,9 +24,9 @@ from binclf.solvers.blocks import Reducer
 from binclf.solvers.certificate import certify, foretold
 from binclf.solvers.checkpoint import Checkpoint
 from binclf.solvers.choice import choice_of, needed, unaffordable
+from binclf.solvers.choice import weight_bytes as bytes_of
 from binclf.solvers.descent import Descent
 from binclf.solvers.distance import distance
-from binclf.solvers.lbfgs import weight_bytes as bytes_of
 from binclf.solvers.point import penalty_of, point_of
 from binclf.solvers.problem import Problem
 from binclf.split import ensure
@@ -124,7 +124,7 @@ def test_pairs_are_as_many_as_fit_and_too_little_memory_is_refused_with_what_wou
     learnt_wide = replace(features, hash_offset=2**20)
     needs = {
         count: choose(
-            replace(wide, shape=replace(wide.shape, weight_bytes=bytes_of(count, 2**20)))
+            replace(wide, shape=replace(wide.shape, weight_bytes=bytes_of(count, 2**20, is_path=True)))
         ).need.total
         for count in (3, 5, 6)
     }

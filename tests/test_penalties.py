@@ -20,14 +20,15 @@ from binclf.errors import ConfigError, DataError
 from binclf.plan import foresee
 from binclf.report import penalty
 from binclf.retrain import retrain
-from binclf.solvers import newton, penalties
-from binclf.solvers.penalties import STEP, chosen, mean_log_loss, strengths
+from binclf.solvers import approach, lbfgs, newton, penalties
+from binclf.solvers.penalties import STEP, Solver, chosen, mean_log_loss, strengths
 from binclf.solvers.problem import Problem
 from tests.optimum import ALONE, PEOPLE, design_of, point_of, problem_of
 from tests.ranks import small_job
 from tests.trained import on_disk, people, settings, stores, whole, write
 
-NEWTON = (newton.approached, newton.looked_at)
+NEWTON = Solver(newton.approached, newton.looked_at, "0.1 standard errors")
+LBFGS = Solver(approach.approached, approach.looked_at, "a small gap")
 TRAIN: dict[str, Any] = {"solver": "newton", "device": "cpu", "lanes": 8}
 
 
@@ -127,12 +128,31 @@ def test_beside_l1_both_keep_their_ratio(few: Any) -> None:
     assert newton.fit(best, ALONE).record["l1"] == best.settings.l1
 
 
+def test_lbfgs_finds_the_same_path_and_takes_the_same_penalty(few: Any) -> None:
+    problem, rows = few
+    best, record = tried(problem)
+    asked = replace(problem, settings=Train(**{**TRAIN, "solver": "lbfgs", "choose_l2": True}))
+    wide, found = chosen(asked, LBFGS, ALONE, None)
+    assert [one["l2"] for one in found["tried"]] == [one["l2"] for one in record["tried"]]
+    assert wide.settings.l2 == best.settings.l2
+    for one in found["tried"]:
+        loss, error = losses_of(reference(problem, rows["train"], one["l2"]), problem, rows["validation"])
+        assert one["log_loss"] == pytest.approx(loss, abs=error / 10)
+        assert one["passes"] < 20
+    assert np.abs(point_of(lbfgs.fit(wide, ALONE)) - point_of(newton.fit(best, ALONE))).max() < 1e-2
+
+
 @pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize(
+    ("solver", "l1"), [("newton", 0.0), ("lbfgs", 0.0), ("lbfgs", 1e-3)], ids=["newton", "lbfgs", "l1"]
+)
 def test_a_path_that_was_cut_off_goes_on_to_the_same_bits(
-    few: Any, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: Any, solver: str, l1: float, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    problem = replace(few[0], settings=Train(**{**TRAIN, "choose_l2": True}))
-    whole_path, record = chosen(problem, NEWTON, ALONE, None)
+    way, fit = (NEWTON, newton.fit) if solver == "newton" else (LBFGS, lbfgs.fit)
+    asked = {**TRAIN, "solver": solver, "choose_l2": True} | ({"l1": l1, "l2": 1e-3} if l1 else {})
+    problem = replace(few[0], settings=Train(**asked))
+    whole_path, record = chosen(problem, way, ALONE, None)
     keep, kept = penalties._Path._keep, []
 
     def cut(path: Any) -> None:
@@ -144,12 +164,12 @@ def test_a_path_that_was_cut_off_goes_on_to_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(penalties._Path, "_keep", cut)
         with pytest.raises(KeyboardInterrupt):
-            chosen(problem, NEWTON, ALONE, tmp_path)
-    again, told = chosen(problem, NEWTON, ALONE, tmp_path)
+            chosen(problem, way, ALONE, tmp_path)
+    again, told = chosen(problem, way, ALONE, tmp_path)
     assert told == record
-    assert np.array_equal(point_of(newton.fit(again, ALONE)), point_of(newton.fit(whole_path, ALONE)))
+    assert np.array_equal(point_of(fit(again, ALONE)), point_of(fit(whole_path, ALONE)))
     monkeypatch.setattr(penalties._Path, "_try", partial(pytest.fail, "it was done"))
-    assert chosen(problem, NEWTON, ALONE, tmp_path)[1] == record  # a path that is done is not done again
+    assert chosen(problem, way, ALONE, tmp_path)[1] == record  # a path that is done is not done again
 
 
 def test_the_loss_is_the_same_in_streams_and_shifted(few: Any) -> None:

@@ -13,7 +13,7 @@ READS: dict[str, frozenset[str]] = {
     "newton": frozenset(
         {"l1", "choose_l2", "l2_rule", "tolerance", "nonnegative", "nonpositive", "errors", "warm_start"}
     ),
-    "lbfgs": frozenset({"l1", "tolerance"}),
+    "lbfgs": frozenset({"l1", "choose_l2", "l2_rule", "tolerance"}),
     "minibatch": frozenset(
         {
             "batch_rows", "epochs", "shuffle", "window_rows", "optimizer", "learning_rate", "momentum",
@@ -47,12 +47,13 @@ class Train(Section):
         ge=-1.0,
         le=1e6,
         description="Penalty l2/2 |w|^2 beside the mean log-loss; the intercept is free. 0: none. "
-        "-1: one over the training weight (scikit-learn's C = 1), within 1e-6 and 1e-3.",
+        "-1: one over the training weight (scikit-learn's C = 1), within 1e-6 and 1e-3; but of more than "
+        "2048 weights that lbfgs finds, and without l1, chosen by validation rows, if there are any.",
     )
     choose_l2: bool = Field(
         False,
-        description="newton: let validation rows choose the penalty, of some ten that are tried, each by "
-        "one or two passes. With l1 both are scaled, and keep their ratio.",
+        description="newton, lbfgs: let validation rows choose the penalty, of some ten that are tried, each "
+        "by a few passes. With l1 both are scaled, and keep their ratio.",
     )
     l2_rule: Literal["least", "one_standard_error"] = Field(
         "least",
@@ -175,6 +176,11 @@ class Train(Section):
         asked = {key for keys in READS.values() for key in keys if self.changed(key)}
         found = tuple(name for name, keys in READS.items() if asked <= keys)
         return tuple(name for name in found if name == "minibatch" or self.device != "cuda")
+
+    @property
+    def leaves_l2(self) -> bool:
+        """Whether the penalty of many weights is left to validation rows."""
+        return self.l2 == -1 and not self.l1
 
     @property
     def asked(self) -> str:

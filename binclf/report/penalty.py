@@ -6,6 +6,7 @@ from binclf import artifact
 from binclf.report import charts, numbers
 from binclf.report.blocks import Cell, Chart, Charts, Section, Table, Words
 
+EARLIER = "0.1 standard errors of its weights"  # of runs that did not say it
 RULES = {
     "least": "the least log-loss on validation rows",
     "one_standard_error": "the strongest penalty within one standard error of the least on validation rows",
@@ -23,9 +24,8 @@ def section(run: artifact.Run) -> Section | None:
     beside = f", l1 = {tried[taken]['l1']:.3g}" if has_l1 else ""
     about = (
         f"Taken was {RULES[path['rule']]} ({path['rows']:,} of them): l2 = {tried[taken]['l2']:.3g}{beside}. "
-        "Each was fitted to within a tenth of a standard error of its weights, and the one that was taken to "
-        "the end. As validation rows have chosen, their log-loss flatters a little; that of test rows "
-        "does not."
+        f"Each was fitted to within {path.get('within', EARLIER)}, and the one that was taken to the end. As "
+        "validation rows have chosen, their log-loss flatters a little; that of test rows does not."
     )
     lines = [Words([about])]
     if taken in (0, len(tried) - 1):

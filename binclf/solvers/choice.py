@@ -15,11 +15,15 @@ from binclf.features import Features, Roles
 from binclf.loader.memory import Shape, shown
 from binclf.loader.tier import Job, Tier, choose
 from binclf.solvers import checkpoint
-from binclf.solvers.lbfgs import LEAST_PAIRS, MOST_PAIRS, weight_bytes
+from binclf.solvers.lbfgs import LEAST_PAIRS, MOST_PAIRS
+from binclf.solvers.penalties import PATIENCE
+from binclf.solvers.slopes import workers
 from binclf.storage import Place
 from binclf.world import World
 
 UNASKED_WEIGHTS = 2048  # of which auto takes a Hessian, 32 MiB: beyond, minutes a pass go to small effects
+VECTORS, COPIES = 13, 3  # of lbfgs, of float64, beside the threads' tables; and those a checkpoint copies
+POINTS = 2 * (PATIENCE + 2)  # of a path of penalties, with what a checkpoint copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Choice:
     why: str
     lacking: str = ""  # why there is no Hessian; empty: it is affordable
     pairs: int = 0  # of lbfgs
+    is_path: bool = False  # whether validation rows are to choose the penalty
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,9 @@ def shape_of(config: Config, roles: Roles, features: Features | None = None) -> 
         table=features.table_size if features else table,
         is_curved=config.train.asked == "newton",
     )
-    return _for_pairs(plain, LEAST_PAIRS) if is_wide else plain
+    is_path = config.train.choose_l2 or config.train.leaves_l2
+    least = weight_bytes(LEAST_PAIRS, plain.table, is_path=is_path)
+    return replace(plain, weight_bytes=least) if is_wide else plain
 
 
 def choice_of(job: Job, tier: Tier, features: Features, checkpoints: Place | None, world: World) -> Choice:
@@ -78,7 +85,19 @@ def choice_of(job: Job, tier: Tier, features: Features, checkpoints: Place | Non
     name, why = _named(job.config.train, began, lacking, wide)
     if name == "lbfgs" and not wide.pairs and not began:
         raise ConfigError(_too_wide(job, tier))
-    return Choice(name, why, lacking, wide.pairs)
+    return Choice(name, why, lacking, wide.pairs, _is_path(job, name, lacking))
+
+
+def _is_path(job: Job, name: str, lacking: str) -> bool:
+    """Whether the penalty is chosen: as settings ask; or unasked, where each of many weights has few rows."""
+    train = job.config.train
+    return train.choose_l2 or (name == "lbfgs" and bool(lacking) and _may_choose(job))
+
+
+def _may_choose(job: Job) -> bool:
+    """Whether settings leave the penalty of many weights to validation rows, and there are some."""
+    train, validation = job.config.train, job.sources.get("validation")
+    return train.choose_l2 or (train.leaves_l2 and validation is not None and validation.rows > 0)
 
 
 def _named(train: Train, began: str, lacking: str, wide: Wide) -> tuple[str, str]:
@@ -118,7 +137,7 @@ def _lacking(job: Job, tier: Tier, features: Features) -> str:
 def room_for_pairs(job: Job, tier: Tier, world: World) -> Wide:
     """As many pairs as all ranks have memory for."""
     counts = range(MOST_PAIRS, LEAST_PAIRS - 1, -1)
-    own = next((count for count in counts if _fits(job, tier, _for_pairs(job.shape, count))), 0)
+    own = next((count for count in counts if _fits(job, tier, _for_pairs(job, count))), 0)
     pairs = min(int(words) for words in world.gather(str(own).encode()))
     if not pairs:
         return Wide(0, f"lbfgs does not fit {shown(tier.budget)} of memory")
@@ -133,12 +152,16 @@ def needed(job: Job, tier: Tier, choice: Choice) -> Tier:
     if choice.name == "newton" or not choice.lacking:  # by whose means what others found is looked at, too
         shape = replace(shape, is_curved=True)
     elif choice.name == "lbfgs":
-        shape = _for_pairs(shape, choice.pairs)
+        shape = _for_pairs(job, choice.pairs)
     return replace(tier, need=choose(replace(job, shape=shape)).need)
 
 
-def _for_pairs(shape: Shape, pairs: int) -> Shape:
-    return replace(shape, weight_bytes=weight_bytes(pairs, shape.table))
+def _for_pairs(job: Job, pairs: int) -> Shape:
+    return replace(job.shape, weight_bytes=_bytes(job, pairs))
+
+
+def _bytes(job: Job, pairs: int) -> int:
+    return weight_bytes(pairs, job.shape.table, is_path=_may_choose(job))
 
 
 def _fits(job: Job, tier: Tier, shape: Shape) -> bool:
@@ -151,10 +174,16 @@ def _fits(job: Job, tier: Tier, shape: Shape) -> bool:
 
 def _too_wide(job: Job, tier: Tier) -> str:
     size = job.shape.width + job.shape.table + 1
-    own = size * weight_bytes(LEAST_PAIRS, job.shape.table)
+    own = size * _bytes(job, LEAST_PAIRS)
     least = -(-(tier.need.total - tier.need.weights + own) // 2**20)
     return (
         f"lbfgs needs {shown(own)} for {size:,} weights with the least of {LEAST_PAIRS} pairs, and a rank "
         f"{least} MiB in all, where {shown(tier.budget)} are allowed: set train.memory_bytes to "
         f"{least * 2**20} or more, lower features.hash_bits or features.max_levels, or use 'minibatch'."
     )
+
+
+def weight_bytes(pairs: int, table: int, *, is_path: bool = False) -> int:
+    """Of memory for each weight of lbfgs, with so many pairs and places of the table; and of a path."""
+    vectors = VECTORS + COPIES + workers(table) + POINTS * is_path
+    return 8 * vectors + 16 * pairs  # a checkpoint copies pairs, too

@@ -26,13 +26,14 @@ from binclf.solvers import checkpoint
 from binclf.solvers.bound import Bound, estimate, gap_of
 from binclf.solvers.checkpoint import Checkpoint
 from binclf.solvers.descent import agreed
+from binclf.solvers.known import Known
 from binclf.solvers.pace import SLOW_SECONDS
 from binclf.solvers.pairs import Pairs, Way
 from binclf.solvers.point import weights_of
 from binclf.solvers.problem import Problem, Solution
 from binclf.solvers.quadratic import one_thread
-from binclf.solvers.scaling import Scaling, scaling_of
-from binclf.solvers.slopes import Slopes, Totals, workers
+from binclf.solvers.scaling import Scaling, columns_of, scaling_of
+from binclf.solvers.slopes import Slopes, Totals
 from binclf.solvers.surface import Elastic, State, Surface
 from binclf.solvers.verdict import CERTAIN, base_loss, base_point, grows, one_sided
 from binclf.storage import Place
@@ -47,12 +48,7 @@ MOST_PAIRS, LEAST_PAIRS = 10, 3
 MOST_PASSES = 2000
 NEAR = 1e-3  # of train.tolerance: so near the least objective, where that can be proven
 STALE = 50  # steps without a gradient that is shorter: what is left is rounding
-VECTORS, COPIES = 12, 3  # of float64, beside the threads' tables; and those that a checkpoint copies
-
-
-def weight_bytes(pairs: int, table: int) -> int:
-    """Of memory for each weight, with so many pairs and places of the table."""
-    return 8 * (VECTORS + COPIES + workers(table)) + 16 * pairs  # a checkpoint copies pairs, too
+FEW = 2  # pairs, with which the curvature is first known well enough to end at a near point
 
 
 def fit(
@@ -69,8 +65,8 @@ def fit(
     Raises:
         DataError: classes can be told apart without fault and nothing bounds the weights.
     """
-    run = _Lbfgs(problem, world, pairs, checkpoints)
-    state, bound = run.go()
+    run = Lbfgs(problem, world, pairs, checkpoints)
+    state, bound = run.ended(*run.go())
     penalty, passes, rows = run.surface.penalty, run.surface.passes, problem.train.source.rows
     record = {
         "solver": "lbfgs", "l2": penalty.l2, "l1": penalty.l1, "pairs": run.pairs.most, "passes": passes,
@@ -91,7 +87,7 @@ class _Look:
     bound: Bound
 
 
-class _Lbfgs:
+class Lbfgs:
     """One fit on one rank."""
 
     def __init__(self, problem: Problem, world: World, pairs: int, checkpoints: Place | None) -> None:
@@ -100,15 +96,15 @@ class _Lbfgs:
         self.surface = Surface(slopes, Elastic(settings.l1, l2_of(settings.l2, problem.weight)))
         self.pairs = Pairs(pairs, slopes.size)
         self.scaling = Scaling(np.ones(slopes.size), world)
-        self.tolerance = math.sqrt(settings.tolerance)  # standard errors
+        self.tolerance, self.enough = math.sqrt(settings.tolerance), 0.0  # standard errors; a gap, if that is
         self.history: list[dict[str, float]] = []
         self.shortest = sys.float_info.max  # square of a gradient's length
         self.stale = 0  # steps since then
         self.kept = self.told = time.monotonic()
 
-    def go(self) -> tuple[State, Bound]:
-        """The optimum, and how near it is."""
-        state = self._resumed() or self._begun()
+    def go(self) -> tuple[State, _Look]:
+        """The optimum, and what is seen there."""
+        state = self._resumed() or self.begun()
         while True:
             self._keep(state)
             found = self._look(state)
@@ -116,27 +112,35 @@ class _Lbfgs:
                 break
             after = self.surface.search(state, *self._start(state, found))
             if after is not None:
-                scaling = self.scaling
-                self.pairs.add(
-                    scaling.of_step(after.point - state.point), scaling.of_slope(after.slope - state.slope)
-                )
+                step, change = after.point - state.point, after.slope - state.slope
+                self.pairs.add(self.scaling.of_step(step), self.scaling.of_slope(change))
                 state = after
             elif self.pairs.held:
                 self.pairs.clear()  # what they say leads nowhere
             else:
                 break  # no float is better
-        return self._ended(state, found)
+        return state, found
 
-    def _begun(self) -> State:
-        """At the base rate."""
-        state, first = self.surface.first(base_point(self.problem))
-        penalty = self.surface.penalty
+    def begun(self) -> State:
+        """At the base rate, or where a path has come to."""
+        penalty, seen = self.surface.penalty, self.problem.seen
+        if isinstance(seen, Known):
+            state, first, columns = self.surface.beside(seen.state, seen.l2), seen.first, seen.columns
+        else:
+            state, first = self.surface.first(base_point(self.problem))
+            columns = columns_of(self.problem, self.surface)
         if first.one_sided.any() and not (penalty.l1 or penalty.l2):
             raise DataError(one_sided(first.one_sided, self.problem))
+        self.first, self.columns = first, columns
         bends = first.diagonal / state.totals.weight
         bends[:-1] += penalty.l2
-        self.scaling = scaling_of(self.problem, self.surface, np.sqrt(np.where(bends > 0, bends, 1.0)))
+        bends[bends <= 0] = 1.0
+        self.scaling = scaling_of(self.problem, self.surface, np.sqrt(bends), columns)
         return state
+
+    def known(self, state: State) -> Known:
+        """What holds beside other penalties, too."""
+        return Known(state, self.surface.penalty.l2, self.first, self.columns)
 
     def _look(self, state: State) -> _Look:
         """Where to go from a point, and how far that is; told, if the point is a new one."""
@@ -155,8 +159,7 @@ class _Lbfgs:
     def _bound(self, state: State, way: Way, lengths: tuple[float, float]) -> Bound:
         model_gap, model_errors = estimate(way.square, way.least, state.totals.weight)
         longest, l2 = self.surface.slopes.longest, self.surface.penalty.l2
-        gap = gap_of(state.totals, lengths, longest, l2)
-        weights_gap = gap_of(state.totals, (lengths[0], 0.0), longest, l2)
+        gap, weights_gap = (gap_of(state.totals, (lengths[0], b), longest, l2) for b in (lengths[1], 0.0))
         return Bound(*lengths, gap, weights_gap or 0.0, model_gap, model_errors)
 
     def _tell(self, state: State, bound: Bound, way: Way) -> None:
@@ -175,6 +178,8 @@ class _Lbfgs:
         is_near = self.tolerance > 0 and found.bound.model_errors <= self.tolerance
         # a penalty alone may bend where no step has looked; the intercept is put right at the end
         is_near &= found.bound.weights_gap <= NEAR * self.problem.settings.tolerance
+        if self.enough:
+            is_near = self.pairs.held >= FEW and found.bound.model_gap <= self.enough
         is_over = self.surface.passes >= MOST_PASSES or self.stale >= STALE
         return is_near or is_over or not found.way.square
 
@@ -187,7 +192,7 @@ class _Lbfgs:
             weights[(state.point[:-1] == 0) & (weights * found.scaled[:-1] > 0)] = 0.0
         return way, 1.0 if self.pairs.held else self.scaling.cautious
 
-    def _ended(self, state: State, found: _Look) -> tuple[State, Bound]:
+    def ended(self, state: State, found: _Look) -> tuple[State, Bound]:
         """The last point, its intercept put right if that tells more, and what is known there."""
         penalty, bound = self.surface.penalty, found.bound
         bend = state.totals.bend / state.totals.weight
@@ -214,12 +219,8 @@ class _Lbfgs:
         is_due = time.monotonic() - self.kept >= self.problem.settings.checkpoint_seconds
         if self.checkpoints is None or self.world.rank or not is_due:
             return
-        arrays = {
-            "point": state.point,
-            "slope": state.slope,
-            "scale": self.scaling.scale,
-            **self.pairs.arrays(),
-        }
+        own = {"point": state.point, "slope": state.slope, "scale": self.scaling.scale}
+        arrays = {**own, **self.pairs.arrays()}
         record: dict[str, Any] = {
             "solver": "lbfgs", "history": self.history, "passes": self.surface.passes, "stale": self.stale,
             "objective": state.objective, "totals": asdict(state.totals), "shortest": self.shortest,
@@ -235,10 +236,9 @@ class _Lbfgs:
             return None
         record, arrays = found.record, found.arrays
         self.pairs = Pairs.again(record, arrays, self.surface.slopes.size)
-        self.scaling, self.history = (
-            scaling_of(self.problem, self.surface, np.array(arrays["scale"])),
-            list(record["history"]),
-        )
+        self.columns = columns_of(self.problem, self.surface)
+        self.scaling = scaling_of(self.problem, self.surface, np.array(arrays["scale"]), self.columns)
+        self.history = list(record["history"])
         self.shortest, self.stale = record["shortest"], record["stale"]
         self.surface.passes = record["passes"]
         totals = Totals(**record["totals"])

@@ -214,7 +214,7 @@ class _Newton:
     def _start(self) -> F64 | None:
         """Where to begin, if anything is known of that."""
         seen = self.problem.seen
-        if seen is not None and seen.sums.weight:
+        if isinstance(seen, Seen) and seen.sums.weight:
             move = Model(seen.point, seen.sums, self.descent.penalty).least[0]
             return self.descent.agreed(seen.point + move)
         sample = sample_of(self.reducer.store.source, self.reducer.size, self.problem.settings.seed)

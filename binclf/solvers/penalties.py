@@ -3,8 +3,12 @@
 From strong to weak, as glmnet goes (Friedman, Hastie and Tibshirani, "Regularization Paths for Generalized
 Linear Models via Coordinate Descent", 2010): the weights of one penalty are near those of the next, and what
 a pass found of the log-loss at a point holds for any penalty. So the first step towards the next costs no
-pass, and one or two more are enough for weights within `NEAR` standard errors: far less than what chance
-makes of validation rows. l1 and l2 keep the ratio that the settings give them; without l1 all is l2.
+pass, and one or two more of Newton's are enough for weights within `NEAR` standard errors, and some six of
+L-BFGS's for an objective within `NEAR_GAP` of the least: far less than what chance makes of validation rows.
+l1 and l2 keep the ratio that the settings give them; without l1 all is l2.
+
+Of millions of weights points are large, so no more are kept than may be asked for: from that of the penalty
+which is taken so far on.
 
 The path ends where `PATIENCE` penalties in a row brought nothing, or at a tenth of scikit-learn's C = 1.
 """
@@ -26,6 +30,7 @@ from binclf.loader import Store
 from binclf.objective import l2_of
 from binclf.solvers import checkpoint
 from binclf.solvers.checkpoint import Checkpoint
+from binclf.solvers.known import Known
 from binclf.solvers.parts import sums_of
 from binclf.solvers.problem import Problem, Seen
 from binclf.storage import Place
@@ -39,8 +44,9 @@ STRONGEST = 1.0  # beside a mean log-loss of at most log 2: next to nothing is l
 WEAKEST = 0.1  # over the weight of train
 STEP = math.sqrt(10.0)  # from one penalty to the next
 PATIENCE = 3
-PASSES = 2  # over train that a penalty takes, as a rule
-NEAR = 0.1  # standard errors that the weights of a penalty may be from its optimum
+PASSES = {"newton": 2, "lbfgs": 6}  # over train that a penalty takes, as a rule
+NEAR = 0.1  # standard errors that the weights of a penalty may be from its optimum,
+NEAR_GAP = 1e-5  # or of many weights, the objective from its least
 FOLDER = "penalties"  # in that of the checkpoints
 
 
@@ -60,14 +66,19 @@ class Tried:
 class Near:
     """Where a solver ended that was asked for little."""
 
-    seen: Seen  # at the last point that was looked at
+    seen: Seen | Known  # at the last point that was looked at
     point: F64  # weights of x, of the table, and the intercept, [p]
     passes: int
     train_loss: float
 
 
-# of a solver: a point near the optimum of a problem, within its tolerance; and what a pass finds at a point
-Solver = tuple[Callable[[Problem, World], Near], Callable[[F64, Problem, World], Seen]]
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """How a path is gone."""
+
+    approached: Callable[[Problem, World], Near]  # a point near the optimum of a problem
+    looked_at: Callable[[F64, Problem, World], Seen | Known]  # what a pass finds at a point
+    within: str  # how near, in words
 
 
 def strengths(weight: float) -> list[float]:
@@ -112,6 +123,7 @@ def chosen(
         "rows": validation.source.rows,
         "tried": [asdict(one) for one in path.tried],
         "taken": path.taken,
+        "within": solver.within,
     }
     return replace(_with(problem, best.l1, best.l2), seen=path.seen_at(path.taken)), record
 
@@ -127,10 +139,10 @@ class _Path:
         self, problem: Problem, validation: Store, solver: Solver, world: World, folder: Place | None
     ) -> None:
         self.problem, self.validation, self.world, self.folder = problem, validation, world, folder
-        self._approach, self._look = solver
+        self.solver = solver
         self.tried: list[Tried] = []
-        self._points: list[F64] = []  # that were looked at last, one for each penalty
-        self._seen: dict[int, Seen] = {}  # of those that may be asked for again
+        self._points: dict[int, F64] = {}  # that were looked at last, of penalties that may be taken
+        self._seen: dict[int, Seen | Known] = {}  # of those that may be asked for again
         settings = problem.settings
         own = (settings.l1, l2_of(settings.l2, problem.weight)) if settings.l1 else (0.0, 1.0)
         self._shares = own[0] / max(own), own[1] / max(own)
@@ -156,11 +168,16 @@ class _Path:
                 break
             self._try(place, strength)
 
-    def seen_at(self, place: int) -> Seen:
-        """What is known at the last point of a penalty; by a pass, if it was forgotten."""
-        if place not in self._seen:
-            self._seen[place] = self._look(self._points[place], self.problem, self.world)
-        return self._seen[place]
+    def seen_at(self, place: int) -> Seen | Known | None:
+        """What is known at the last point of a penalty; by a pass, if that was not kept.
+
+        None where the point was not kept either: the rule came back to a penalty that it had left, as noise
+        of validation rows may have it, though rarely.
+        """
+        if place not in self._seen and place in self._points:
+            there = _with(self.problem, self.tried[place].l1, self.tried[place].l2)
+            self._seen[place] = self.solver.looked_at(self._points[place], there, self.world)
+        return self._seen.get(place)
 
     def _try(self, place: int, strength: float) -> None:
         l1, l2 = (strength * share for share in self._shares)
@@ -168,14 +185,15 @@ class _Path:
             _with(self.problem, l1, l2), seen=self.seen_at(place - 1) if place else self.problem.seen
         )
         loose = begun.settings.model_copy(update={"tolerance": NEAR})
-        near = self._approach(replace(begun, settings=loose), self.world)
+        near = self.solver.approached(replace(begun, settings=loose), self.world)
         width, shift = self.problem.features.width, self.problem.shift
         loss, error = mean_log_loss(near.point, width, self.validation, self.world, shift)
         self.tried.append(Tried(l1, l2, near.passes, near.train_loss, loss, error))
-        self._points.append(near.seen.point)
+        self._points[place] = near.seen.point
         self._seen[place] = near.seen
-        for old in [old for old in self._seen if old not in (place, self.taken)]:
-            del self._seen[old]
+        taken = self.taken
+        self._points = {at: point for at, point in self._points.items() if at >= taken}
+        self._seen = {at: seen for at, seen in self._seen.items() if at in (place, taken)}
         if self.world.rank == 0:
             log.info(
                 "l2 = %.3g%s: train log-loss %.6f, validation %.6f +- %.6f (%d %s)",
@@ -187,14 +205,16 @@ class _Path:
     def _keep(self) -> None:
         if self.folder is not None:
             record = {"tried": [asdict(one) for one in self.tried]}
-            arrays = {"points": np.stack(self._points)}
+            arrays = {f"point {place}": point for place, point in self._points.items()}
             checkpoint.write(self.folder, Checkpoint(len(self.tried), 0, arrays, record))
 
     def _resume(self) -> None:
         found = None if self.folder is None else checkpoint.seen_by_all(self.folder, self.world)
         if found is not None:
             self.tried = [Tried(**one) for one in found.record["tried"]]
-            self._points = list(np.asarray(found.arrays["points"], dtype=np.float64))
+            self._points = {
+                int(name.removeprefix("point ")): np.array(point) for name, point in found.arrays.items()
+            }
 
 
 def mean_log_loss(point: F64, width: int, store: Store, world: World, shift: float) -> tuple[float, float]:

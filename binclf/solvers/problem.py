@@ -15,6 +15,7 @@ from binclf.loader import Balanced, Store
 from binclf.objective import logit
 from binclf.solvers.blocks import Sums
 from binclf.solvers.covariance import Covariance
+from binclf.solvers.known import Known
 from binclf.split import Split
 
 Weights = dict[str, npt.NDArray[np.float64]]
@@ -40,7 +41,7 @@ class Problem:
     settings: Train
     shift: float = 0.0  # from the log-odds of what is trained on to those of the data
     is_moved: bool = False  # whether class weights or down-sampling have made them others
-    seen: Seen | None = None  # in the units of the features
+    seen: Seen | Known | None = None  # in the units of the features; Known: of lbfgs
     group: str = ""  # column whose groups are independent, where rows may not be
 
 

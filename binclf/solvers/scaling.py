@@ -17,24 +17,18 @@ first had count as missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
-from binclf.features import Features
-from binclf.solvers.blocks import Rows
 from binclf.solvers.descent import agreed
+from binclf.solvers.owners import Columns
 from binclf.solvers.problem import Problem
 from binclf.solvers.quadratic import one_thread
 from binclf.solvers.surface import Surface
 from binclf.world import World
 
 F64 = npt.NDArray[np.float64]
-I32 = npt.NDArray[np.int32]
 
-SAMPLE_ROWS = 2**17  # of each of the two samples, about
 FLOOR = 1e-8  # of the largest eigenvalue of A: less is rounding
 CAUTIOUS, HALF = 0.05, 0.5  # in units of the diagonal alone, curvature may be as large as a row has columns
 
@@ -77,58 +71,17 @@ class Scaling:
         return vector if self._coarse is None else self._coarse.add(vector, self.scale, is_back=is_back)
 
 
-def scaling_of(problem: Problem, surface: Surface, scale: F64) -> Scaling:
-    """Of a fit; with l1 weights are looked at one by one, and so are their units."""
-    features, rate, slopes = problem.features, problem.base_rate, surface.slopes
-    found = Scaling(scale, slopes.world)
-    if surface.penalty.l1 or not features.categorical:
-        return found
-    columns = Columns.of(problem.train, features, slopes.blocks)
-    return found.with_columns(columns, rate * (1 - rate), surface.penalty.l2)
+def scaling_of(problem: Problem, surface: Surface, scale: F64, columns: Columns | None) -> Scaling:
+    """Of a fit, with the columns of its places, if they are looked at."""
+    rate, found = problem.base_rate, Scaling(scale, surface.slopes.world)
+    return found if columns is None else found.with_columns(columns, rate * (1 - rate), surface.penalty.l2)
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Which categorical column each place belongs to, and what rows have of each column's places."""
-
-    owner: I32  # [V], C where no row of the sample has the place
-    together: F64  # [C + 1, C + 1], mean of u u', u a row's number of places of each column, and 1
-
-    @classmethod
-    def of(cls, store: Rows, features: Features, blocks: list[range]) -> Columns:
-        """From some rows, the same whoever asks."""
-        size, count = features.table_size, len(features.categorical)
-        first, second = _samples(store.source.group_rows, blocks)
-        most, owner = np.zeros(size, dtype=np.int64), np.full(size, count, dtype=np.int32)
-        ids = [np.array(store.kept(group).ids) for group in first]
-        for column in range(count):
-            rows = np.bincount(np.concatenate([each[:, column] for each in ids]), minlength=size)
-            owner[rows > most] = column
-            np.maximum(most, rows, out=most)
-        together, seen = np.zeros((count + 1, count + 1)), 0
-        for group in second:
-            owners = owner[store.kept(group).ids]
-            places = owners + np.arange(len(owners))[:, np.newaxis] * (count + 1)
-            has = np.bincount(places.ravel(), minlength=len(owners) * (count + 1)).astype(np.float64)
-            has = has.reshape(-1, count + 1)
-            has[:, count] = 1.0
-            together += has.T @ has  # of integers, so exact
-            seen += len(owners)
-        return cls(owner, together / max(seen, 1))
-
-
-def _samples(group_rows: Iterable[int], blocks: list[range]) -> tuple[list[int], list[int]]:
-    """Row groups of two samples, apart where there are blocks enough; they follow from row counts alone."""
-    rows = list(group_rows)
-    groups = [[group for block in blocks[start::2] for group in block if rows[group]] for start in (0, 1)]
-    first, second = (_some(own, rows) for own in groups)
-    return first, second or first
-
-
-def _some(groups: list[int], rows: list[int]) -> list[int]:
-    """Evenly spread, of about as many rows as a sample takes."""
-    step = max(sum(rows[group] for group in groups) // SAMPLE_ROWS, 1)
-    return groups[::step]
+def columns_of(problem: Problem, surface: Surface) -> Columns | None:
+    """Of a fit; None with l1, where weights are looked at one by one, and so are their units."""
+    if surface.penalty.l1 or not problem.features.categorical:
+        return None
+    return Columns.of(problem.train, problem.features, surface.slopes.blocks)
 
 
 class _Coarse:

@@ -94,6 +94,13 @@ class Surface:
         totals, gradient, first = self.slopes.first(point)
         return self._state(point, totals, gradient), first
 
+    def beside(self, state: State, l2: float) -> State:
+        """What is known at a point, where it was reached beside another penalty, of that l2."""
+        slope = state.slope.copy()
+        slope[:-1] += (self.penalty.l2 - l2) * state.point[:-1]
+        objective = state.loss + self.penalty.of(state.point)
+        return State(state.point, slope, float(agreed(self.slopes.world, [objective])[0]), state.totals)
+
     def _state(self, point: F64, totals: Totals, gradient: F64) -> State:
         gradient /= totals.weight
         gradient[:-1] += self.penalty.l2 * point[:-1]
