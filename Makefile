@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # two at once; the tests of a file share what was made for them, and files come in the order of tests/conftest.py
 TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo ui test lint fast hunt browser manifests acceptance clean
+.PHONY: demo ui test lint fast hunt browser manifests acceptance soak clean
 
 demo: $(READY)
 	$(BIN)/binclf demo demo
@@ -46,6 +46,10 @@ manifests: $(READY)
 # The full counts of kills, splits and worlds, seeded; with REAL=DIR also the real data sets in DIR.
 acceptance: $(READY)
 	$(BIN)/python -m tests.acceptance $(REAL)
+
+# Retraining and scoring for half an hour with a fault in each round (see tests/soak.py).
+soak: $(READY)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30)
 
 $(READY): pyproject.toml $(wildcard binclf/kernels/*.c)
 	@echo "Installing into $(VENV): 2.3 GB or more, some minutes without a word"

@@ -9,7 +9,8 @@ BinclfError
     RankError      14   a rank died; carries its own words
     BusyError      75   somebody else is at it: try again
 
-Every message says what was found and where, what is needed, and what to do.
+Every message says what was found and where, what is needed, and what to do: one line for a person. For
+programs `as_json` has the same words, and beside them where it is by file, row group, column and rank.
 The number is the exit code of the command; 70 is our own fault, 130 and 143 are signals.
 """
 
@@ -17,15 +18,76 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
 
 SHOWN = 20  # problems that one message lists
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where something is wrong, as far as that is known."""
+
+    file: str = ""  # its name in the data set, or its path
+    row_group: int | None = None
+    column: str = ""
+    rank: int | None = None
+
+
+class RowGroupPlace(str):
+    """What messages call the rows of a row group, "a.parquet, row group 3": a text that knows its parts."""
+
+    __slots__ = ("file", "row_group")
+    file: str
+    row_group: int
+
+    def __new__(cls, file: str, row_group: int) -> RowGroupPlace:
+        """Of the row group with this number."""
+        made = super().__new__(cls, f"{file}, row group {row_group}")
+        made.file, made.row_group = file, row_group
+        return made
 
 
 class BinclfError(Exception):
     """Anything that a user of binclf can mend; `exit_code` is what the command ends with."""
 
     exit_code: ClassVar[int] = 70
+    where: Where = Where()
+    problems: tuple[BinclfError, ...] = ()  # that were put together as this one
+
+    def at(
+        self, file: str = "", row_group: int | None = None, column: str = "", rank: int | None = None
+    ) -> Self:
+        """This error, with what it did not know yet of where it is."""
+        own = self.where
+        self.where = Where(
+            own.file or file,
+            row_group if own.row_group is None else own.row_group,
+            own.column or column,
+            rank if own.rank is None else own.rank,
+        )
+        return self
+
+    def as_json(self) -> dict[str, Any]:
+        """The one shape of every error, for programs.
+
+        Returns:
+            kind (a class of this module), exit_code, message, notes (what else to know or to do), file,
+            row_group, column and rank (null where it is not known, or where it is of no single one), and
+            problems: of each that was found kind, message and where. A single one is its own only problem.
+        """
+        found = self.problems or (self,)
+        each = [{"kind": type(p).__name__, "message": str(p), **told(p.where)} for p in found]
+        notes = list(getattr(self, "__notes__", ()))
+        return {
+            "kind": type(self).__name__, "exit_code": self.exit_code, "message": str(self), "notes": notes,
+            **told(self.where), "problems": each,
+        }  # fmt: skip
+
+
+def told(where: Where) -> dict[str, Any]:
+    """As JSON: null is not known."""
+    return {name: None if value == "" else value for name, value in asdict(where).items()}
 
 
 class ConfigError(BinclfError, ValueError):
@@ -46,6 +108,7 @@ class DamageError(DataError):
     def __init__(self, message: str, file: str = "") -> None:
         super().__init__(message)
         self.file = file
+        self.at(file)
 
 
 class ArtifactError(BinclfError):
@@ -77,12 +140,26 @@ def together(problems: Sequence[BinclfError]) -> BinclfError:
 
     The message has one problem a line, each once, at most `SHOWN`, and says how many more there are.
     """
-    told = list(dict.fromkeys(line for problem in problems for line in str(problem).split("\n")))
-    lines = told[:SHOWN] + ([f"and {len(told) - SHOWN} more problems"] if len(told) > SHOWN else [])
+    said = list(dict.fromkeys(line for problem in problems for line in str(problem).split("\n")))
+    lines = said[:SHOWN] + ([f"and {len(said) - SHOWN} more problems"] if len(said) > SHOWN else [])
     of_data = [problem for problem in problems if isinstance(problem, DataError)]
     if len(problems) == 1:
         return problems[0]
-    return (DataError if of_data else type(problems[0]))("\n".join(lines))
+    found = (DataError if of_data else type(problems[0]))("\n".join(lines))
+    found.problems = tuple(problems)
+    return found
+
+
+@contextmanager
+def located(place: str = "", column: str = "", rank: int | None = None) -> Iterator[None]:
+    """Errors of ours that leave the block know where they are, unless they knew it before."""
+    try:
+        yield
+    except BinclfError as error:
+        if isinstance(place, RowGroupPlace):
+            error.at(place.file, place.row_group)
+        error.at(place, column=column, rank=rank)
+        raise
 
 
 @contextmanager
@@ -119,7 +196,10 @@ __all__ = [
     "DamageError",
     "DataError",
     "RankError",
+    "RowGroupPlace",
     "StorageError",
+    "Where",
+    "located",
     "reading_back",
     "together",
 ]

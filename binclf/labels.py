@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from binclf import kernels
 from binclf.config import Config
-from binclf.errors import ConfigError, DataError
+from binclf.errors import ConfigError, DataError, located
 from binclf.parquet import Column, Kind, Rows, parse_value
 
 MOST_SHOWN = 80  # characters of a value that a message repeats
@@ -65,6 +65,10 @@ class LabelRule:
         Raises:
             DataError: a third value, or one that is neither 0 nor 1 where no positive is stated.
         """
+        with located(rows.place, self.column):
+            return self._read(rows)
+
+    def _read(self, rows: Rows) -> tuple[I8, list[Any]]:
         codes, values = rows.values(self.column)
         nulls = int(np.count_nonzero(codes < 0))
         present = _present(codes, len(values), nulls)
@@ -110,6 +114,11 @@ def read_weights(rows: Rows, column: str) -> F64:
     """
     if not column:
         return np.ones(len(rows))
+    with located(rows.place, column):
+        return _weights(rows, column)
+
+
+def _weights(rows: Rows, column: str) -> F64:
     weights = rows.numbers(column)
     bad = ~(weights >= 0)
     if bad.any():

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from binclf.errors import KINDS, DataError
+from binclf.errors import KINDS, DataError, StorageError
 from binclf.launch.rank import ERROR_FILE
 
 LONG = 600.0  # s; nobody waits for that
@@ -142,6 +142,19 @@ def exit_without_a_word() -> None:
         sys.stderr.flush()
         os._exit(3)
     time.sleep(LONG)
+
+
+def fail_where_no_disk_takes_the_words() -> None:
+    """As on a full disk: rank 1's error file cannot be written."""
+    if rank() == 1:
+        Path(os.environ[ERROR_FILE]).mkdir()
+        raise StorageError("runs cannot be written: the disk is full")
+    time.sleep(LONG)
+
+
+def tell_the_environment() -> None:
+    if rank() == 0:
+        sys.stderr.write(" ".join(sorted(os.environ)) + "\n")
 
 
 def exit_well_too_early() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from binclf.cli import options
 from binclf.cli.main import _show
+from binclf.errors import DamageError
 from tests.commands import run
 from tests.trained import people, write
 
@@ -173,8 +177,67 @@ def test_faults_of_the_config_end_with_2_and_name_the_key(
     captured = capsys.readouterr()
     assert words in captured.err
     assert code == (10 if override.startswith("data") else 2)
-    assert captured.out == ""
+    told = json.loads(captured.out)["error"]
+    assert told["exit_code"] == code
+    assert f"binclf: error: {told['message']}\n" in captured.err
     assert "Traceback" not in captured.err
+
+
+VERBS = [
+    name
+    for action in options._parser()._actions
+    if isinstance(action, argparse._SubParsersAction)
+    for name in action.choices
+    if name != "rank"
+]
+SHAPE = {"kind", "exit_code", "message", "notes", "file", "row_group", "column", "rank", "problems"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_tells_its_error_in_one_shape(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise DamageError("c.parquet is torn: write it again.", "c.parquet").at(row_group=3, column="\x1b[2K")
+
+    monkeypatch.setattr(f"binclf.cli.verbs.{'train' if verb == 'retrain' else verb}", fail)
+    needed = {"score": 3, "drift": 2, "compare": 2, "export": 1}.get(verb, 0 if verb == "demo" else 1)
+    more = ["--format", "sql", "--output", "x"] if verb == "export" else []
+    assert run(verb, *["x"] * needed, *more, "--json") == 10
+    captured = capsys.readouterr()
+    assert captured.err == "binclf: error: c.parquet is torn: write it again.\n"
+    assert captured.out.count("\n") == 1
+    told = json.loads(captured.out)["error"]
+    assert set(told) == SHAPE
+    assert (told["kind"], told["file"], told["row_group"], told["column"], told["rank"]) == (
+        "DamageError", "c.parquet", 3, "\x1b[2K", None,
+    )  # fmt: skip
+    (problem,) = told["problems"]
+    assert set(problem) == SHAPE - {"exit_code", "notes", "problems"}
+
+
+def test_usage_is_told_as_every_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fly", "--json") == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("usage: binclf")
+    told = json.loads(captured.out)["error"]
+    assert told["exit_code"] == 2
+    assert "invalid choice: 'fly'" in told["message"]
+
+
+def test_a_column_at_fault_is_told_by_file_row_group_and_column(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = people(300)
+    place = table.schema.get_field_index("w")
+    weights = table["w"].to_pylist()
+    weights[250] = -1.0
+    write(tmp_path / "bad" / "b.parquet", table.set_column(place, "w", [weights]), [100, 200])
+    write(tmp_path / "bad" / "a.parquet", people(50, 2))
+    assert run("split", config, f"data.path={tmp_path / 'bad'}", "--json") == 10
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert (told["file"], told["row_group"], told["column"]) == ("b.parquet", 1, "w")
+    assert "-1" not in told["message"]  # values of cells stay where they are
 
 
 def test_a_missing_config_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,7 +253,7 @@ def test_data_at_fault_end_with_10(
     assert run("score", trained_run, lacking, tmp_path / "out", "--json") == 10
     captured = capsys.readouterr()
     assert "binclf: error: new.parquet lacks column 'city'" in captured.err
-    assert captured.out == ""
+    assert json.loads(captured.out)["error"]["kind"] == "DataError"
     assert not (tmp_path / "out").exists()
 
 
@@ -217,17 +280,24 @@ def test_an_output_that_is_a_file_is_the_users_to_mend(
     assert "our own fault" not in capsys.readouterr().err
 
 
-def test_our_own_fault_ends_with_70_and_tells_all(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_our_own_fault_ends_with_70_tells_all_and_keeps_the_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(_path: str) -> str:
         raise AssertionError("7 rows were lost")
 
     monkeypatch.setattr("binclf.report.read", broken)
-    assert run("report", "run") == 70
-    error = capsys.readouterr().err
-    assert "AssertionError: 7 rows were lost" in error
-    assert "this is our own fault" in error
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert run("report", "run", "--json") == 70
+    captured = capsys.readouterr()
+    assert "AssertionError: 7 rows were lost" in captured.err
+    assert "this is our own fault" in captured.err
+    told = json.loads(captured.out)["error"]
+    assert (told["kind"], told["exit_code"], told["message"]) == ("AssertionError", 70, "7 rows were lost")
+    (kept,) = tmp_path.iterdir()
+    assert told["trace"] == str(kept)
+    assert "in broken" in kept.read_text()
+    assert kept.stat().st_mode & 0o077 == 0
 
 
 def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:

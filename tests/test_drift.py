@@ -374,6 +374,18 @@ def test_a_value_beyond_reckoning_is_unknown_and_no_crash(trained_run: Path, tmp
     json.dumps(found, allow_nan=False)
 
 
+def test_sums_beyond_doubles_leave_the_refit_undefined(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overflow(*_: object) -> None:
+        raise OverflowError("log-odds of these rows are beyond what a sum can hold")
+
+    monkeypatch.setattr("binclf.drift.run.rao", overflow)
+    found = told(trained_run, people(200, seed=4), tmp_path)
+    assert found["retrain"] is None
+    assert "beyond what a sum can hold" in found["undefined"]["retrain"]
+
+
 def test_what_is_written_goes_by_the_names_ending(trained_run: Path, tmp_path: Path) -> None:
     table = people(200, seed=4)
     with pytest.raises(ConfigError, match=r"is to end in \.html, \.md, \.json"):

@@ -26,6 +26,7 @@ from binclf.errors import (
 )
 from binclf.launch import group
 from binclf.launch import launch as start
+from binclf.storage.local import SCRATCH, scratch
 from tests.mishaps import LONG, bodies_instead_of_training
 from tests.ranks import (
     at_the_start_of_each_rank,
@@ -91,6 +92,42 @@ def test_an_unexpected_error_comes_back_with_its_trace() -> None:
 def test_a_rank_that_ends_without_a_record_is_told_with_its_last_words() -> None:
     with pytest.raises(RankError, match=r"^rank 1 of 2 ended with code 3; its last words:\n(.*\n)*last"):
         start("rank", ["exit_without_a_word"], 2)
+
+
+def test_an_error_that_no_disk_takes_keeps_its_kind() -> None:
+    with pytest.raises(StorageError, match=r"(?s)rank 1 of 2 ended with code 13.*the disk is full") as caught:
+        start("rank", ["fail_where_no_disk_takes_the_words"], 2)
+    assert caught.value.where.rank == 1
+
+
+def test_ranks_do_not_inherit_the_secrets_of_servers_that_they_never_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:secret")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    monkeypatch.setenv("AWS_PROFILE", "needed")
+    lines: list[str] = []
+    start("rank", ["tell_the_environment"], 1, on_line=lines.append)
+    (names,) = [set(line.split()) for line in lines if "AWS_PROFILE" in line]
+    assert not [name for name in names if name.startswith(("PREFECT_", "MLFLOW_"))]
+
+
+def test_what_a_killed_launcher_left_goes_with_the_next_and_what_is_held_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, young = tmp_path / f"{SCRATCH}left", tmp_path / f"{SCRATCH}young"
+    with scratch() as held:
+        for folder in (left, young):
+            folder.mkdir()
+            (folder / "rank-1.txt").touch()
+        for folder in (left, held):
+            os.utime(folder, (0, 0))
+        with scratch():
+            assert held.is_dir()
+            assert young.is_dir()
+            assert not left.exists()
+    assert not held.exists()
 
 
 def test_a_rank_that_leaves_too_early_is_a_failure_of_the_group() -> None:

@@ -156,7 +156,9 @@ def test_a_rank_killed_in_an_epoch_ends_the_command_and_any_other_number_of_rank
         os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
         output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 14, errors
-    assert output == ""
+    told = json.loads(output)["error"]
+    assert (told["kind"], told["rank"]) == ("RankError", 1)
+    assert f"--resume {run}" in told["notes"][0]
     assert "binclf: error: rank 1 of 2 was killed by SIGKILL" in errors
     assert f"--resume {run}" in errors
     assert not (run / artifact.MANIFEST).exists()

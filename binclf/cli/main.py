@@ -1,6 +1,7 @@
 """The command line: arguments and TOML to a verb, and its outcome to an exit code.
 
-Progress and logs go to stderr; with --json one JSON object goes to stdout and nothing else does.
+Progress, logs and errors go to stderr; with --json one JSON object goes to stdout and nothing else does: the
+outcome, or {"error": ...} in the shape of `BinclfError.as_json`.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import traceback
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from binclf import commit, launch, world
-from binclf.cli.options import parse
+from binclf.cli.options import Usage, parse
 from binclf.cli.verbs import Result
 from binclf.errors import BinclfError
 
@@ -25,7 +27,13 @@ UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, direction, halves of charact
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code."""
-    options = parse(arguments)
+    try:
+        options = parse(arguments)
+    except Usage as error:
+        sys.stderr.write(f"{error.usage}binclf: error: {error}\n")
+        if "--json" in (sys.argv[1:] if arguments is None else arguments):
+            _show({"error": error.as_json()}, as_json=True)
+        _leave(error.exit_code, is_rank=False)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Visible("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
@@ -45,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _notes(error)
         _leave(130, is_rank=is_rank)
     except Exception as error:
-        _leave(_tell(error, is_rank=is_rank), is_rank=is_rank)
+        _leave(_tell(error, is_rank=is_rank, as_json=options.json), is_rank=is_rank)
     code = 0
     if result is not None:
         code = result.pop("exit_code", 0)
@@ -75,19 +83,43 @@ def _visible(text: str) -> str:
     )
 
 
-def _tell(error: Exception, *, is_rank: bool) -> int:
+def _tell(error: Exception, *, is_rank: bool, as_json: bool) -> int:
     """Say what went wrong; returns the exit code."""
     trace = "".join(traceback.format_exception(error))
     error = commit.told(error)
     if is_rank and launch.write_error(error, trace):
         return getattr(error, "exit_code", OUR_FAULT)  # the launcher tells it, once, of the guilty rank
     if not isinstance(error, BinclfError):
-        words = f"{trace}binclf: this is our own fault; please report it with the above\n"
-        sys.stderr.write(_visible(words))
-        return OUR_FAULT
-    sys.stderr.write(_visible(f"binclf: error: {error}\n"))
-    _notes(error)
-    return error.exit_code
+        found = _own_fault(error, trace)
+    else:
+        found = error.as_json()
+        sys.stderr.write(_visible(f"binclf: error: {error}\n"))
+        _notes(error)
+    if as_json and not is_rank:  # under torchrun many would write at once; they have an error file
+        _show({"error": found}, as_json=True)
+    return int(found["exit_code"])
+
+
+def _own_fault(error: Exception, trace: str) -> Result:
+    """Tell what is no user's to mend, and keep the trace, for logs are cut off; returns it as JSON."""
+    kept = _kept(trace)
+    where = f", and as {kept}" if kept else ""
+    words = f"binclf: this is our own fault; please report it with the trace, which is above{where}\n"
+    sys.stderr.write(_visible(f"{trace}{words}"))
+    words = str(error) or type(error).__name__
+    own = BinclfError(words).as_json() | {"kind": type(error).__name__, "trace": kept}
+    return own | {"problems": [own["problems"][0] | {"kind": type(error).__name__}]}
+
+
+def _kept(trace: str) -> str:
+    """The file in which a trace is kept, which its user alone may read; empty: no disk takes it."""
+    try:
+        handle, name = tempfile.mkstemp(prefix="binclf-fault-", suffix=".txt")
+        with os.fdopen(handle, "w", errors="backslashreplace") as file:
+            file.write(trace)
+    except OSError:
+        return ""
+    return name
 
 
 def _notes(error: BaseException) -> None:

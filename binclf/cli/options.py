@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from binclf.cli import verbs
+from binclf.errors import ConfigError
 
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 CODES = (
     "Exit codes: 0 done, 2 usage or config, 10 data at fault, 11 gate refused (--strict), 12 run untrusted, "
     "13 storage, 14 a rank failed, 70 our own fault, 75 busy, 130/143 signals."
 )
+
+
+class Usage(ConfigError):
+    """The command line cannot be understood; `usage` says what can be said."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises what it does not understand, so that it is told in the shape of every error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise Usage."""
+        raise Usage(message, self.format_usage())
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -27,8 +44,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="binclf",
         description="Retrain, judge and apply binary classifiers on Parquet.",
         epilog=CODES,
@@ -149,23 +166,23 @@ def _on_models(named: Verbs) -> None:
     _registry(added)
 
 
-def _model(added: argparse.ArgumentParser) -> None:
+def _model(added: Parser) -> None:
     added.add_argument("run_dir", metavar="RUN|MODEL", help="a run directory, or models:/NAME@champion")
     _registry(added)
 
 
-def _registry(added: argparse.ArgumentParser, last: str = "the store `runs`") -> None:
+def _registry(added: Parser, last: str = "the store `runs`") -> None:
     text = f"of a model: MLflow tracking URI, or a store; else $MLFLOW_TRACKING_URI, else {last}"
     added.add_argument("--registry", metavar="URI", default="", help=text)
 
 
-def _strict(added: argparse.ArgumentParser) -> None:
+def _strict(added: Parser) -> None:
     added.add_argument("--strict", action="store_true", help="exit with 11 if the model is not promoted")
 
 
 def _verb(
     named: Verbs, name: str, run: Callable[[argparse.Namespace], verbs.Result | None], text: str
-) -> argparse.ArgumentParser:
+) -> Parser:
     added = named.add_parser(name, help=text, description=text)
     added.add_argument("--json", action="store_true", help="one JSON object on stdout")
     added.set_defaults(run=run)

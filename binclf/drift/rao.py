@@ -109,6 +109,7 @@ def rao(run: artifact.Run, model: Model, places: Sequence[RowGroup], limits: Dri
 
     Raises:
         DataError: the data are damaged, or a label or weight is none.
+        OverflowError: a sum over the rows is no number: to be told as untested, which both callers do.
     """
     point, is_scaled = _point(model)
     rows, sums = _sums(run, model, places, point)

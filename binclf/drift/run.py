@@ -164,9 +164,13 @@ def _with_refit(
                 f"{foot.relative} has labels and lacks the weight column '{weight}': bring it, or drop the "
                 "label to see the drift alone."
             )
-    reason = unfit(model)
-    refit = None if reason else rao(run, model, places, found.limits)
+    reason, refit = unfit(model) or "no row has a label and weight", None
+    if not unfit(model):
+        try:
+            refit = rao(run, model, places, found.limits)
+        except OverflowError as error:
+            reason = str(error)
     if refit is None:
-        undefined = {**found.undefined, "retrain": reason or "no row has a label and weight"}
+        undefined = {**found.undefined, "retrain": reason}
         return replace(found, undefined=undefined)
     return replace(found, refit=refit)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binclf import kernels
-from binclf.errors import DataError
+from binclf.errors import DataError, located
 from binclf.features.target import Target
 from binclf.kernels import FIELDS
 from binclf.parquet import Column, Rows, feature_numbers, singles
@@ -163,8 +163,10 @@ def _exact_moments(column: _Read, weights: F64 | None, found: F64) -> F64:
 def _refuse_infinite(rows: Rows, columns: Sequence[Column], read: Sequence[_Read], found: F64) -> None:
     for place in np.flatnonzero((found[:, 4] == -np.inf) | (found[:, 5] == np.inf)).tolist():
         if read[place].exact is None:
-            rows.refuse_infinite(read[place].residuals, columns[place].source)
-        raise DataError(
-            f"column '{columns[place].name}' of {rows.place} spreads beyond what float32 holds (3e38): "
-            "rescale it, or list it in data.exclude."
-        )
+            with located(rows.place, columns[place].source):
+                rows.refuse_infinite(read[place].residuals, columns[place].source)
+        with located(rows.place, columns[place].source):
+            raise DataError(
+                f"column '{columns[place].name}' of {rows.place} spreads beyond what float32 holds (3e38): "
+                "rescale it, or list it in data.exclude."
+            )

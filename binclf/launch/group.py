@@ -8,9 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,10 +19,13 @@ from typing import IO, Any
 
 from binclf.errors import KINDS, BinclfError, RankError
 from binclf.launch.rank import ERROR_FILE, was_left
+from binclf.storage import scratch
 
 log = logging.getLogger(__name__)
 
+LAST_LINES = 50  # that are kept of rank 0
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
+NOT_FOR_RANKS = ("PREFECT_", "MLFLOW_")  # they speak to neither: passwords and tokens of these stay here
 
 
 def launch(
@@ -43,8 +46,8 @@ def launch(
     Raises:
         BinclfError: a rank failed; the kind and the words are those of the guilty rank.
     """
-    with tempfile.TemporaryDirectory(prefix="binclf-") as folder:
-        group = _Group(verb, arguments, ranks, Path(folder))
+    with scratch() as folder:
+        group = _Group(verb, arguments, ranks, folder)
         with _stopping(group):
             try:
                 group.start(on_line or _to_stderr)
@@ -61,6 +64,7 @@ class _Group:
         self.ranks, self.folder = ranks, folder
         self.children: list[subprocess.Popen[str]] = []
         self.relay: threading.Thread | None = None
+        self.last: deque[str] = deque(maxlen=LAST_LINES)  # of rank 0; in memory, for the disk may be full
 
     def start(self, on_line: Callable[[str], None]) -> None:
         for rank in range(self.ranks):
@@ -118,8 +122,9 @@ class _Group:
             self.relay.join(timeout=GRACE_SECONDS)
 
     def _environment(self, rank: int) -> dict[str, str]:
+        passed = {name: value for name, value in os.environ.items() if not name.startswith(NOT_FOR_RANKS)}
         return {
-            **os.environ,
+            **passed,
             "RANK": str(rank),
             "LOCAL_RANK": str(rank),
             "WORLD_SIZE": str(self.ranks),
@@ -135,9 +140,9 @@ class _Group:
 
     def _pass_on(self, stream: IO[str], on_line: Callable[[str], None]) -> None:
         """Read to the end whatever becomes of the listener: a rank would block on a full pipe."""
-        with stream, self._words(0).open("w") as kept:
+        with stream:
             for line in stream:
-                kept.write(line)
+                self.last.append(line)
                 with suppress(Exception):  # such as a stderr that was closed
                     on_line(line.rstrip("\n"))
 
@@ -151,19 +156,21 @@ class _Group:
         if record is not None:
             kind = KINDS.get(record["kind"], RankError)
             words = record["message" if record["kind"] in KINDS else "trace"]
-            return kind(f"{where}: {words}" if self.ranks > 1 else words)
+            own = record["where"] | {"rank": guilty}
+            return kind(f"{where}: {words}" if self.ranks > 1 else words).at(**own)
         if code is not None and code < 0:
             name = signal.Signals(-code).name
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-            return RankError(f"{where} was killed by {name}{hint}.")
-        tail = self._words(guilty).read_text(errors="replace")[-2000:]
-        return RankError(f"{where} ended with code {code}; its last words:\n{tail}")
+            return RankError(f"{where} was killed by {name}{hint}.").at(rank=guilty)
+        words = self._words(guilty).read_text(errors="replace") if guilty else "".join(self.last)
+        kind = next((kind for kind in KINDS.values() if kind.exit_code == code), RankError)
+        return kind(f"{where} ended with code {code}; its last words:\n{words[-2000:]}").at(rank=guilty)
 
     def _record(self, rank: int) -> Mapping[str, Any] | None:
         path = self.folder / f"rank-{rank}.json"
         try:
             record: dict[str, Any] = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):  # there is none, or the disk was full
             return None
         return record
 

@@ -7,7 +7,10 @@ import os
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
+
+from binclf.errors import BinclfError, Where
 
 ERROR_FILE = "BINCLF_ERROR_FILE"  # where a rank writes its error
 
@@ -20,7 +23,7 @@ def write_error(error: BaseException, trace: str) -> bool:
     """Called by a rank: write its error where its launcher (or torchrun's agent) looks for it.
 
     Returns:
-        Whether a launcher of ours will tell it.
+        Whether a launcher of ours will tell it: not where the disk takes no word more.
     """
     message = str(error) or type(error).__name__
     if was_left(message):
@@ -32,11 +35,15 @@ def write_error(error: BaseException, trace: str) -> bool:
             "message": message,
             "trace": trace,
             "time": time.time(),
+            "where": asdict(getattr(error, "where", Where())),
         }
-        Path(ours).write_text(json.dumps(record))
+        try:
+            Path(ours).write_text(json.dumps(record))
+        except OSError:
+            return False
     elif elastic:
-        code = getattr(error, "exit_code", 70)
-        extra = {"py_callstack": trace, "timestamp": str(int(time.time())), "exit_code": code}
+        told = error.as_json() if isinstance(error, BinclfError) else {"exit_code": 70}
+        extra = {"py_callstack": trace, "timestamp": str(int(time.time())), **told}
         Path(elastic).write_text(json.dumps({"message": {"message": message, "extraInfo": extra}}))
     return bool(ours)
 

@@ -17,6 +17,7 @@ from binclf.parquet.arrays import arrow_of, nulls_of, numpy_of, signed
 from binclf.parquet.coded import Coded
 from binclf.parquet.floats import Plain
 from binclf.parquet.kinds import Column, kind_of
+from binclf.parquet.placed import placed
 from binclf.parquet.texts import Texts
 from binclf.parquet.times import microseconds, seconds
 
@@ -28,6 +29,7 @@ I8 = npt.NDArray[np.int8]
 _NULL_WORD = 0x6E756C6C  # "null": what a missing key hashes as
 
 
+@placed("numbers", "codes", "values", "moments", "hashes", "array")
 @dataclass(frozen=True, slots=True)
 class Rows:
     """N rows of some columns, from one row group of a file or from a frame."""
@@ -230,10 +232,7 @@ class Rows:
 
     def refuse_infinite(self, values: npt.NDArray[Any], name: str) -> None:
         """Raise DataError if any of a column's values is infinite."""
-        if np.isfinite(values).all():
-            return
-        infinite = np.isinf(values)
-        if infinite.any():
+        if not np.isfinite(values).all() and (infinite := np.isinf(values)).any():
             raise DataError(
                 f"column '{name}' of {self.place} holds {int(infinite.sum())} infinite values, the "
                 f"first in row {int(infinite.argmax())}: numbers must be finite or null. Write null."

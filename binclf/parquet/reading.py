@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from binclf.errors import DamageError, DataError, StorageError
+from binclf.errors import DamageError, DataError, RowGroupPlace, StorageError, located
 from binclf.parquet.coded import Coded
 from binclf.parquet.columns import Rows
 from binclf.parquet.copied import copied
@@ -19,7 +19,7 @@ from binclf.parquet.dictionaries import AsWritten
 from binclf.parquet.floats import Plain
 from binclf.parquet.groups import no_columns, read_group
 from binclf.parquet.pages import Pages, Places, places_of
-from binclf.parquet.refusal import DAMAGE, at_fault, damaged, first_line, unopened
+from binclf.parquet.refusal import DAMAGE, at_fault, broken, damaged, unopened
 from binclf.parquet.rowgroup import RowGroup
 from binclf.parquet.tail import tail_of
 from binclf.storage import Place, Remote, Stamp, stamp_if_there, stamp_of, stamp_of_open
@@ -78,7 +78,7 @@ class Reader:
         self._is_ours = bool(digest)  # written by pyarrow, whose dictionaries have each value once
         if self._tail.places is None:
             _ = self.file  # which says what is wrong
-            raise damaged(f"the footer of {self.name} is damaged", self.name)
+            raise broken(f"the footer of {self.name} is damaged", self.name)
 
     @property
     def digest(self) -> str:
@@ -101,7 +101,7 @@ class Reader:
             gone = f"{self.name} is gone: it was there a moment ago."
             raise DataError(_CHANGED.format(self.place) if is_part else gone) from error
         except DAMAGE as error:
-            raise unopened(error, self.place, self.name) from error
+            raise unopened(error, self.place, self.name).at(self.name) from error
 
     @cached_property
     def file(self) -> Any:  # noqa: ANN401 - pyarrow.parquet.ParquetFile
@@ -129,7 +129,7 @@ class Reader:
             found = RowGroup.of_record(self._tail.record(group))
             if found is None:
                 untold = f"does not say what row group {group} has and where in the file"
-                raise damaged(f"the footer of {self.name} {untold}", self.name)
+                raise broken(f"the footer of {self.name} {untold}", self.name)
             self._last = group, found
         return self._last[1]
 
@@ -172,7 +172,10 @@ class Reader:
         Raises:
             DataError: damaged bytes, or another number of rows than the footer promised.
         """
-        place = f"{self.name}, row group {group}"
+        with located(place := RowGroupPlace(self.name, group)):
+            return self._read(place, group, columns)
+
+    def _read(self, place: RowGroupPlace, group: int, columns: Sequence[str]) -> Rows:
         nothing: tuple[Plain, dict[str, Coded]] = Plain(), {}
         promised = (said := self.said(group)).rows
         try:
@@ -194,7 +197,7 @@ class Reader:
             raise DataError(f"{place} lacks column '{lacking[0]}'.")
         if table.num_rows != promised:
             counted = f"holds {table.num_rows} rows where the footer says {promised}"
-            raise damaged(f"{place} {counted}", self.name)
+            raise broken(f"{place} {counted}", self.name)
         return Rows(table, place, plain, tuple(columns), coded)
 
     def all(self, columns: Sequence[str]) -> Iterator[Rows]:
@@ -233,13 +236,6 @@ class Reader:
                 raise self._damage(file, group, columns, again) from again
 
     def _damage(self, file: Any, group: int, columns: Sequence[str], error: BaseException) -> DamageError:  # noqa: ANN401
-        written = self._written(self.said(group))
-        for column in columns:
-            try:
-                read_group(file, self._group(group)[1], [column], 0, written)
-            except DAMAGE:
-                break
-        else:
-            column = ", ".join(columns)
-        where = f"column '{column}' of {self.name}, row group {group}"
-        return damaged(f"{where} is damaged ({first_line(error)})", self.name)
+        own, written = self._group(group)[1], self._written(self.said(group))
+        place = RowGroupPlace(self.name, group)
+        return damaged(place, columns, error, lambda name: read_group(file, own, [name], 0, written))

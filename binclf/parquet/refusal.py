@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
-from binclf.errors import BinclfError, DamageError, StorageError
+from binclf.errors import BinclfError, DamageError, RowGroupPlace, StorageError
 from binclf.storage import Place, read_at
 
 HEAD = 1024  # bytes that are looked at
@@ -52,7 +53,7 @@ def unopened(error: BaseException, path: Place, name: str) -> BinclfError:
     return DamageError(f"{name} is not a whole Parquet file ({first_line(error)}): write it again.", name)
 
 
-def damaged(what: str, name: str) -> DamageError:
+def broken(what: str, name: str) -> DamageError:
     """Of a file whose bytes are at fault."""
     return DamageError(f"{what}: write the file again.", name)
 
@@ -60,6 +61,28 @@ def damaged(what: str, name: str) -> DamageError:
 def at_fault(error: OSError, name: str) -> StorageError:
     """What the machine failed to do; the file is not at fault, so it is never quarantined."""
     return StorageError(f"{name} cannot be read ({error.strerror}): mend that, and run it again.")
+
+
+def damaged(
+    place: RowGroupPlace, columns: Sequence[str], error: BaseException, read: Callable[[str], object]
+) -> DamageError:
+    """What to raise for a row group whose columns could not be read; the first that cannot alone is named.
+
+    Args:
+        place: the row group.
+        columns: that were read.
+        error: the reader's.
+        read: reads one of them alone.
+    """
+    for column in columns:
+        try:
+            read(column)
+        except DAMAGE:
+            break
+    else:
+        column = ", ".join(columns)
+    found = broken(f"column '{column}' of {place} is damaged ({first_line(error)})", place.file)
+    return found.at(row_group=place.row_group, column=column)
 
 
 def first_line(error: BaseException) -> str:

@@ -8,7 +8,6 @@ last, when all that it stands for is there.
 from __future__ import annotations
 
 import datetime
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -18,6 +17,7 @@ from binclf import artifact
 from binclf.registry import pyfunc, record
 from binclf.registry.server import EXISTS, Server, tag_of
 from binclf.registry.window import Window
+from binclf.storage import scratch
 
 ARTIFACTS = "mlflow"  # beside mlflow.db: what was logged
 RUN_FOLDER = "run"
@@ -41,13 +41,13 @@ def ensure_version(server: Server, run: artifact.Run, window: Window, pictures: 
         _ensure_model(client, name)
     if found := _of_run(server, run):
         return found[0]
-    with tempfile.TemporaryDirectory(prefix="binclf-") as folder:
-        copy = Path(folder) / RUN_FOLDER
+    with scratch() as folder:
+        copy = folder / RUN_FOLDER
         write_files(run.contents, copy)
         with server.asked() as client:
             mlflow_run = _mlflow_run(server, client, run, window)
             _show(client, mlflow_run.info.run_id, run, pictures)
-            logged = _log(client, mlflow_run, run, copy, Path(folder) / "model")
+            logged = _log(client, mlflow_run, run, copy, folder / "model")
             tags = {f"binclf.{key}": value for key, value in record.tags(run, window).items()}
             client.set_terminated(mlflow_run.info.run_id)
             client.create_model_version(
@@ -130,9 +130,9 @@ def _show(client: Any, run_id: str, run: artifact.Run, pictures: Mapping[str, by
     """What people look at: the report and the card, and beside them pictures."""
     files = {name: run.contents[name] for name in PAGES}
     files |= {f"{PICTURES}/{name}": content for name, content in pictures.items()}
-    with tempfile.TemporaryDirectory(prefix="binclf-") as folder:
-        write_files(files, Path(folder))
-        client.log_artifacts(run_id, folder, RUN_FOLDER)
+    with scratch() as folder:
+        write_files(files, folder)
+        client.log_artifacts(run_id, str(folder), RUN_FOLDER)
 
 
 def _log(client: Any, mlflow_run: Any, run: artifact.Run, copy: Path, folder: Path) -> Any:  # noqa: ANN401

@@ -6,7 +6,7 @@ the two it has, but for what only a disk can do: locks, mapped memory and renami
 """
 
 from binclf.storage.address import check_uri, is_uri, options_with_secrets, without_secrets
-from binclf.storage.local import Kept, local_home
+from binclf.storage.local import Kept, local_home, scratch
 from binclf.storage.place import (
     Place,
     Stamp,
@@ -39,6 +39,7 @@ __all__ = [
     "problem",
     "read_at",
     "remove_tree",
+    "scratch",
     "sha256_of",
     "stamp_if_there",
     "stamp_of",

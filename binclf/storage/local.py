@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HOME = "BINCLF_CACHE"  # overrides the place
+SCRATCH = "binclf-work-"  # of private folders
+UNLOCKED_SECONDS = 60.0  # within which a new folder's owner may not hold it yet
 KEPT_SECONDS = 30 * 86400  # entries that were not used for so long are removed
 
 
@@ -71,3 +76,34 @@ class Kept:
             with suppress(OSError):
                 if path.stat().st_mtime < limit:
                     path.unlink()
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A private folder for as long as the block takes; those that killed processes left go first.
+
+    Whose folder it is holds a lock on it, which the kernel frees however that process ends.
+    """
+    _sweep(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield Path(folder)
+        finally:
+            os.close(handle)
+
+
+def _sweep(place: Path) -> None:
+    """Remove folders of ours that nobody holds."""
+    for folder in place.glob(f"{SCRATCH}*"):
+        with suppress(OSError):  # another sweeps it, too
+            status = folder.lstat()
+            if status.st_uid != os.getuid() or time.time() - status.st_mtime < UNLOCKED_SECONDS:
+                continue
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(handle)

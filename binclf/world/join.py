@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from binclf.errors import ConfigError
+from binclf.errors import ConfigError, located
 from binclf.world.ranks import Lone, World
 
 RENDEZVOUS = "BINCLF_RENDEZVOUS"  # set by binclf.launch: path of the rendezvous file
@@ -56,7 +56,11 @@ def join(device: str = "auto", prepare: Callable[[], str] = str, stall: float = 
                 f"RANK is {os.environ['RANK']} and WORLD_SIZE {os.environ['WORLD_SIZE']}: ranks count from 0."
             )
         has_peers = is_rank() and int(os.environ["WORLD_SIZE"]) > 1
-        with _joined(device, prepare, stall) if has_peers else _lone(device, prepare) as world:
+        own = int(os.environ["RANK"]) if has_peers else None
+        with (
+            located(rank=own),
+            _joined(device, prepare, stall) if has_peers else _lone(device, prepare) as world,
+        ):
             yield world
     finally:
         sys.setswitchinterval(turn)
