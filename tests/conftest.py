@@ -1,5 +1,6 @@
 """Fixtures that tests of several rooms share."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,22 @@ __all__ = [
 
 laws.register()
 
+ALL_SLOW = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.slow\b", re.MULTILINE)
 SERVERS = {"postgres", "s3_address"}  # fixtures that start one
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no more than is needed: each worker imports all that is collected.
+
+    That are modules of helpers, which would be searched for doctests, and, where slow tests are left out,
+    files of nothing else: Prefect's server and client alone take seconds.
+    """
+    if collection_path.suffix != ".py":
+        return None
+    is_test = collection_path.name.startswith("test_")
+    leaves_slow_out = config.option.markexpr == "not slow"
+    is_left_out = not is_test or (leaves_slow_out and ALL_SLOW.search(collection_path.read_text()))
+    return True if is_left_out else None  # None: as others say
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -164,6 +164,7 @@ def test_what_is_no_run_is_not_resumed(tmp_path: Path) -> None:
         artifact.begin(settings(data, tmp_path / "store"), resume=tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_a_run_that_crashed_goes_on_to_the_bits_of_an_undisturbed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ def test_of_many_more_groups_than_blocks_the_width_is_near_that_of_the_groups() 
         assert np.diff(found[name])[0] == pytest.approx(np.diff(exact[name])[0], rel=0.1)
 
 
+@pytest.mark.slow
 def test_intervals_of_groups_hold_the_truth_where_those_of_rows_do_not() -> None:
     truth, held = metrics_of_rows(leaning(200_000, 200_000, 1)), {"groups": 0, "rows": 0}
     for seed in range(100):

@@ -315,6 +315,7 @@ def test_a_file_that_was_the_whole_data_set_is_known_too(is_alone: tuple[bool, b
     assert_refused(compare(champion, challenger), champion, challenger)
 
 
+@pytest.mark.slow
 def test_other_data_are_judged_without_the_rows_that_either_saw(
     made: Made, data: Path, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_areas_cover_theirs() -> None:
     assert 10 < missed < 48  # 30 are expected
 
 
+@pytest.mark.slow
 def test_clustered_rows_need_the_clusters() -> None:
     """Rows of a cluster err alike: taken as independent they promise too much, as clusters they do not."""
     draw = np.random.default_rng(16)
@@ -85,6 +86,7 @@ def test_clustered_rows_need_the_clusters() -> None:
     assert missed["rows"] > 60
 
 
+@pytest.mark.slow
 def test_the_further_rows_decide_as_often_as_is_said() -> None:
     tried, hits = decided(150, 300, 20_000)
     assert tried == 150

@@ -243,6 +243,7 @@ def grouped_run(people_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return on_disk(retrain(settings(people_dir, tmp_path_factory.mktemp("store"), **made)))
 
 
+@pytest.mark.slow
 def test_intervals_are_of_groups_where_the_data_have_them(grouped_run: Path) -> None:
     """Each city is in one part, so few of them tell little."""
     found = json.loads((grouped_run / "metrics.json").read_text())

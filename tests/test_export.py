@@ -219,7 +219,7 @@ def test_an_infinite_number_has_no_probability_in_any_engine(
     assert np.isnan(session.run(["probability"], inputs)[0]).tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize("levels", [1, 3000])
+@pytest.mark.parametrize("levels", [1, pytest.param(3000, marks=pytest.mark.slow)])
 def test_columns_without_levels_and_nothing_but_columns_of_one_sort(levels: int, tmp_path: Path) -> None:
     table = odd(400)
     for place, names in enumerate(([WORD, YES, "label"], [NUMBER, "label"])):

@@ -17,6 +17,7 @@ from tests import made
 from tests.trained import on_disk
 
 NEWTON = {"solver": "newton"}
+MINIBATCH = pytest.param({"solver": "minibatch"}, marks=pytest.mark.slow)
 
 
 def test_whatever_test_rows_say_the_model_has_the_same_bits(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_an_index_that_pandas_wrote_is_never_a_feature(tmp_path: Path) -> None:
     assert "__index_level_0__" not in binclf.load(run).columns()
 
 
-@pytest.mark.parametrize("train", [NEWTON, {"solver": "minibatch"}], ids=["newton", "minibatch"])
+@pytest.mark.parametrize("train", [NEWTON, MINIBATCH], ids=["newton", "minibatch"])
 def test_rows_that_lie_by_their_label_are_learnt_as_any_others(train: dict[str, str], tmp_path: Path) -> None:
     """Whole files of one class, the negatives first: the loss is that of the rows as they came."""
     rows = made.mixed(3000)

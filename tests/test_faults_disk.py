@@ -91,6 +91,7 @@ def test_a_split_survives_a_fault_at_each_call(tmp_path: Path) -> None:
         assert parquet(tmp_path / f"store-{at}") == parquet(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_scoring_survives_a_fault_at_each_call(trained_run: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(tmp_path / "new" / f"{name}.parquet", people(40))

@@ -179,6 +179,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_column_of_a_dotted_name_is_not_the_field_of_a_nested_one(tmp_path: Path) -> None:
     """Of the two pyarrow gives both where one is asked for."""
     rows = made.mixed(300)

@@ -79,7 +79,9 @@ def plain(request: pytest.FixtureRequest, rare: Path, tmp_path_factory: pytest.T
     return request.param, store, json.loads((run / "metrics.json").read_text())["test"], told(run)
 
 
-@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize(
+    "way", ["rows", *(pytest.param(way, marks=pytest.mark.slow) for way in WAYS if way != "rows")]
+)
 def test_the_known_trap_leaves_the_base_rate_and_the_log_loss_where_they_are(
     way: str, plain: Any, rare: Path
 ) -> None:
@@ -158,7 +160,7 @@ def test_standard_errors_under_class_weights_are_those_of_a_sandwich(tmp_path: P
     assert (np.array(found) > 1.2 * naive).all()  # which weights taken for rows would tell
 
 
-@pytest.mark.parametrize("method", ["platt", "isotonic"])
+@pytest.mark.parametrize("method", ["platt", pytest.param("isotonic", marks=pytest.mark.slow)])
 def test_a_map_that_is_kept_is_what_every_consumer_sees(method: str, rare: Path, tmp_path: Path) -> None:
     """Weights that were shrunk too far by l2 are mended by validation."""
     made = config(rare, tmp_path, {}, {"solver": "newton", "l2": 0.05, "calibration": method})
@@ -202,6 +204,7 @@ def test_calibration_without_validation_rows_in_the_data_is_told(tmp_path: Path)
         retrain(made)
 
 
+@pytest.mark.slow
 def test_buckets_hold_whole_groups_or_rows_that_are_drawn_for_themselves(tmp_path: Path) -> None:
     rows = people(3000, 2)
     write(tmp_path / "data.parquet", rows, [700, 0, 1, 1300, 999])

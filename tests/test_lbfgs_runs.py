@@ -60,6 +60,7 @@ def test_any_number_of_ranks_has_the_same_bits_and_a_float_all_reduce_has_not(
         assert len(set(floats)) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("many_blocks")
 @pytest.mark.parametrize("l1", [0.0, 1e-3])
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(
@@ -146,6 +147,7 @@ def test_one_class_only_is_told(tmp_path: Path) -> None:
         retrain(parse(config))
 
 
+@pytest.mark.slow
 def test_balanced_classes_are_weighed_here_too(people_dir: Path, tmp_path: Path) -> None:
     weights = []
     for solver in ("newton", "lbfgs"):

@@ -274,6 +274,7 @@ def looked_at(data: Path) -> Looked:
     )
 
 
+@pytest.mark.slow
 def test_no_column_of_scikit_learn_s_data_is_taken_for_a_leak(tmp_path: Path) -> None:
     highest = {}
     for name, values, label in honest():

@@ -109,7 +109,9 @@ def assert_is_planned(batches: list[list[Batch]], rows: Whole, plan: Any, order:
                 assert np.array_equal(tensor.numpy(), getattr(rows, name)[chosen])
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize(
+    "ranks", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3]
+)
 @pytest.mark.parametrize("name", ORDERS)
 @pytest.mark.parametrize("tier", TIERS)
 def test_batches_of_every_tier_are_the_planned_rows(

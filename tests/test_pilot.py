@@ -247,6 +247,7 @@ def on_a_rank(run_dir: Path, is_exact: bool) -> None:
         train(run_dir)
 
 
+@pytest.mark.slow
 def test_tiers_leave_no_trace_and_a_pass_is_spared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -297,7 +298,9 @@ def test_any_number_of_ranks_has_the_bits_of_one_and_a_float_all_reduce_has_not(
     assert on_ranks(2, "ram", is_exact=False) != on_ranks(3, "ram", is_exact=False)
 
 
-@pytest.mark.parametrize("passes", [0, 1, 2])
+@pytest.mark.parametrize(
+    "passes", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_a_run_that_is_killed_goes_on_to_the_same_bits(
     tmp_path: Path, passes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,7 +58,14 @@ def test_the_import_is_light_and_quick() -> None:
     assert modules_after(code) == set()
 
 
-@pytest.mark.parametrize("name", ["retrain", "evaluate", "score"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("retrain", marks=pytest.mark.slow),
+        pytest.param("evaluate", marks=pytest.mark.slow),
+        "score",
+    ],
+)
 def test_a_function_stays_the_function_after_its_module_is_imported(name: str) -> None:
     code = (
         f"import binclf, types, binclf.{name}; f = binclf.{name}; assert isinstance(f, types.FunctionType), f"

@@ -56,7 +56,14 @@ def carried_out(config: Config, up_to: str = "compare") -> Place:
     return run_dir
 
 
-@pytest.mark.parametrize(("last", "left"), [("begin", ORDER), ("train", ORDER[1:]), ("evaluate", ORDER[2:])])
+@pytest.mark.parametrize(
+    ("last", "left"),
+    [
+        pytest.param("begin", ORDER, marks=pytest.mark.slow),
+        ("train", ORDER[1:]),
+        pytest.param("evaluate", ORDER[2:], marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_was_cut_off_is_taken_up_where_it_was(
     config: Config, called: list[str], last: str, left: list[str]
 ) -> None:
@@ -84,7 +91,14 @@ def test_a_finished_job_is_not_done_again_unless_asked(config: Config, called: l
 
 
 @pytest.mark.usefixtures("called")
-@pytest.mark.parametrize("change", ["settings", "data", "version"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "settings",
+        pytest.param("data", marks=pytest.mark.slow),
+        pytest.param("version", marks=pytest.mark.slow),
+    ],
+)
 def test_another_job_is_another_run(config: Config, change: str) -> None:
     run_dir = carried_out(config)
     if change == "settings":
@@ -131,6 +145,7 @@ def test_new_data_and_age_are_asked_of_a_champion(config: Config) -> None:
     assert stages.due(there, 7.0, 1) == "small has no champion yet"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("called")
 def test_a_retraining_is_due_by_age_and_by_new_files(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     champion = artifact.open_run(carried_out(config))
@@ -174,6 +189,7 @@ def test_the_split_may_be_dealt_anywhere_by_what_json_holds_of_its_tasks(config:
     assert split.digest == artifact.read_split(place_of(stages.begin(config).run)).digest
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("called")
 def test_the_last_runs_stand_side_by_side_the_newest_first(config: Config) -> None:
     store = place_of(config.store)
