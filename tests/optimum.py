@@ -14,7 +14,7 @@ import pytest
 from binclf.config import Config, Train, parse
 from binclf.features import Features
 from binclf.loader import HeldRows, Source, StreamedRows
-from binclf.solvers import blocks, newton
+from binclf.solvers import cuts, newton
 from binclf.solvers.blocks import Sums
 from binclf.solvers.exact import ExactSum
 from binclf.solvers.problem import Problem, Solution
@@ -31,8 +31,8 @@ PEOPLE: dict[str, Any] = {"categorical": ["code"], "log1p": ["income"]}
 def many_blocks() -> Iterator[None]:
     """Small sets have one block otherwise."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "LEAST_ROWS", 64)
-        patch.setattr(blocks, "ROWS_A_WEIGHT", 0)
+        patch.setattr(cuts, "LEAST_ROWS", 64)
+        patch.setattr(cuts, "ROWS_A_WEIGHT", 0)
         yield
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from binclf.config import Config, Train
 from binclf.loader import HeldRows
-from binclf.solvers import blocks, newton, sample
-from binclf.solvers.blocks import Reducer, blocks_of
+from binclf.solvers import blocks, cuts, newton, sample
+from binclf.solvers.blocks import Reducer
+from binclf.solvers.cuts import blocks_of
 from binclf.split import ensure
 from binclf.world import join
 from tests.optimum import ALONE, Floats, design_of, digest, problem_of, problem_on, streamed, sums_at
@@ -33,7 +34,7 @@ def test_tiers_and_threads_have_the_same_bits(known: Any, monkeypatch: pytest.Mo
 
 def on_a_rank(config: Config, exact: bool) -> str:
     """Body: fit on this rank's share; the digest of the weights."""
-    blocks.LEAST_ROWS, blocks.ROWS_A_WEIGHT = 20, 0
+    cuts.LEAST_ROWS, cuts.ROWS_A_WEIGHT = 20, 0
     if not exact:
         blocks.ExactSum = Floats  # type: ignore[attr-defined]
     with join("cpu") as world:

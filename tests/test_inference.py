@@ -16,7 +16,7 @@ from scipy import stats
 from binclf.config import Config, Train, parse
 from binclf.errors import ConfigError, DataError
 from binclf.loader import HeldRows, Source
-from binclf.solvers import blocks, clusters, newton
+from binclf.solvers import clusters, cuts, newton
 from binclf.solvers.problem import Problem, Solution
 from binclf.split import ensure
 from binclf.train import learn_features
@@ -223,7 +223,7 @@ def digest(solution: Solution) -> str:
 
 def on_a_rank(config: Config, exact: bool) -> list[str]:
     """Body: fit on this rank's share; the digests of what is told, with robust errors and clustered ones."""
-    blocks.LEAST_ROWS, blocks.ROWS_A_WEIGHT = 20, 0
+    cuts.LEAST_ROWS, cuts.ROWS_A_WEIGHT = 20, 0
     if not exact:  # the negative control: what this rank has of each group, as if no other had any
         setattr(clusters._Scores, "everywhere", lambda self: [self.sums * self.unit])  # noqa: B010
     with join("cpu") as world:

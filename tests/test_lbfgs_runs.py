@@ -14,7 +14,7 @@ import pytest
 from binclf.config import Config, Train, parse
 from binclf.errors import DataError
 from binclf.retrain import retrain
-from binclf.solvers import blocks, checkpoint, lbfgs, slopes
+from binclf.solvers import checkpoint, cuts, lbfgs, slopes
 from binclf.split import ensure
 from binclf.world import join
 from tests.optimum import ALONE, Floats, digest, problem_of, problem_on, streamed
@@ -38,7 +38,7 @@ def test_tiers_and_threads_have_the_same_bits(known: Any, l1: float, monkeypatch
 
 def on_a_rank(config: Config, exact: bool) -> str:
     """Body: fit on this rank's share; the digest of the weights."""
-    blocks.LEAST_ROWS = 20
+    cuts.LEAST_ROWS = 20
     if not exact:
         slopes.ExactSum = Floats  # type: ignore[attr-defined]
     with join("cpu") as world:

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression as Reference
 
 from binclf.config import parse
 from binclf.errors import ConfigError
-from binclf.solvers import blocks, newton, sample
+from binclf.solvers import cuts, newton, sample
 from binclf.solvers.blocks import Reducer
 from binclf.solvers.descent import Descent
 from binclf.solvers.point import penalty_of
@@ -199,7 +199,7 @@ def test_no_step_is_shortened_for_what_rounding_did_to_the_objective(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Near the optimum nothing but rounding is left of differences, and it grows with the rows of a block."""
-    monkeypatch.setattr(blocks, "LEAST_ROWS", 2**20)
+    monkeypatch.setattr(cuts, "LEAST_ROWS", 2**20)
     draw = np.random.default_rng(0)
     a, b = draw.normal(size=(2, 150_000))
     store, features = made(tmp_path, simple({"a": a, "b": b}, a + draw.logistic(size=len(a)) > 0))

@@ -21,7 +21,7 @@ from binclf.epoch import EpochPlan
 from binclf.features import Encoder, Features, NumericColumn
 from binclf.loader import HeldRows, Source, StreamedRows
 from binclf.parquet import Column, files
-from binclf.solvers import blocks, newton, sample
+from binclf.solvers import blocks, cuts, newton, sample
 from binclf.solvers.blocks import Reducer, Sums
 from binclf.solvers.change import carried
 from binclf.solvers.pilot import Pilot, pilot_of
@@ -39,8 +39,8 @@ ROWS, GROUP = 4000, 100
 
 def be_small(patch: pytest.MonkeyPatch) -> None:
     """Few rows are blocks, and a sample; and so few may be streamed."""
-    patch.setattr(blocks, "LEAST_ROWS", 64)
-    patch.setattr(blocks, "ROWS_A_WEIGHT", 1)
+    patch.setattr(cuts, "LEAST_ROWS", 64)
+    patch.setattr(cuts, "ROWS_A_WEIGHT", 1)
     patch.setattr(sample, "SAMPLE_ROWS", 300)
     patch.setattr(sample, "ROWS_A_WEIGHT", 1)
     patch.setattr(EpochPlan, "is_small", False)
@@ -223,7 +223,7 @@ def test_there_is_none_where_row_groups_are_small_or_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert looked(config_of(tmp_path / "few", table(600)))[0] is None
-    monkeypatch.setattr(blocks, "ROWS_A_WEIGHT", GROUP)
+    monkeypatch.setattr(cuts, "ROWS_A_WEIGHT", GROUP)
     assert looked(config_of(tmp_path / "small", table()))[0] is None
 
 

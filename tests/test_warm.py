@@ -23,7 +23,7 @@ from binclf.config import Config, parse
 from binclf.errors import ConfigError
 from binclf.features import FIRST_LEVEL, CategoricalColumn, Features
 from binclf.parquet import Column
-from binclf.solvers import blocks, bundles, newton
+from binclf.solvers import blocks, bundles, cuts, newton
 from binclf.solvers.blocks import Sums
 from binclf.solvers.bundles import SUMS, bundles_of, values_of
 from binclf.solvers.change import carried, change_of, comparable
@@ -79,8 +79,8 @@ def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def be_small(patch: pytest.MonkeyPatch) -> None:
     """Few rows are a block: a file has several."""
-    patch.setattr(blocks, "LEAST_ROWS", GROUP)
-    patch.setattr(blocks, "ROWS_A_WEIGHT", 1)
+    patch.setattr(cuts, "LEAST_ROWS", GROUP)
+    patch.setattr(cuts, "ROWS_A_WEIGHT", 1)
 
 
 @pytest.fixture

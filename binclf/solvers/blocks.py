@@ -17,13 +17,11 @@ from binclf import kernels
 from binclf.features import Encoded, Encoder, Features
 from binclf.loader.source import Source, ahead, threads
 from binclf.solvers.bundles import Bundle
+from binclf.solvers.cuts import blocks_of, least_rows, within
 from binclf.solvers.exact import ExactSum
 from binclf.world import World, doing
 
 F64 = npt.NDArray[np.float64]
-
-LEAST_ROWS = 16384  # of a block
-ROWS_A_WEIGHT = 64  # and for each weight: a Hessian is turned to integers once a block
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +68,6 @@ def furthest(features: Features) -> F64:
 def times_of(features: Features) -> int:
     """How often a row may have one place: levels are one to a column; in a bucket, columns may meet."""
     return max(sum(column.is_hashed for column in features.categorical), 1)
-
-
-def blocks_of(group_rows: Sequence[int], least: int) -> list[range]:
-    """Row groups by runs of at least so many rows, but for the last; empty ones are left out."""
-    blocks: list[range] = []
-    first, rows = 0, 0
-    for group, more in enumerate(group_rows):
-        rows += more
-        if rows >= least:
-            blocks.append(range(first, group + 1))
-            first, rows = group + 1, 0
-    if rows:
-        blocks.append(range(first, len(group_rows)))
-    return blocks
-
-
-def within(groups: range, group_rows: Sequence[int], least: int) -> list[range]:
-    """`blocks_of` some row groups that follow each other."""
-    own = blocks_of(group_rows[groups.start : groups.stop], least)
-    return [range(groups.start + block.start, groups.start + block.stop) for block in own]
-
-
-def least_rows(size: int) -> int:
-    """Of a block, where there are so many weights."""
-    return max(LEAST_ROWS, ROWS_A_WEIGHT * size)
-
-
-def is_coarse(group_rows: Sequence[int], size: int) -> bool:
-    """Whether row groups are so large that each could be a block of its own, with so many weights."""
-    return sum(group_rows) >= ROWS_A_WEIGHT * size * len(group_rows)
 
 
 class Summation:

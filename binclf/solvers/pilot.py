@@ -35,8 +35,9 @@ from binclf.config import Config
 from binclf.features import Block, Encoded, Encoder, Features, learn
 from binclf.loader.tier import AnyStore
 from binclf.solvers import checkpoint
-from binclf.solvers.blocks import Reducer, Summation, is_coarse
+from binclf.solvers.blocks import Reducer, Summation
 from binclf.solvers.change import carried
+from binclf.solvers.cuts import is_coarse
 from binclf.solvers.descent import Descent
 from binclf.solvers.point import penalty_of
 from binclf.solvers.problem import Problem, Seen

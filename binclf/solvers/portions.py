@@ -19,7 +19,8 @@ import numpy.typing as npt
 from binclf.features import Encoder
 from binclf.loader import Balanced, Source
 from binclf.loader.source import ahead, threads
-from binclf.solvers.blocks import Reducer, blocks_of, curvature_at, flat, least_rows, square
+from binclf.solvers.blocks import Reducer, curvature_at, flat, square
+from binclf.solvers.cuts import blocks_of, least_rows
 
 F64 = npt.NDArray[np.float64]
 

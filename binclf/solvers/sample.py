@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from binclf import hashing
 from binclf.loader.source import Source
-from binclf.solvers.blocks import blocks_of, least_rows
+from binclf.solvers.cuts import blocks_of, least_rows
 from binclf.solvers.descent import Descent
 from binclf.solvers.problem import Problem
 from binclf.solvers.verdict import base_loss, base_point

@@ -22,7 +22,8 @@ import numpy.typing as npt
 from binclf import kernels
 from binclf.features import Encoder, Features
 from binclf.loader.source import ahead, threads
-from binclf.solvers.blocks import Rows, blocks_of, furthest, least_rows, times_of
+from binclf.solvers.blocks import Rows, furthest, times_of
+from binclf.solvers.cuts import blocks_of, least_rows
 from binclf.solvers.exact import LEAST, SLACK, ExactSum
 from binclf.world import World
 

@@ -21,9 +21,10 @@ from binclf.errors import ArtifactError
 from binclf.features import Features
 from binclf.loader import Source
 from binclf.solvers import checkpoint
-from binclf.solvers.blocks import Reducer, Sums, least_rows, square, within
+from binclf.solvers.blocks import Reducer, Sums, square
 from binclf.solvers.bundles import MOST_BYTES, SUMS, bundles_of, key_of, values_of
 from binclf.solvers.change import carried, comparable
+from binclf.solvers.cuts import least_rows, within
 from binclf.solvers.descent import agreed
 from binclf.solvers.problem import Problem, Seen, Solution
 from binclf.storage import Place
