@@ -124,14 +124,15 @@ class Soak:
         kept = {
             key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_"))
         }
-        return subprocess.Popen(
-            command,
-            env=kept | {"BINCLF_SOAK": mark, "TMPDIR": str(self.temporary)},
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / f"{mark}.txt").open("w"),
-            text=True,
-            preexec_fn=no_file_beyond if limit else None,
-        )
+        with (self.folder / f"{mark}.txt").open("w") as words:
+            return subprocess.Popen(
+                command,
+                env=kept | {"BINCLF_SOAK": mark, "TMPDIR": str(self.temporary)},
+                stdout=subprocess.DEVNULL,
+                stderr=words,
+                text=True,
+                preexec_fn=no_file_beyond if limit else None,
+            )
 
     def ended(self, process: subprocess.Popen[str], mark: str) -> Told:
         """How a command ended, with its last words; no process of its own may be left."""

@@ -190,7 +190,7 @@ def test_beside_a_penalty_that_was_chosen_all_is_told_of_that_one_and_once(
     monkeypatch.setattr(newton, "findings_of", counted)
     monkeypatch.setattr("binclf.solvers.portions.ROWS_A_WEIGHT", 1)
     task = replace(task_of(store, features, choose_l2=True, errors="hc0"), validation=others)
-    found = solved(Choice("newton", ""), task, ALONE, None, Peak())
+    found = solved(Choice("newton", "", is_path=True), task, ALONE, None, Peak())
     assert len(found.record["penalties"]["tried"]) > 4
     assert len(asked) == 1
     assert found.record["passes"] == len(found.record["history"]) + 2

@@ -52,6 +52,29 @@ def test_the_optimum_is_newton_s(known: Any, l1: float, l2: float) -> None:
     assert found.record["history"][-1]["objective"] <= found.record["history"][0]["objective"]
 
 
+def test_steps_that_lower_the_objective_go_on_though_the_gradient_gets_no_shorter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(5)
+    same = draw.normal(size=2000)
+    columns = {f"x{i}": same + 10.0 ** -(1 + i % 3) * draw.normal(size=2000) for i in range(12)}
+    store, features = made(tmp_path, simple(columns, same + draw.logistic(size=2000) > 0), [2000])
+    task = problem_of(store, features, whole(store), l2=1e-6)
+    lengths: list[float] = []
+    told = lbfgs.Lbfgs._tell
+
+    def tell(self: Any, state: Any, bound: Any, way: Any) -> None:
+        lengths.append(way.square)
+        told(self, state, bound, way)
+
+    monkeypatch.setattr(lbfgs.Lbfgs, "_tell", tell)
+    monkeypatch.setattr(lbfgs, "STALE", 3)  # as fifty are where there are more such columns
+    found, best = lbfgs.fit(task, ALONE), newton.fit(task, ALONE)
+    shortest = np.minimum.accumulate(lengths)
+    assert any((shortest[i : i + 4] == shortest[i]).all() for i in range(len(lengths) - 5))
+    assert found.record["objective"] - best.record["history"][-1]["objective"] < 1e-9
+
+
 @pytest.mark.parametrize("l1", [0.0, 2e-2])
 def test_without_a_tolerance_no_float_is_better(known: Any, l1: float) -> None:
     store, features, rows = known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 
 LAST_LINES = 50  # that are kept of rank 0
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
-NOT_FOR_RANKS = ("PREFECT_", "MLFLOW_")  # they speak to neither: passwords and tokens of these stay here
+# ranks speak to neither: passwords and tokens stay here. PREFECT__FLOW_RUN_ID goes on: whose ranks they are
+NOT_FOR_RANKS = re.compile("PREFECT_(?!_)|MLFLOW_")
 
 
 def launch(
@@ -122,7 +124,7 @@ class _Group:
             self.relay.join(timeout=GRACE_SECONDS)
 
     def _environment(self, rank: int) -> dict[str, str]:
-        passed = {name: value for name, value in os.environ.items() if not name.startswith(NOT_FOR_RANKS)}
+        passed = {name: value for name, value in os.environ.items() if not NOT_FOR_RANKS.match(name)}
         return {
             **passed,
             "RANK": str(rank),

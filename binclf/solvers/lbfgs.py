@@ -47,7 +47,7 @@ Mask = npt.NDArray[np.bool_]
 MOST_PAIRS, LEAST_PAIRS = 10, 3
 MOST_PASSES = 2000
 NEAR = 1e-3  # of train.tolerance: so near the least objective, where that can be proven
-STALE = 50  # steps without a gradient that is shorter: what is left is rounding
+STALE = 50  # steps that neither shorten the gradient nor lower the objective: what is left is rounding
 FEW = 2  # pairs, with which the curvature is first known well enough to end at a near point
 
 
@@ -164,7 +164,9 @@ class Lbfgs:
 
     def _tell(self, state: State, bound: Bound, way: Way) -> None:
         """A point to the record and the log."""
-        self.stale = 0 if way.square < self.shortest else self.stale + 1
+        least = min((one["objective"] for one in self.history), default=math.inf)
+        is_nearer = way.square < self.shortest or self.surface.is_below(state.objective, least)
+        self.stale = 0 if is_nearer else self.stale + 1
         self.shortest = min(self.shortest, way.square)
         passes, known = self.surface.passes, {"objective": state.objective, "train_loss": state.loss}
         self.history.append({**known, "model_gap": bound.model_gap, "passes": passes})
@@ -219,14 +221,13 @@ class Lbfgs:
         is_due = time.monotonic() - self.kept >= self.problem.settings.checkpoint_seconds
         if self.checkpoints is None or self.world.rank or not is_due:
             return
-        own = {"point": state.point, "slope": state.slope, "scale": self.scaling.scale}
-        arrays = {**own, **self.pairs.arrays()}
+        own = {"point": state.point, "slope": state.slope, "scale": self.scaling.scale, **self.pairs.arrays()}
         record: dict[str, Any] = {
             "solver": "lbfgs", "history": self.history, "passes": self.surface.passes, "stale": self.stale,
             "objective": state.objective, "totals": asdict(state.totals), "shortest": self.shortest,
             **self.pairs.as_json(),
         }  # fmt: skip
-        checkpoint.write(self.checkpoints, Checkpoint(self.surface.passes, 0, arrays, record))
+        checkpoint.write(self.checkpoints, Checkpoint(self.surface.passes, 0, own, record))
         self.kept = time.monotonic()
 
     def _resumed(self) -> State | None:
@@ -238,11 +239,10 @@ class Lbfgs:
         self.pairs = Pairs.again(record, arrays, self.surface.slopes.size)
         self.columns = columns_of(self.problem, self.surface)
         self.scaling = scaling_of(self.problem, self.surface, np.array(arrays["scale"]), self.columns)
-        self.history = list(record["history"])
+        self.history, self.surface.passes = list(record["history"]), record["passes"]
         self.shortest, self.stale = record["shortest"], record["stale"]
-        self.surface.passes = record["passes"]
-        totals = Totals(**record["totals"])
-        return State(np.array(arrays["point"]), np.array(arrays["slope"]), record["objective"], totals)
+        point, slope = np.array(arrays["point"]), np.array(arrays["slope"])
+        return State(point, slope, record["objective"], Totals(**record["totals"]))
 
 
 def _length(vector: F64) -> float:

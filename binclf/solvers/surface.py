@@ -138,6 +138,10 @@ class Surface:
                 return after if best is None or after.objective <= best.objective else best
         return best
 
+    def is_below(self, objective: float, other: float) -> bool:
+        """Whether it is less by more than rounding."""
+        return objective < other - self._rounding * abs(objective)
+
     def _there(self, state: State, way: F64, share: float) -> F64:
         """The end of a step."""
         there = state.point + share * way
