@@ -317,7 +317,8 @@ def test_the_module_is_the_command(trained_run: Path, people_dir: Path, tmp_path
     lacking = write(tmp_path / "new.parquet", people(10).drop_columns("city"))
     arguments = [str(lacking), str(tmp_path / "other"), "--json"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (10, "")
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["exit_code"], error["kind"]) == (10, 10, "DataError")
     assert not (tmp_path / "other").exists()
 
 

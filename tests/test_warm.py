@@ -93,7 +93,9 @@ def folder(tmp_path: Path) -> Path:
 
 def config_of(folder: Path, store: str = "runs", **sections: Any) -> Config:
     data = {"path": str(folder / "data"), "label": "bought", "weight": "w", **sections.get("data", {})}
-    settings = {"solver": "newton", "device": "cpu", "lanes": 8, "l2": 1e-4, "warm_start": "auto"}
+    settings: dict[str, Any] = {"solver": "newton", "device": "cpu", "lanes": 8, "l2": 1e-4}
+    settings["warm_start"] = "auto"
+    settings["influence"] = False  # which is one more pass, after the optimum
     return parse(
         {"name": "warm", "store": str(folder / store), "data": data, "split": {"method": "none"}}
         | {"features": sections.get("features", {}), "train": settings | sections.get("train", {})}
